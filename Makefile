@@ -1,0 +1,70 @@
+# caseload: make | test | check | asan | tsan | fuzz | tidy | bench | install    CC=gcc|clang
+# Every src/**/*.c, cli/*.c, tests/t_*.c, fuzz/f_*.c and bench/b_*.c is found by itself.
+CC      ?= gcc
+BUILD   ?= build
+V       ?= @
+PREFIX  ?= /usr/local
+PKGS     = yaml-0.1 jansson sqlite3 libpcre2-8 libutf8proc libsodium
+WARN     = -Wall -Wextra -Werror -Wshadow -Wpointer-arith -Wstrict-prototypes -Wmissing-prototypes \
+           -Wvla -Wwrite-strings -Wformat=2 -Wundef -Wcast-qual
+OPT     ?= -O2 -g
+CFLAGS  += -std=c17 -D_GNU_SOURCE $(OPT) $(WARN) -pthread -ffp-contract=off -fno-math-errno \
+           $(shell pkg-config --cflags $(PKGS)) -Isrc -Iinclude
+LDLIBS  += $(shell pkg-config --libs $(PKGS)) -lcsv -lm -pthread
+
+SRC     := $(shell find src -name '*.c' | LC_ALL=C sort)
+CLI     := $(wildcard cli/*.c)
+TESTS   := $(patsubst tests/%.c,$(BUILD)/tests/%,$(sort $(wildcard tests/t_*.c)))
+FUZZERS := $(patsubst fuzz/%.c,$(BUILD)/fuzz/%,$(sort $(wildcard fuzz/f_*.c)))
+BENCHES := $(patsubst bench/%.c,$(BUILD)/bench/%,$(sort $(wildcard bench/b_*.c)))
+LIB      = $(BUILD)/libcaseload.a
+OBJ     := $(SRC:%.c=$(BUILD)/%.o)
+
+# Instruction sets are per file, by its name's ending; the choice is made at run time.
+%_avx2.o:   ISA = -mavx2 -mfma -mf16c
+%_avx512.o: ISA = -mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma -mf16c
+
+.PHONY: fuzzers all test check asan tsan fuzz tidy bench install clean tests
+all: $(BUILD)/caseload
+tests: $(TESTS)
+
+$(BUILD)/caseload: $(CLI:%.c=$(BUILD)/%.o) $(LIB)
+	$(V)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+$(LIB): $(OBJ)
+	@rm -f $@
+	$(V)$(AR) rcs $@ $^
+$(BUILD)/%.o: %.c
+	@mkdir -p $(@D)
+	@echo "  CC $<"
+	$(V)$(CC) $(CFLAGS) $(ISA) -MMD -MP -c -o $@ $<
+$(BUILD)/tests/%: $(BUILD)/tests/%.o $(LIB)
+	$(V)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ -lcmocka $(LDLIBS)
+$(BUILD)/bench/%: $(BUILD)/bench/%.o $(LIB)
+	$(V)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+$(BUILD)/fuzz/%: $(BUILD)/fuzz/%.o $(LIB)
+	$(V)$(CC) $(CFLAGS) $(LDFLAGS) $(FUZZLINK) -o $@ $^ $(LDLIBS)
+
+# Each test is a program; its exit status is its verdict. Models and shared data are optional: a test that
+# needs one that is absent says so and is counted as skipped.
+test: all tests
+	@tools/run_tests $(BUILD)
+
+asan:
+	$(MAKE) BUILD=build-asan OPT="-O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all" test
+tsan:
+	$(MAKE) BUILD=build-tsan OPT="-O1 -g -fsanitize=thread" tests
+	build-tsan/tests/t_base
+
+# Fuzzers: libFuzzer with clang. `make fuzz` replays each corpus and then runs FUZZ_SECONDS a target.
+FUZZ_SECONDS ?= 10
+fuzz:
+	$(MAKE) CC=clang BUILD=build-fuzz FUZZLINK=-fsanitize=fuzzer \
+	    OPT="-O1 -g -fsanitize=address,undefined -fsanitize=fuzzer-no-link -fno-sanitize-recover=all" fuzzers
+	@tools/run_fuzz build-fuzz $(FUZZ_SECONDS)
+fuzzers: $(FUZZERS)
+
+clean:
+	rm -rf build build-*
+
+-include $(OBJ:.o=.d) $(CLI:%.c=$(BUILD)/%.d) $(TESTS:=.d) $(FUZZERS:=.d) $(BENCHES:=.d)
+.SECONDARY:

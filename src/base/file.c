@@ -1,0 +1,128 @@
+/* file: see file.h. */
+#include "base/file.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+bool file_map_open(file_map *m, const char *path, err_code code, err *e)
+{
+    assert(m && path);
+    *m = (file_map){.path = path};
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) return err_set(e, code, "cannot open %s: %s", path, strerror(errno));
+    bool ok = false;
+    struct stat st;
+    if (fstat(fd, &st) != 0) {
+        err_set(e, code, "cannot read %s: %s", path, strerror(errno));
+        goto out;
+    }
+    if (!S_ISREG(st.st_mode)) {
+        err_set(e, code, "%s is not a regular file", path);
+        goto out;
+    }
+    m->size = (size_t)st.st_size;
+    if (m->size > 0) {
+        void *data = mmap(NULL, m->size, PROT_READ, MAP_PRIVATE, fd, 0);
+        if (data == MAP_FAILED) {
+            err_set(e, ERR_RESOURCE, "cannot map %s into memory: %s", path, strerror(errno));
+            goto out;
+        }
+        m->data = data;
+    }
+    ok = true;
+out:
+    close(fd);
+    return ok;
+}
+
+void file_map_close(file_map *m)
+{
+    if (m->data) munmap((void *)(uintptr_t)m->data, m->size);
+    *m = (file_map){0};
+}
+
+bool file_exists(const char *path)
+{
+    struct stat st;
+    return stat(path, &st) == 0;
+}
+
+bool file_is_folder(const char *path)
+{
+    struct stat st;
+    return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
+bool file_make_folder(const char *path, err *e)
+{
+    char part[4096];
+    size_t n = strlen(path);
+    if (n == 0 || n >= sizeof part) return err_set(e, ERR_USAGE, "bad folder name (%zu bytes)", n);
+    memcpy(part, path, n + 1);
+    for (size_t i = 1; i <= n; i++) {
+        if (part[i] != '/' && part[i] != 0) continue;
+        char kept = part[i];
+        part[i] = 0;
+        if (mkdir(part, 0700) != 0 && errno != EEXIST) {
+            return err_set(e, ERR_RESOURCE, "cannot make the folder %s: %s", part, strerror(errno));
+        }
+        part[i] = kept;
+    }
+    if (!file_is_folder(path)) return err_set(e, ERR_RESOURCE, "%s is not a folder", path);
+    return true;
+}
+
+bool file_out_open(file_out *f, const char *path, err *e)
+{
+    *f = (file_out){0};
+    size_t n = strlen(path);
+    if (n >= sizeof f->path)
+        return err_set(e, ERR_USAGE, "the file name is too long (%zu bytes)", n);
+    memcpy(f->path, path, n + 1);
+    snprintf(f->part, sizeof f->part, "%s.part", path);
+    int fd = open(f->part, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    f->stream = fd >= 0 ? fdopen(fd, "w") : NULL;
+    if (!f->stream) {
+        err_set(e, ERR_RESOURCE, "cannot write %s: %s", path, strerror(errno));
+        if (fd >= 0) close(fd);
+        return false;
+    }
+    return true;
+}
+
+bool file_out_commit(file_out *f, err *e)
+{
+    assert(f->stream);
+    bool written = !ferror(f->stream);
+    written = fflush(f->stream) == 0 && written;
+    written = fsync(fileno(f->stream)) == 0 && written;
+    int reason = errno;
+    written = fclose(f->stream) == 0 && written;
+    f->stream = NULL;
+    if (written && rename(f->part, f->path) == 0) return true;
+    if (written) reason = errno;
+    unlink(f->part);
+    return err_set(e, ERR_RESOURCE,
+                   "cannot write %s: %s; free some disk space or choose another folder", f->path,
+                   strerror(reason));
+}
+
+void file_out_abandon(file_out *f)
+{
+    if (!f->stream) return;
+    fclose(f->stream);
+    f->stream = NULL;
+    unlink(f->part);
+}
+
+bool file_write_atomic(const char *path, str bytes, err *e)
+{
+    file_out f;
+    if (!file_out_open(&f, path, e)) return false;
+    if (bytes.size) fwrite(bytes.data, 1, bytes.size, f.stream);
+    return file_out_commit(&f, e);
+}

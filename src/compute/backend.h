@@ -1,0 +1,122 @@
+/* backend: the one door to a device. The op_ functions check shapes once, then call the device's table.
+ *
+ * Devices: "ref" (plain C, double accumulation: the specification) and "cpu" (AVX2 or AVX-512, chosen at
+ * run time). Ops return nothing: a device failure sticks to the backend and backend_sync reports it.
+ *
+ * Promise: every output row depends on its own input row (and on the K/V it attends to) alone, bit for
+ * bit: not on the number of rows, their order, their neighbours, or the number of threads. Sums over k run
+ * in one fixed order; a tail tile uses the same order as a full one.
+ *
+ * Shapes: n rows in the step, d model width, h heads, g K/V heads, hd head width, V vocabulary.
+ * Activations are f32. Weights are [out, in] in any dtype and count as "expanded to f32, then used".
+ */
+#ifndef CASELOAD_COMPUTE_BACKEND_H
+#define CASELOAD_COMPUTE_BACKEND_H
+
+#include "base/arena.h"
+#include "base/pool.h"
+#include "compute/tensor.h"
+
+typedef enum rope_style {
+    ROPE_HALVES, /* pairs (i, i + hd/2): Hugging Face's order, and GGUF's "neox" */
+    ROPE_PAIRS,  /* pairs (2i, 2i + 1): GGUF's order for the llama family */
+} rope_style;
+
+typedef enum glu_kind { GLU_SILU, GLU_GELU_TANH } glu_kind;
+
+/* What a block of consecutive query rows attends to: the K/V ranges of its ancestors, then its own.
+ * A key at position p is seen by a query at position q when p <= q and (window == 0 or q - p < window).
+ * Keys are summed range after range, each cut in blocks of ATTEND_BLOCK keys from the range's start:
+ * that fixes the order of every sum whatever else is in the step. */
+enum { ATTEND_BLOCK = 64 };
+
+typedef struct attend_range {
+    int32_t slot;     /* first K/V slot */
+    int32_t count;    /* keys */
+    int32_t position; /* position of the first key; the others follow */
+} attend_range;
+
+typedef struct attend_span {
+    int32_t row;                  /* first query row of the step */
+    int32_t count;                /* query rows */
+    int32_t position;             /* position of the first query row; the others follow */
+    int32_t first_range, n_range; /* into attend_plan.range, in path order */
+} attend_span;
+
+typedef struct attend_plan {
+    const attend_span *span;
+    const attend_range *range;
+    int32_t n_span;
+    float scale;    /* multiplies q.k */
+    float softcap;  /* c > 0: logits become c * tanh(logit / c) */
+    int32_t window; /* 0: none */
+} attend_plan;
+
+/* What to read off the vocabulary distribution of each row. */
+typedef struct head_request {
+    const int64_t *pick_start; /* [m + 1] */
+    const int32_t *pick_id;    /* [pick_start[m]] token ids whose logit is wanted */
+    int32_t n_top;             /* likeliest tokens a row; ties go to the lower id */
+    float softcap;             /* 0: none */
+} head_request;
+
+typedef struct head_result {
+    double *log_sum_exp; /* [m] of the row's logits */
+    float *pick_logit;   /* [pick_start[m]] */
+    int32_t *top_id;     /* [m, n_top] */
+    float *top_logit;    /* [m, n_top], falling */
+} head_result;
+
+typedef struct backend_shape { /* the largest of each that a session will ask for */
+    int64_t rows, d_model, d_ff, n_vocab, head_rows;
+    int32_t n_head, n_head_kv, head_dim;
+} backend_shape;
+
+typedef struct backend backend;
+
+typedef struct op_table { /* one device; rows are called by the front door only */
+    const char *name;
+    void (*embed)(backend *b, tensor y, tensor w, const int32_t *ids, float scale);
+    void (*rmsnorm)(backend *b, tensor y, tensor x, tensor w, float eps, float w_plus);
+    void (*matmul)(backend *b, tensor y, tensor x, tensor w, const tensor *bias, bool add);
+    void (*rope)(backend *b, tensor x, const int32_t *positions, tensor table, rope_style style);
+    void (*attend)(backend *b, tensor o, tensor q, tensor k, tensor v, const attend_plan *plan);
+    void (*glu)(backend *b, tensor y, tensor gate, tensor up, glu_kind kind);
+    void (*add)(backend *b, tensor y, tensor x);
+    void (*gather)(backend *b, tensor y, tensor x, const int32_t *rows);
+    void (*head)(backend *b, tensor x, tensor w, const head_request *want, head_result *got);
+    /* Bytes of workspace for steps of at most `rows` rows; taken once in backend_lay_out. */
+    bool (*lay_out)(backend *b, const backend_shape *shape, arena *a, err *e);
+} op_table;
+
+struct backend {
+    const op_table *ops;
+    pool *threads;
+    const char *isa; /* "ref", "avx2", "avx512": which path runs, for the record */
+    void *workspace; /* the device's own struct, from backend_lay_out */
+    err failure;     /* sticks */
+};
+
+/* `device`: "ref", "cpu" (best path of this machine), or "cpu:avx2", "cpu:avx512" to force one.
+ * `threads` is borrowed. ERR_USAGE for an unknown device, ERR_RESOURCE when this machine cannot run it. */
+bool backend_open(backend *b, const char *device, pool *threads, err *e);
+bool backend_lay_out(backend *b, const backend_shape *shape, arena *a, err *e);
+bool backend_sync(backend *b, err *e);
+
+void op_embed(backend *b, tensor y, tensor w, const int32_t *ids,
+              float scale); /* y [n,d] = w[ids] * scale */
+/* y = x / sqrt(mean(x^2) + eps) * (w + w_plus), over the last dimension; y may be x. */
+void op_rmsnorm(backend *b, tensor y, tensor x, tensor w, float eps, float w_plus);
+void op_matmul(backend *b, tensor y, tensor x, tensor w, const tensor *bias,
+               bool add); /* y [n,out] (+)= x w^T + bias */
+/* In place on x [n,h,hd]; table [n_position, hd]: cos of hd/2 angles, then sin, at each position. */
+void op_rope(backend *b, tensor x, const int32_t *positions, tensor table, rope_style style);
+/* o, q [n,h,hd]; k, v [slots,g,hd]; query head i uses K/V head i * g / h. */
+void op_attend(backend *b, tensor o, tensor q, tensor k, tensor v, const attend_plan *plan);
+void op_glu(backend *b, tensor y, tensor gate, tensor up,
+            glu_kind kind);                  /* y = act(gate) * up; y may be either */
+void op_add(backend *b, tensor y, tensor x); /* y += x */
+void op_gather(backend *b, tensor y, tensor x, const int32_t *rows); /* y[i] = x[rows[i]] */
+void op_head(backend *b, tensor x, tensor w, const head_request *want, head_result *got);
+
+#endif

@@ -1,0 +1,57 @@
+/* dtype: the number formats a weight may be stored in, one table row each.
+ *
+ * A row of n values is n / block_size blocks of block_bytes. Block layouts are ggml's (drawn in dtype.c).
+ * dtype_to_f32 is the definition of what a stored weight *is*; every faster path must give the same bits.
+ */
+#ifndef CASELOAD_COMPUTE_DTYPE_H
+#define CASELOAD_COMPUTE_DTYPE_H
+
+#include "base/err.h"
+
+#include <stdint.h>
+
+typedef enum dtype {
+    DTYPE_F32,
+    DTYPE_F16,
+    DTYPE_BF16,
+    DTYPE_Q4_0,
+    DTYPE_Q4_1,
+    DTYPE_Q5_0,
+    DTYPE_Q5_1,
+    DTYPE_Q8_0,
+    DTYPE_Q2_K,
+    DTYPE_Q3_K,
+    DTYPE_Q4_K,
+    DTYPE_Q5_K,
+    DTYPE_Q6_K,
+    DTYPE_IQ4_NL,
+    DTYPE_IQ4_XS,
+    DTYPE_I32, /* indices only: no conversion */
+    DTYPE_COUNT
+} dtype;
+
+typedef struct dtype_info {
+    const char *name;                                      /* "Q4_K", as GGUF tools print it */
+    int32_t block_size;                                    /* values a block: 1, 32 or 256 */
+    int32_t block_bytes;                                   /* bytes a block */
+    int32_t ggml_type;                                     /* its number in a GGUF file; -1: none */
+    void (*to_f32)(float *out, const void *in, int64_t n); /* n a multiple of block_size */
+} dtype_info;
+
+const dtype_info *dtype_get(dtype t);
+
+/* The type with this GGUF number / safetensors name ("F32", "BF16"); DTYPE_COUNT when unknown. */
+dtype dtype_from_ggml(uint32_t ggml_type);
+dtype dtype_from_name(const char *name);
+
+/* Bytes of a row of n values; false when n is not a multiple of the block size or the product overflows. */
+bool dtype_row_bytes(dtype t, int64_t n, int64_t *bytes);
+
+static inline void dtype_to_f32(dtype t, float *out, const void *in, int64_t n)
+{
+    dtype_get(t)->to_f32(out, in, n);
+}
+
+float dtype_half_to_f32(uint16_t h);
+
+#endif

@@ -1,0 +1,49 @@
+/* files: a model on disk, whatever its format, as one header: configuration, tensor directory, tokenizer,
+ * chat template. Headers only: the weights stay in their map and are not read here.
+ *
+ * Formats: GGUF (v2, v3; little-endian; split files -00001-of-0000N) and Hugging Face folders (config.json,
+ * model.safetensors or shards with an index, tokenizer files, tokenizer_config.json, chat_template.jinja).
+ * Every count, length and offset is checked against the bytes of the file before it is used.
+ */
+#ifndef CASELOAD_MODEL_FILES_H
+#define CASELOAD_MODEL_FILES_H
+
+#include "base/file.h"
+#include "compute/tensor.h"
+#include "model/arch.h"
+#include "text/token.h"
+
+typedef struct tensor_entry {
+    str name;
+    tensor view; /* data points into a file's map; dim in row-major order, slowest first */
+    int64_t bytes;
+    int32_t file; /* which of model_header.file */
+} tensor_entry;
+
+typedef struct model_header {
+    const char *path;    /* as given: a .gguf file or a folder */
+    const char *format;  /* "GGUF v3", "safetensors" */
+    const char *name;    /* general.name, or the folder's last part */
+    const char *licence; /* what the file says; "" if nothing */
+    model_config config;
+    int32_t n_tensor;
+    const tensor_entry *tensor; /* sorted by name */
+    int32_t n_file;
+    file_map *file; /* weights only */
+    tokenizer *tokens;
+    str chat_template;      /* empty: none */
+    str bos_text, eos_text; /* for the template */
+    int64_t n_parameter;    /* sum of tensor sizes */
+    int64_t bytes_weights;
+} model_header;
+
+bool model_peek(model_header *h, const char *path, arena *a, err *e);
+void model_close_header(model_header *h);
+
+/* By name; NULL when absent. */
+const tensor_entry *model_find_tensor(const model_header *h, const char *name);
+
+/* SHA-256 of a file of the model, streamed. */
+bool model_hash_file(const model_header *h, int32_t file, char hex[65], err *e);
+
+#endif
