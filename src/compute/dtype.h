@@ -2,6 +2,7 @@
  *
  * A row of n values is n / block_size blocks of block_bytes. Block layouts are ggml's (drawn in dtype.c).
  * dtype_to_f32 is the definition of what a stored weight *is*; every faster path must give the same bits.
+ * Its input needs no alignment.
  */
 #ifndef CASELOAD_COMPUTE_DTYPE_H
 #define CASELOAD_COMPUTE_DTYPE_H
