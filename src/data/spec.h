@@ -1,0 +1,123 @@
+/* spec: the study file. YAML in, one checked struct out; every mistake is a sentence with its line.
+ *
+ *   study: serious-events            name: letters, digits, . _ -
+ *   model: models/x.gguf             file or folder; `--model` may replace it
+ *   data:
+ *     file: texts.csv                CSV, TSV, JSONL
+ *     encoding: cp949                default: looked at (encoding.h)
+ *     id: id                         columns of the table, from here on
+ *     text: [findings, impression]   one name or a list; several are joined under their names
+ *     label: label                   holds class names, or the values named under `labels`
+ *     labels: {serious: [1, Y]}      optional: class -> values of the label column that mean it
+ *     missing: [NA, "."]             optional: label values that count as no label
+ *     patient: patient               optional
+ *     group: [site, sex]             optional: subgroup columns
+ *     split: split                   optional column; then `use` (default test) names the rows to
+ *     use: test                        score and `train` (default train) those that examples come from
+ *     train: train
+ *   classes: {serious: [Yes, yes], not-serious: [No, no]}     class -> the answers that mean it
+ *   positive: serious                required when there are two classes
+ *   question: ...                    here or in each arm
+ *   system: ...                      optional role text, here or in arms
+ *   template: chat | plain           default: chat when the model brings a template
+ *   seed: 1                          of everything random in the study
+ *   limits: {max_tokens: 1024, cut: refuse | head | tail | head+tail}      default: refuse
+ *   arms:                            default: one arm `zero-shot`
+ *     - {name: three-shot, shots: 3, seed: 1, question: .., system: .., classes: ..}
+ *
+ * Scalars are text: Yes and No stay words, 007 keeps its zeros; numbers are read by us. Texts are brought
+ * to NFC, paths are left alone. Anchors, aliases, tags, repeated keys and second documents are refused;
+ * a file has at most 4 MB. Keys are rows of tables in spec.c: a later key is one more row.
+ */
+#ifndef CASELOAD_DATA_SPEC_H
+#define CASELOAD_DATA_SPEC_H
+
+#include "base/hash.h"
+#include "base/str.h"
+#include "data/encoding.h"
+
+enum {
+    SPEC_BYTES_MAX = 4 << 20,
+    SPEC_CLASSES_MAX = 200,
+    SPEC_SURFACES_MAX = 100, /* answers of one class */
+    SPEC_ARMS_MAX = 1000,
+    SPEC_SHOTS_MAX = 256,
+    SPEC_COLUMNS_MAX = 64 /* text columns; group columns */
+};
+
+typedef struct spec_text { /* a scalar and where it stands; data NULL: absent */
+    str text;
+    int32_t line;
+} spec_text;
+
+typedef struct spec_list {
+    int32_t n;
+    int32_t line; /* 0: absent */
+    spec_text *item;
+} spec_list;
+
+typedef struct spec_class {
+    spec_text name;
+    spec_list surfaces; /* under `classes`: answers; under `data: labels`: values of the column */
+} spec_class;
+
+typedef enum spec_cut {
+    SPEC_CUT_REFUSE,
+    SPEC_CUT_HEAD,
+    SPEC_CUT_TAIL,
+    SPEC_CUT_HEAD_TAIL
+} spec_cut;
+typedef enum spec_template {
+    SPEC_TEMPLATE_AUTO,
+    SPEC_TEMPLATE_CHAT,
+    SPEC_TEMPLATE_PLAIN
+} spec_template;
+
+typedef struct spec_data {
+    int32_t line;
+    spec_text file; /* resolved: relative to the study file's folder */
+    encoding encoding;
+    spec_text id, label, patient, split;
+    spec_text use, train; /* set when there is a split, else absent */
+    spec_list text, group, missing;
+    int32_t n_labels;
+    spec_class *labels; /* [n_labels] */
+} spec_data;
+
+typedef struct spec_arm { /* complete: what an arm does not say is the study's */
+    spec_text name, question, system;
+    spec_class *classes; /* [n_class of the study], in the study's order of classes */
+    int32_t shots;
+    uint64_t seed;
+    int32_t line;
+} spec_arm;
+
+typedef struct spec {
+    const char *path, *folder; /* as given; "." when the path has no folder */
+    spec_text study;
+    spec_text model; /* resolved; absent is allowed: the command line may name it */
+    spec_data data;
+    int32_t n_class;
+    spec_class *classes; /* [n_class] */
+    int32_t positive;    /* index, or -1: more than two classes and none named */
+    spec_text question, system;
+    spec_template template_kind;
+    uint64_t seed;
+    int32_t max_tokens; /* 0: what the model allows */
+    spec_cut cut;
+    int32_t n_arm;
+    spec_arm *arms; /* [n_arm] */
+    str canonical;  /* one line a key, in a fixed order, defaults written out, paths as written */
+    hash_text hash; /* of `canonical`: comments and layout do not change it */
+} spec;
+
+/* Everything lands in `a`. ERR_USAGE "study.yaml: line 7: unknown key 'qestion'; did you mean 'question'?" */
+bool spec_read(spec *s, const char *path, arena *a, err *e);
+bool spec_parse(spec *s, str yaml, const char *path, arena *a, err *e);
+
+/* "study.yaml: line 7: ..." as ERR_USAGE; for what turns out wrong later. Returns false. */
+bool spec_fail(const spec *s, int32_t line, err *e, const char *format, ...) PRINTF(4, 5);
+
+const char *spec_cut_name(spec_cut c); /* "head+tail", as in the study file */
+
+#endif
