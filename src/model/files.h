@@ -9,13 +9,16 @@
 #define CASELOAD_MODEL_FILES_H
 
 #include "base/file.h"
+#include "base/hash.h"
 #include "compute/tensor.h"
 #include "model/arch.h"
 #include "text/token.h"
 
 typedef struct tensor_entry {
     str name;
-    tensor view; /* data points into a file's map; dim in row-major order, slowest first */
+    tensor
+        view; /* data points into a file's map, aligned to its element (4 bytes for F32, 2 for the
+                    rest); dim in row-major order, slowest first */
     int64_t bytes;
     int32_t file; /* which of model_header.file */
 } tensor_entry;
@@ -26,24 +29,27 @@ typedef struct model_header {
     const char *name;    /* general.name, or the folder's last part */
     const char *licence; /* what the file says; "" if nothing */
     model_config config;
-    int32_t n_tensor;
+    int32_t n_tensor;           /* 0: a vocabulary-only GGUF */
     const tensor_entry *tensor; /* sorted by name */
     int32_t n_file;
-    file_map *file; /* weights only */
-    tokenizer *tokens;
+    file_map *file;         /* [n_file] those that hold weights */
+    tokenizer *tokens;      /* NULL when opened without */
     str chat_template;      /* empty: none */
-    str bos_text, eos_text; /* for the template */
+    str bos_text, eos_text; /* for the template; empty: none */
     int64_t n_parameter;    /* sum of tensor sizes */
     int64_t bytes_weights;
 } model_header;
 
+/* Opens maps and reads every header; everything else goes into `a`. ERR_MODEL names the file, the place
+ * and what is wrong. On failure nothing stays open. */
 bool model_peek(model_header *h, const char *path, arena *a, err *e);
-void model_close_header(model_header *h);
+bool model_peek_without_tokenizer(model_header *h, const char *path, arena *a, err *e);
+void model_close_header(model_header *h); /* twice is fine */
 
 /* By name; NULL when absent. */
 const tensor_entry *model_find_tensor(const model_header *h, const char *name);
 
-/* SHA-256 of a file of the model, streamed. */
-bool model_hash_file(const model_header *h, int32_t file, char hex[65], err *e);
+/* SHA-256 of a file of the model. Reads it whole (once for its life: keep the answer). */
+hash_text model_hash_file(const model_header *h, int32_t file);
 
 #endif

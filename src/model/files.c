@@ -1,0 +1,131 @@
+/* files: see files.h. */
+#include "model/files_in.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+const char *name_shown(char out[NAME_SHOWN], str name)
+{
+    size_t n = name.size < NAME_SHOWN - 3 ? name.size : NAME_SHOWN - 3;
+    for (size_t i = 0; i < n; i++) {
+        unsigned char c = (unsigned char)name.data[i];
+        out[i] = c < 32 || c > 126 ? '?' : (char)c;
+    }
+    memcpy(out + n, name.size > n ? ".." : "", name.size > n ? 3 : 1);
+    return out;
+}
+
+const char *path_join(arena *a, const char *folder, const char *name, err *e)
+{
+    size_t n = strlen(folder), m = strlen(name);
+    while (n > 1 && folder[n - 1] == '/') n--;
+    char *path = arena_take(a, n + m + 2, 1, e);
+    if (!path) return NULL;
+    memcpy(path, folder, n);
+    path[n] = '/';
+    memcpy(path + n + 1, name, m + 1);
+    return path;
+}
+
+json_t *json_read_file(const char *path, size_t bytes_max, err *e)
+{
+    file_map m;
+    if (!file_map_open(&m, path, ERR_MODEL, e)) return NULL;
+    json_t *root = NULL;
+    json_error_t why;
+    if (m.size > bytes_max) {
+        err_set(e, ERR_MODEL, "%s has %zu bytes; at most %zu are read", path, m.size, bytes_max);
+    } else if (m.size == 0) {
+        err_set(e, ERR_MODEL, "%s is empty", path);
+    } else {
+        root = json_loadb((const char *)m.data, m.size, JSON_REJECT_DUPLICATES, &why);
+        if (!root) {
+            err_set(e, ERR_MODEL, "%s: line %d, column %d: not valid JSON (%s)", path, why.line,
+                    why.column, why.text);
+        }
+    }
+    file_map_close(&m);
+    return root;
+}
+
+static int order_entries(const void *a, const void *b)
+{
+    return str_order(((const tensor_entry *)a)->name, ((const tensor_entry *)b)->name);
+}
+
+bool files_sort_tensors(model_header *h, tensor_entry *entry, int32_t n, err *e)
+{
+    char shown[NAME_SHOWN];
+    if (n > 1) qsort(entry, (size_t)n, sizeof *entry, order_entries);
+    h->n_parameter = h->bytes_weights = 0;
+    for (int32_t i = 0; i < n; i++) {
+        if (i > 0 && str_equal(entry[i].name, entry[i - 1].name)) {
+            return err_set(e, ERR_MODEL, "%s: the tensor `%s` is in two files", h->path,
+                           name_shown(shown, entry[i].name));
+        }
+        h->n_parameter += tensor_count(&entry[i].view);
+        h->bytes_weights += entry[i].bytes;
+    }
+    h->tensor = entry;
+    h->n_tensor = n;
+    return true;
+}
+
+const tensor_entry *model_find_tensor(const model_header *h, const char *name)
+{
+    tensor_entry wanted = {.name = str_of(name)};
+    if (h->n_tensor == 0) return NULL;
+    return bsearch(&wanted, h->tensor, (size_t)h->n_tensor, sizeof *h->tensor, order_entries);
+}
+
+static bool peek(model_header *h, const char *path, bool with_tokenizer, arena *a, err *e)
+{
+    assert(h && path && a);
+    *h = (model_header){.licence = ""};
+    h->path = arena_copy_text(a, path, strlen(path), e);
+    if (!h->path) return false;
+    bool ok;
+    if (file_is_folder(path)) {
+        ok = files_read_folder(h, with_tokenizer, a, e);
+    } else if (str_ends(str_of(path), ".safetensors") || str_ends(str_of(path), ".json")) {
+        ok =
+            err_set(e, ERR_MODEL, "%s is one file of a model folder; give the folder itself", path);
+    } else {
+        ok = files_read_gguf(h, with_tokenizer, a, e);
+    }
+    if (!ok) model_close_header(h);
+    return ok;
+}
+
+bool model_peek(model_header *h, const char *path, arena *a, err *e)
+{
+    return peek(h, path, true, a, e);
+}
+
+bool model_peek_without_tokenizer(model_header *h, const char *path, arena *a, err *e)
+{
+    return peek(h, path, false, a, e);
+}
+
+void model_close_header(model_header *h)
+{
+    assert(h);
+    if (h->tokens) token_close(h->tokens);
+    for (int32_t i = 0; i < h->n_file; i++) file_map_close(&h->file[i]);
+    h->tokens = NULL;
+    h->n_file = h->n_tensor = 0;
+}
+
+hash_text model_hash_file(const model_header *h, int32_t file)
+{
+    assert(h && file >= 0 && file < h->n_file);
+    enum { PIECE = 8 << 20 };
+    const file_map *m = &h->file[file];
+    hash_state s;
+    hash_start(&s);
+    for (size_t at = 0; at < m->size; at += PIECE) {
+        size_t n = m->size - at < PIECE ? m->size - at : PIECE;
+        hash_add(&s, m->data + at, n);
+    }
+    return hash_finish(&s);
+}
