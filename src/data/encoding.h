@@ -45,6 +45,8 @@ bool encoding_find(str name,
 const char *encoding_names(void);   /* "utf-8, utf-16, cp949, .." for messages */
 int64_t encoding_utf8_valid(str s); /* -1, or the offset of the first byte that is not UTF-8 */
 int64_t encoding_count_characters(str utf8); /* Unicode code points */
+str encoding_cut(str utf8,
+                 size_t bytes_max); /* the longest start of whole characters; for messages */
 
 typedef struct encoding_count { /* what a text holds, counted while it is brought to NFC */
     int64_t n_changed;          /* texts that NFC changed */

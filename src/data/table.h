@@ -2,11 +2,12 @@
  *
  * CSV: the delimiter (comma, semicolon, tab) is the commonest of the three in the header line; quoted
  * cells may hold delimiters, doubled quotes and new lines. A row with more or fewer cells than the header
- * is an error with its row and line; wholly empty lines at the end are not rows.
+ * is an error with its row and line; empty lines and rows of empty cells at the end are not rows. A
+ * column without a name is called "column 3".
  * JSONL: one object a line; the columns are the keys in order of first sight; numbers keep their
  * spelling, true and false are those words, null and absent keys are empty; a nested value stays as JSON
  * text and its column is marked, for `table_check_flat`.
- * Refused with a sentence: no header, empty or repeated column names, NUL bytes, bytes that do not decode
+ * Refused with a sentence: no header or rows, repeated column names, NUL bytes, bytes that do not decode
  * (encoding.h), more than 10 million rows, 4,096 columns or 4 GB, .xlsx, .xls and compressed files.
  */
 #ifndef CASELOAD_DATA_TABLE_H
@@ -36,6 +37,7 @@ typedef struct table_record { /* how it was read; goes to the store and the repo
     encoding encoding;
     bool has_mark;
     encoding_count count; /* cells brought to NFC, U+FFFD, private-use characters */
+    int32_t n_blank_end;  /* rows of empty cells at the end, dropped (Excel writes them) */
 } table_record;
 
 typedef struct table {
