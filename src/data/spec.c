@@ -1,0 +1,663 @@
+/* spec: see spec.h. Each place of the study file (top, data, limits, an arm) has a table of keys; a row
+ * says how a value is read and where it goes. After reading come the checks that span keys, then the
+ * canonical text that the hash is taken of. */
+#include "data/spec.h"
+
+#include "base/file.h"
+#include "data/spec_in.h"
+
+#include <assert.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+
+typedef struct spec_reader {
+    spec *s;
+    yaml_tree tree;
+    arena *a;
+    err *e;
+    str file_written, model_written; /* paths as the study file has them */
+} spec_reader;
+
+typedef struct spec_key spec_key;
+typedef bool spec_setter(spec_reader *r, const spec_key *key, const yaml_item *value, void *base);
+
+struct spec_key {
+    const char *name;
+    const char *what; /* for messages: "the column with each row's id" */
+    spec_setter *set;
+    size_t offset; /* in the place's struct */
+    bool required;
+    int64_t least, most;          /* of numbers; of lists: items */
+    const char *const *choices;   /* of set_choice, NULL-ended: enum values in order */
+    const struct spec_keys *keys; /* of set_map */
+};
+
+typedef struct spec_keys {
+    const spec_key *key;
+    size_t n;
+} spec_keys;
+
+bool spec_fail(const spec *s, int32_t line, err *e, const char *format, ...)
+{
+    char text[sizeof e->text];
+    va_list rest;
+    va_start(rest, format);
+    vsnprintf(text, sizeof text, format, rest);
+    va_end(rest);
+    if (line <= 0) return err_set(e, ERR_USAGE, "%s: %s", s->path, text);
+    return err_set(e, ERR_USAGE, "%s: line %d: %s", s->path, line, text);
+}
+
+static const yaml_item *child(const spec_reader *r, int32_t i)
+{
+    return i < 0 ? NULL : r->tree.item + i;
+}
+
+static bool need_text(spec_reader *r, const spec_key *key, const yaml_item *value)
+{
+    if (value->kind != YAML_TEXT)
+        return spec_fail(r->s, value->line, r->e, "'%s' (%s) is one text, not a %s", key->name,
+                         key->what, value->kind == YAML_LIST ? "list" : "map");
+    if (str_trim(value->text).size == 0)
+        return spec_fail(r->s, value->line, r->e, "'%s' (%s) is empty", key->name, key->what);
+    return true;
+}
+
+/* A scalar in NFC. */
+static spec_text keep_text(spec_reader *r, const yaml_item *value)
+{
+    assert(value->kind == YAML_TEXT);
+    buf composed = buf_up_to(4 * SPEC_BYTES_MAX);
+    encoding_count unused = {0};
+    encoding_add_nfc(&composed, value->text, &unused);
+    spec_text t = {.line = value->line};
+    if (buf_check(&composed, "the study file", r->e))
+        t.text = str_keep(r->a, buf_view(&composed), r->e);
+    buf_close(&composed);
+    return t;
+}
+
+/* --- setters: one kind of value each --- */
+
+static bool set_text(spec_reader *r, const spec_key *key, const yaml_item *value, void *base)
+{
+    if (!need_text(r, key, value)) return false;
+    *(spec_text *)(void *)((char *)base + key->offset) = keep_text(r, value);
+    return r->e->code == ERR_NONE;
+}
+
+/* A name that becomes part of file names and of tables in papers. */
+static bool set_name(spec_reader *r, const spec_key *key, const yaml_item *value, void *base)
+{
+    if (!set_text(r, key, value, base)) return false;
+    str name = value->text;
+    bool ok = name.size <= 64 && name.data[0] != '.' && name.data[0] != '-';
+    for (size_t i = 0; i < name.size && ok; i++) {
+        char c = name.data[i];
+        ok = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+             c == '.' || c == '_' || c == '-';
+    }
+    if (ok) return true;
+    return spec_fail(r->s, value->line, r->e,
+                     "'%s' (%s) has at most 64 letters, digits, '.', '_' or '-', and begins with a "
+                     "letter, digit or '_'",
+                     key->name, key->what);
+}
+
+/* Kept as its bytes are; relative to the study file's folder. */
+static bool set_path(spec_reader *r, const spec_key *key, const yaml_item *value, void *base)
+{
+    if (!need_text(r, key, value)) return false;
+    spec_text *to = (spec_text *)(void *)((char *)base + key->offset);
+    to->line = value->line;
+    buf path = buf_up_to(1 << 16);
+    if (value->text.data[0] != '/' && strcmp(r->s->folder, ".") != 0)
+        buf_printf(&path, "%s/", r->s->folder);
+    buf_add_str(&path, value->text);
+    if (path.failed || path.size >= 4096)
+        spec_fail(r->s, value->line, r->e, "'%s' is too long a path", key->name);
+    else to->text = str_keep(r->a, buf_view(&path), r->e);
+    buf_close(&path);
+    if (base == r->s) r->model_written = value->text;
+    else r->file_written = value->text;
+    return r->e->code == ERR_NONE;
+}
+
+static bool read_number(spec_reader *r, const spec_key *key, const yaml_item *value, int64_t *n)
+{
+    if (!need_text(r, key, value)) return false;
+    if (str_to_int(str_trim(value->text), n) && *n >= key->least && *n <= key->most) return true;
+    return spec_fail(r->s, value->line, r->e, "'%s' (%s) is a whole number from %lld to %lld",
+                     key->name, key->what, (long long)key->least, (long long)key->most);
+}
+
+static bool set_count(spec_reader *r, const spec_key *key, const yaml_item *value, void *base)
+{
+    int64_t n = 0;
+    if (!read_number(r, key, value, &n)) return false;
+    *(int32_t *)(void *)((char *)base + key->offset) = (int32_t)n;
+    return true;
+}
+
+static bool set_seed(spec_reader *r, const spec_key *key, const yaml_item *value, void *base)
+{
+    int64_t n = 0;
+    if (!read_number(r, key, value, &n)) return false;
+    *(uint64_t *)(void *)((char *)base + key->offset) = (uint64_t)n;
+    return true;
+}
+
+static bool set_choice(spec_reader *r, const spec_key *key, const yaml_item *value, void *base)
+{
+    if (!need_text(r, key, value)) return false;
+    int n = 0;
+    for (; key->choices[n]; n++) {
+        if (!str_is(value->text, key->choices[n])) continue;
+        memcpy((char *)base + key->offset, &n, sizeof n); /* an enum */
+        return true;
+    }
+    buf list = buf_up_to(1000);
+    for (int i = 0; i < n; i++)
+        buf_printf(&list, "%s%s", i == 0 ? "" : i + 1 < n ? ", " : " or ", key->choices[i]);
+    const char *nearest = str_nearest(value->text, key->choices, (size_t)n);
+    spec_fail(r->s, value->line, r->e, "'%s' is %s%s%s%s", key->name, list.data,
+              nearest ? "; did you mean '" : "", nearest ? nearest : "", nearest ? "'?" : "");
+    buf_close(&list);
+    return false;
+}
+
+static bool set_encoding(spec_reader *r, const spec_key *key, const yaml_item *value, void *base)
+{
+    if (!need_text(r, key, value)) return false;
+    if (encoding_find(value->text, (encoding *)(void *)((char *)base + key->offset))) return true;
+    return spec_fail(r->s, value->line, r->e, "'encoding' is auto, %s", encoding_names());
+}
+
+/* One text or a list of texts, none of them twice. */
+static bool read_list(spec_reader *r, const spec_key *key, const yaml_item *value, spec_list *to)
+{
+    bool one = value->kind == YAML_TEXT;
+    if (one && !need_text(r, key, value)) return false;
+    if (value->kind == YAML_MAP)
+        return spec_fail(r->s, value->line, r->e,
+                         "'%s' (%s) is a text or a list of texts, not a map", key->name, key->what);
+    int32_t n = one ? 1 : value->n;
+    if (n < key->least || n > key->most)
+        return spec_fail(r->s, value->line, r->e, "'%s' (%s) is %s", key->name, key->what,
+                         n == 0 ? "empty" : "too long a list");
+    *to = (spec_list){.line = value->line,
+                      .item = arena_take_zero(r->a, (size_t)n, sizeof(spec_text), r->e)};
+    const yaml_item *item = one ? value : child(r, value->first);
+    for (; item && to->item && to->n < n; item = one ? NULL : child(r, item->next)) {
+        if (item->kind != YAML_TEXT || item->text.size == 0)
+            return spec_fail(r->s, item->line, r->e, "'%s' (%s) holds something that is not a text",
+                             key->name, key->what);
+        spec_text t = keep_text(r, item);
+        for (int32_t k = 0; k < to->n; k++) {
+            if (!str_equal(to->item[k].text, t.text)) continue;
+            str shown = encoding_cut(t.text, 60);
+            return spec_fail(r->s, item->line, r->e, "'%.*s' is twice in '%s'", (int)shown.size,
+                             shown.data, key->name);
+        }
+        to->item[to->n++] = t;
+    }
+    return r->e->code == ERR_NONE;
+}
+
+static bool set_list(spec_reader *r, const spec_key *key, const yaml_item *value, void *base)
+{
+    return read_list(r, key, value, (spec_list *)(void *)((char *)base + key->offset));
+}
+
+static bool read_map(spec_reader *r, const char *place, const yaml_item *map, spec_keys keys,
+                     void *base);
+
+static bool set_map(spec_reader *r, const spec_key *key, const yaml_item *value, void *base)
+{
+    if (value->kind != YAML_MAP)
+        return spec_fail(r->s, value->line, r->e, "'%s' (%s) is a map: indented 'key: value' lines",
+                         key->name, key->what);
+    return read_map(r, key->name, value, *key->keys, (char *)base + key->offset);
+}
+
+/* class -> answers; or a list of classes that are their own answers. */
+static bool read_classes(spec_reader *r, const spec_key *key, const yaml_item *value, int32_t *n,
+                         spec_class **out)
+{
+    if (value->kind == YAML_TEXT)
+        return spec_fail(r->s, value->line, r->e,
+                         "'%s' (%s) is a map: indented 'name: [text, ..]' lines", key->name,
+                         key->what);
+    if (value->n < key->least || value->n > key->most)
+        return spec_fail(r->s, value->line, r->e, "'%s' (%s) has from %lld to %lld entries, not %d",
+                         key->name, key->what, (long long)key->least, (long long)key->most,
+                         value->n);
+    *out = arena_take_zero(r->a, (size_t)value->n, sizeof(spec_class), r->e);
+    if (!*out) return false;
+    const spec_key surface = {key->name, "what a class is called by", NULL, 0,   true,
+                              1,         SPEC_SURFACES_MAX,           NULL, NULL};
+    const yaml_item *name = child(r, value->first);
+    for (*n = 0; name && *n < value->n; ++*n) {
+        if (name->kind != YAML_TEXT || str_trim(name->text).size == 0)
+            return spec_fail(r->s, name->line, r->e, "'%s' holds a class without a name",
+                             key->name);
+        const yaml_item *answers = value->kind == YAML_MAP ? child(r, name->next) : name;
+        spec_class *c = &(*out)[*n];
+        c->name = keep_text(r, name);
+        if (!read_list(r, &surface, answers, &c->surfaces)) return false;
+        for (int32_t k = 0; k < *n; k++) {
+            if (str_equal((*out)[k].name.text, c->name.text))
+                return spec_fail(r->s, name->line, r->e, "'%s' names a class twice", key->name);
+        }
+        name = child(r, answers->next);
+    }
+    return r->e->code == ERR_NONE;
+}
+
+static bool check_surfaces(spec_reader *r, const char *key, const spec_class *c, int32_t n)
+{
+    for (int32_t i = 0; i < n; i++) {
+        for (int32_t k = 0; k < c[i].surfaces.n; k++) {
+            spec_text one = c[i].surfaces.item[k];
+            for (int32_t other = 0; other < i; other++) {
+                for (int32_t j = 0; j < c[other].surfaces.n; j++) {
+                    if (!str_equal(c[other].surfaces.item[j].text, one.text)) continue;
+                    str s = encoding_cut(one.text, 60), a = encoding_cut(c[other].name.text, 60),
+                        b = encoding_cut(c[i].name.text, 60);
+                    return spec_fail(r->s, one.line, r->e,
+                                     "'%.*s' stands for two classes in '%s', %.*s and %.*s",
+                                     (int)s.size, s.data, key, (int)a.size, a.data, (int)b.size,
+                                     b.data);
+                }
+            }
+        }
+    }
+    return true;
+}
+
+static bool set_study_classes(spec_reader *r, const spec_key *key, const yaml_item *v, void *base)
+{
+    spec *s = base;
+    return read_classes(r, key, v, &s->n_class, &s->classes) &&
+           check_surfaces(r, key->name, s->classes, s->n_class);
+}
+
+static bool set_labels(spec_reader *r, const spec_key *key, const yaml_item *value, void *base)
+{
+    spec_data *d = base;
+    return read_classes(r, key, value, &d->n_labels, &d->labels) &&
+           check_surfaces(r, key->name, d->labels, d->n_labels);
+}
+
+static int32_t find_class(const spec *s, str name)
+{
+    for (int32_t i = 0; i < s->n_class; i++) {
+        if (str_equal(s->classes[i].name.text, name)) return i;
+    }
+    return -1;
+}
+
+static bool fail_class(spec_reader *r, const char *key, spec_text name)
+{
+    buf list = buf_up_to(1000);
+    for (int32_t i = 0; i < r->s->n_class && list.size < 300; i++) {
+        if (i) buf_add_text(&list, ", ");
+        buf_add_str(&list, encoding_cut(r->s->classes[i].name.text, 60));
+    }
+    str shown = encoding_cut(name.text, 60);
+    spec_fail(r->s, name.line, r->e, "'%s' names '%.*s', which is not among the classes (%s)", key,
+              (int)shown.size, shown.data, list.data ? list.data : "");
+    buf_close(&list);
+    return false;
+}
+
+static bool set_positive(spec_reader *r, const spec_key *key, const yaml_item *value, void *base)
+{
+    spec *s = base;
+    if (!need_text(r, key, value)) return false;
+    spec_text name = keep_text(r, value);
+    s->positive = find_class(s, name.text);
+    return s->positive >= 0 || fail_class(r, key->name, name);
+}
+
+/* An arm's own answers: the study's classes, in the study's order, all of them. */
+static bool set_arm_classes(spec_reader *r, const spec_key *key, const yaml_item *value, void *base)
+{
+    spec_arm *arm = base;
+    int32_t n = 0;
+    spec_class *own = NULL;
+    if (!read_classes(r, key, value, &n, &own) || !check_surfaces(r, key->name, own, n))
+        return false;
+    arm->classes = arena_take_zero(r->a, (size_t)r->s->n_class, sizeof(spec_class), r->e);
+    if (!arm->classes) return false;
+    for (int32_t i = 0; i < n; i++) {
+        int32_t c = find_class(r->s, own[i].name.text);
+        if (c < 0) return fail_class(r, "classes", own[i].name);
+        arm->classes[c] = own[i];
+    }
+    return n == r->s->n_class ||
+           spec_fail(r->s, value->line, r->e, "an arm's 'classes' gives answers for all %d classes",
+                     r->s->n_class);
+}
+
+static bool set_arms(spec_reader *r, const spec_key *key, const yaml_item *value, void *base);
+
+/* --- the keys --- */
+
+static const char *const template_choices[] = {"auto", "chat", "plain", NULL};
+static const char *const cut_choices[] = {"refuse", "head", "tail", "head+tail", NULL};
+
+static const spec_key data_keys[] = {
+    {"file", "the table of texts", set_path, .offset = offsetof(spec_data, file), .required = true},
+    {"encoding", "of the table", set_encoding, .offset = offsetof(spec_data, encoding)},
+    {"id", "the column with each row's id", set_text, .offset = offsetof(spec_data, id),
+     .required = true},
+    {"text", "the column or columns with the text", set_list, .offset = offsetof(spec_data, text),
+     .required = true, .least = 1, .most = SPEC_COLUMNS_MAX},
+    {"label", "the column with the right answer", set_text, .offset = offsetof(spec_data, label),
+     .required = true},
+    {"labels", "values of the label column, by class", set_labels, .offset = 0, .least = 1,
+     .most = SPEC_CLASSES_MAX},
+    {"missing", "label values that count as none", set_list, .offset = offsetof(spec_data, missing),
+     .least = 1, .most = SPEC_SURFACES_MAX},
+    {"patient", "the column that says whose text it is", set_text,
+     .offset = offsetof(spec_data, patient)},
+    {"group", "columns of subgroups", set_list, .offset = offsetof(spec_data, group), .least = 1,
+     .most = SPEC_COLUMNS_MAX},
+    {"split", "the column that says which part a row is in", set_text,
+     .offset = offsetof(spec_data, split)},
+    {"use", "the value of split for rows to score", set_text, .offset = offsetof(spec_data, use)},
+    {"train", "the value of split for examples", set_text, .offset = offsetof(spec_data, train)},
+};
+static const spec_keys data_place = {data_keys, countof(data_keys)};
+
+static const spec_key limit_keys[] = {
+    {"max_tokens", "the longest prompt", set_count, .offset = offsetof(spec, max_tokens),
+     .least = 16, .most = 1 << 24},
+    {"cut", "what to do with a longer one", set_choice, .offset = offsetof(spec, cut),
+     .choices = cut_choices},
+};
+static const spec_keys limit_place = {limit_keys, countof(limit_keys)};
+
+static const spec_key study_keys[] = {
+    {"study", "the study's name", set_name, .offset = offsetof(spec, study), .required = true},
+    {"model", "the model's file or folder", set_path, .offset = offsetof(spec, model)},
+    {"data", "the table and its columns", set_map, .offset = offsetof(spec, data), .required = true,
+     .keys = &data_place},
+    {"classes", "the answers by class", set_study_classes, .offset = 0, .required = true,
+     .least = 2, .most = SPEC_CLASSES_MAX},
+    {"positive", "the class that counts as positive", set_positive, .offset = 0},
+    {"question", "what the model is asked", set_text, .offset = offsetof(spec, question)},
+    {"system", "the role text", set_text, .offset = offsetof(spec, system)},
+    {"template", "how a prompt is framed", set_choice, .offset = offsetof(spec, template_kind),
+     .choices = template_choices},
+    {"seed", "of everything random", set_seed, .offset = offsetof(spec, seed), .most = INT64_MAX},
+    {"limits", "of a prompt's length", set_map, .offset = 0, .keys = &limit_place},
+    {"arms", "the ways of asking that are compared", set_arms, .offset = 0},
+};
+static const spec_keys study_place = {study_keys, countof(study_keys)};
+
+static const spec_key arm_keys[] = {
+    {"name", "the arm's name", set_name, .offset = offsetof(spec_arm, name), .required = true},
+    {"question", "what the model is asked", set_text, .offset = offsetof(spec_arm, question)},
+    {"system", "the role text", set_text, .offset = offsetof(spec_arm, system)},
+    {"classes", "the answers by class", set_arm_classes, .offset = 0, .least = 1,
+     .most = SPEC_CLASSES_MAX},
+    {"shots", "the number of examples", set_count, .offset = offsetof(spec_arm, shots),
+     .most = SPEC_SHOTS_MAX},
+    {"seed", "of the choice of examples", set_seed, .offset = offsetof(spec_arm, seed),
+     .most = INT64_MAX},
+};
+static const spec_keys arm_place = {arm_keys, countof(arm_keys)};
+
+static bool fail_key(spec_reader *r, const char *place, const yaml_item *key, spec_keys keys)
+{
+    const char *names[32];
+    buf list = buf_up_to(2000);
+    assert(keys.n <= countof(names));
+    for (size_t i = 0; i < keys.n; i++) {
+        names[i] = keys.key[i].name;
+        buf_printf(&list, "%s%s", i ? ", " : "", names[i]);
+    }
+    str shown = encoding_cut(key->text, 60);
+    const char *nearest = str_nearest(key->text, names, keys.n);
+    if (nearest)
+        spec_fail(r->s, key->line, r->e, "unknown key '%.*s'; did you mean '%s'?", (int)shown.size,
+                  shown.data, nearest);
+    else
+        spec_fail(r->s, key->line, r->e, "unknown key '%.*s'; the keys of %s are: %s",
+                  (int)shown.size, shown.data, place, list.data);
+    buf_close(&list);
+    return false;
+}
+
+/* Keys are read in the order of their table, not of the file: arms may rely on the classes. */
+static bool read_map(spec_reader *r, const char *place, const yaml_item *map, spec_keys keys,
+                     void *base)
+{
+    const yaml_item *values[32] = {NULL};
+    assert(map->kind == YAML_MAP && keys.n <= countof(values));
+    for (const yaml_item *k = child(r, map->first); k;) {
+        const yaml_item *value = child(r, k->next);
+        size_t i = 0;
+        while (i < keys.n && !str_is(k->text, keys.key[i].name)) i++;
+        if (i == keys.n) return fail_key(r, place, k, keys);
+        values[i] = value;
+        k = child(r, value->next);
+    }
+    for (size_t i = 0; i < keys.n; i++) {
+        const spec_key *key = &keys.key[i];
+        if (values[i] && !key->set(r, key, values[i], base)) return false;
+        if (!values[i] && key->required)
+            return spec_fail(r->s, map->line, r->e, "%s lacks the key '%s' (%s)", place, key->name,
+                             key->what);
+    }
+    return true;
+}
+
+/* --- arms --- */
+
+static bool finish_arm(spec_reader *r, spec_arm *arm)
+{
+    const spec *s = r->s;
+    if (!arm->question.text.data) arm->question = s->question;
+    if (!arm->system.text.data) arm->system = s->system;
+    if (!arm->classes) arm->classes = s->classes;
+    if (arm->question.text.data) return true;
+    return spec_fail(s, arm->line, r->e,
+                     "arm '%s' has no 'question', and the study has none for all arms",
+                     arm->name.text.data);
+}
+
+static bool set_arms(spec_reader *r, const spec_key *key, const yaml_item *value, void *base)
+{
+    spec *s = base;
+    if (value->kind != YAML_LIST || value->n == 0 || value->n > SPEC_ARMS_MAX)
+        return spec_fail(s, value->line, r->e,
+                         "'arms' (%s) is a list of 1 to %d entries that begin with '- name: ..'",
+                         key->what, SPEC_ARMS_MAX);
+    s->arms = arena_take_zero(r->a, (size_t)value->n, sizeof(spec_arm), r->e);
+    if (!s->arms) return false;
+    for (const yaml_item *item = child(r, value->first); item; item = child(r, item->next)) {
+        if (item->kind != YAML_MAP)
+            return spec_fail(s, item->line, r->e, "an arm is a map that begins with '- name: ..'");
+        spec_arm *arm = &s->arms[s->n_arm];
+        *arm = (spec_arm){.line = item->line, .seed = s->seed};
+        if (!read_map(r, "an arm", item, arm_place, arm)) return false;
+        for (int32_t k = 0; k < s->n_arm; k++) {
+            if (str_equal(s->arms[k].name.text, arm->name.text))
+                return spec_fail(s, arm->name.line, r->e, "two arms are called '%s'",
+                                 arm->name.text.data);
+        }
+        s->n_arm++;
+    }
+    return true;
+}
+
+static bool finish_arms(spec_reader *r)
+{
+    spec *s = r->s;
+    if (s->n_arm == 0) {
+        s->arms = arena_take_zero(r->a, 1, sizeof(spec_arm), r->e);
+        if (!s->arms) return false;
+        s->arms[0] = (spec_arm){.name = {.text = STR("zero-shot")}, .seed = s->seed, .line = 1};
+        s->n_arm = 1;
+    }
+    for (int32_t i = 0; i < s->n_arm; i++) {
+        spec_arm *arm = &s->arms[i];
+        if (!finish_arm(r, arm)) return false;
+        if (arm->shots > 0 && !s->data.split.text.data)
+            return spec_fail(
+                s, arm->line, r->e,
+                "arm '%s' wants %d examples, but 'data' names no 'split' column to take "
+                "them from (rows whose split is 'train')",
+                arm->name.text.data, arm->shots);
+    }
+    return true;
+}
+
+/* --- checks that span keys --- */
+
+static bool check_positive(spec_reader *r)
+{
+    if (r->s->n_class > 2 || r->s->positive >= 0) return true;
+    return spec_fail(r->s, r->tree.item[0].line, r->e,
+                     "with two classes a study needs the key 'positive' (the class that counts as "
+                     "positive)");
+}
+
+static bool check_split(spec_reader *r)
+{
+    spec_data *d = &r->s->data;
+    const spec_text *lone = d->use.text.data ? &d->use : d->train.text.data ? &d->train : NULL;
+    if (!d->split.text.data) {
+        if (!lone) return true;
+        return spec_fail(r->s, lone->line, r->e,
+                         "'use' and 'train' are values of a 'split' column, "
+                         "which 'data' does not name");
+    }
+    if (!d->use.text.data) d->use = (spec_text){STR("test"), d->split.line};
+    if (!d->train.text.data) d->train = (spec_text){STR("train"), d->split.line};
+    if (!str_equal(str_trim(d->use.text), str_trim(d->train.text))) return true;
+    return spec_fail(
+        r->s, d->use.line, r->e,
+        "'use' and 'train' are the same part of the table: examples would be asked about "
+        "themselves");
+}
+
+static bool check_labels(spec_reader *r)
+{
+    const spec_data *d = &r->s->data;
+    for (int32_t i = 0; i < d->n_labels; i++) {
+        if (find_class(r->s, d->labels[i].name.text) < 0)
+            return fail_class(r, "labels", d->labels[i].name);
+        for (int32_t k = 0; k < d->labels[i].surfaces.n; k++) {
+            spec_text value = d->labels[i].surfaces.item[k];
+            for (int32_t j = 0; j < d->missing.n; j++) {
+                if (str_equal(d->missing.item[j].text, value.text))
+                    return spec_fail(r->s, d->missing.item[j].line, r->e,
+                                     "a value of 'missing' is also a value of 'labels'");
+            }
+        }
+    }
+    return true;
+}
+
+/* --- canonical text --- */
+
+static void write_text(buf *out, const char *key, str value)
+{
+    buf_printf(out, "%s: \"", key);
+    buf_add_json(out, value);
+    buf_add_text(out, "\"\n");
+}
+
+static void write_list(buf *out, const char *key, spec_list list)
+{
+    for (int32_t i = 0; i < list.n; i++) write_text(out, key, list.item[i].text);
+}
+
+static void write_classes(buf *out, const char *key, const spec_class *c, int32_t n)
+{
+    for (int32_t i = 0; i < n; i++) {
+        write_text(out, key, c[i].name.text);
+        write_list(out, "  is", c[i].surfaces);
+    }
+}
+
+static void write_data(const spec_reader *r, buf *out)
+{
+    const spec_data *d = &r->s->data;
+    write_text(out, "data.file", r->file_written);
+    write_text(out, "data.encoding", str_of(encoding_name(d->encoding)));
+    write_text(out, "data.id", d->id.text);
+    write_list(out, "data.text", d->text);
+    write_text(out, "data.label", d->label.text);
+    write_classes(out, "data.labels", d->labels, d->n_labels);
+    write_list(out, "data.missing", d->missing);
+    write_text(out, "data.patient", d->patient.text);
+    write_list(out, "data.group", d->group);
+    write_text(out, "data.split", d->split.text);
+    write_text(out, "data.use", d->use.text);
+    write_text(out, "data.train", d->train.text);
+}
+
+static bool write_canonical(spec_reader *r)
+{
+    spec *s = r->s;
+    buf out = buf_up_to((size_t)16 * SPEC_BYTES_MAX * 8);
+    write_text(&out, "study", s->study.text);
+    write_text(&out, "model", r->model_written);
+    write_data(r, &out);
+    write_classes(&out, "class", s->classes, s->n_class);
+    buf_printf(&out, "positive: %d\ntemplate: %s\nseed: %llu\nmax_tokens: %d\ncut: %s\n",
+               s->positive, template_choices[s->template_kind], (unsigned long long)s->seed,
+               s->max_tokens, cut_choices[s->cut]);
+    for (int32_t i = 0; i < s->n_arm; i++) {
+        const spec_arm *arm = &s->arms[i];
+        write_text(&out, "arm", arm->name.text);
+        write_text(&out, "  question", arm->question.text);
+        write_text(&out, "  system", arm->system.text);
+        if (arm->classes != s->classes) write_classes(&out, "  class", arm->classes, s->n_class);
+        buf_printf(&out, "  shots: %d\n  seed: %llu\n", arm->shots, (unsigned long long)arm->seed);
+    }
+    if (buf_check(&out, "the study file", r->e))
+        s->canonical = str_keep(r->a, buf_view(&out), r->e);
+    buf_close(&out);
+    s->hash = hash_of(s->canonical.data, s->canonical.size);
+    return r->e->code == ERR_NONE;
+}
+
+/* --- the door --- */
+
+bool spec_parse(spec *s, str yaml, const char *path, arena *a, err *e)
+{
+    assert(s && path && !arena_measures(a));
+    *s = (spec){.seed = 1, .positive = -1};
+    const char *slash = strrchr(path, '/');
+    size_t n_folder = slash == path ? 1 : slash ? (size_t)(slash - path) : 0;
+    s->path = arena_copy_text(a, path, strlen(path), e);
+    s->folder = slash ? arena_copy_text(a, path, n_folder, e) : arena_copy_text(a, ".", 1, e);
+    if (!s->path || !s->folder) return false;
+    spec_reader r = {.s = s, .a = a, .e = e};
+    if (!yaml_read(&r.tree, yaml, path, a, e)) return false;
+    const yaml_item *root = r.tree.item;
+    return read_map(&r, "a study", root, study_place, s) && check_positive(&r) && check_split(&r) &&
+           check_labels(&r) && finish_arms(&r) && write_canonical(&r);
+}
+
+bool spec_read(spec *s, const char *path, arena *a, err *e)
+{
+    file_map m;
+    if (!file_map_open(&m, path, ERR_USAGE, e)) return false;
+    bool ok = spec_parse(s, (str){(const char *)m.data, m.size}, path, a, e);
+    file_map_close(&m);
+    return ok;
+}
+
+const char *spec_cut_name(spec_cut c)
+{
+    assert(c <= SPEC_CUT_HEAD_TAIL);
+    return cut_choices[c];
+}
