@@ -37,6 +37,7 @@ typedef struct token_list { /* a growing list of ids */
     int64_t n, room;
 } token_list;
 void token_list_close(token_list *l);
+bool token_list_add(token_list *l, const int32_t *id, int64_t n, err *e); /* token_list.c */
 
 typedef struct token_range { /* bytes [from, to) of the text */
     int64_t from, to;
