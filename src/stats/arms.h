@@ -1,0 +1,68 @@
+/* arms: from every arm's class log-scores to every number of the study. The one place where a study's
+ * rows become statistics; results.json, the report and the terminal show what stands here.
+ *
+ * In: for each arm, Z[n_row x n_class] (score.h) over the same rows in the same order, and the rows'
+ * labels. A row that some arm could not score (NaN) is left out of *all* arms and counted, so that arms
+ * are always compared on the same rows.
+ *
+ * With a positive class (always for two classes): score = Z_positive - logsumexp(Z of the others), in
+ * double; probability = softmax. AUROC, Brier, measures at probability 0.5, paired differences.
+ * With more than two classes, in addition: AUROC of each class against the rest and accuracy. A class
+ * without cases is left out of the macro mean and counted, never averaged as 0.5.
+ */
+#ifndef CASELOAD_STATS_ARMS_H
+#define CASELOAD_STATS_ARMS_H
+
+#include "stats/calib.h"
+#include "stats/cut.h"
+#include "stats/rank.h"
+
+typedef struct arms_input {
+    int32_t n_arm, n_class;
+    int32_t positive; /* class index; -1: none (more than two classes) */
+    int64_t n_row;
+    const int32_t *label;           /* [n_row] class index */
+    const double *const *log_score; /* [n_arm] -> [n_row x n_class] Z; NaN: not scored */
+    double level;                   /* 0: 0.95 */
+} arms_input;
+
+typedef struct arm_result {
+    /* columns over the judged rows [n], for figures; NULL without a positive class */
+    const double *score, *probability;
+    const uint8_t *positive;
+    rank_parts parts;
+    rank_auroc auroc;
+    stat_estimate brier, brier_scaled;
+    cut_measures at_half; /* called positive when probability >= 0.5 */
+
+    /* more than two classes; NULL / no value otherwise */
+    const rank_auroc *class_auroc; /* [n_class], each against the rest */
+    stat_estimate macro_auroc;     /* mean over the classes that can be judged */
+    int32_t n_class_judged;
+    stat_estimate accuracy; /* of the most probable class (ties: the first), Wilson */
+
+    /* label mass: how much of the model's belief lies on any answer at all */
+    double mass_median, mass_low, mass_high; /* median, 5th and 95th percentile; 0 when n = 0 */
+    double mass_share_below_half;            /* share of rows with a mass under 0.5 */
+} arm_result;
+
+typedef struct arms_pair { /* arm b against arm a, a < b: difference is b - a */
+    int32_t a, b;
+    rank_test test;
+    double p_holm; /* over all pairs of this study */
+} arms_pair;
+
+typedef struct arms_result {
+    int32_t n_arm, n_class, positive, n_pair;
+    int64_t n_row, n; /* given; judged (the rows that every arm scored) */
+    int64_t events;   /* positives among the judged */
+    double level;
+    const int64_t *class_count; /* [n_class] among the judged */
+    arm_result *arm;            /* [n_arm] */
+    arms_pair *pair;            /* [n_pair]: all pairs when there is a positive class */
+} arms_result;
+
+/* Everything lives in `a`. False only when it is full. */
+bool arms_judge(const arms_input *in, arena *a, arms_result *out, err *e);
+
+#endif

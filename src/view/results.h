@@ -1,0 +1,19 @@
+/* results: the numbers of a study as JSON (results.json) for other programs.
+ *
+ *   study, version, date, positive, classes, n, events, rows (given), level
+ *   arms   [{name, n, events, auroc, auroc_low, auroc_high, auroc_var, auroc_wald_low, auroc_wald_high,
+ *            method, status, brier, brier_scaled, accuracy, sensitivity, specificity, ppv, npv, f1, mcc,
+ *            label_mass_median, .., cut, texts_per_s, ..; with more than two classes: macro_auroc,
+ *            class_auroc {name: {..}}}]
+ *   pairs  [{a, b, difference, low, high, z, p, p_holm, status}]
+ * A number that is not estimable is null and `status` says why. Doubles are written so that they read
+ * back bit for bit.
+ */
+#ifndef CASELOAD_VIEW_RESULTS_H
+#define CASELOAD_VIEW_RESULTS_H
+
+#include "view/report.h"
+
+bool results_write(const report_input *in, buf *json, err *e);
+
+#endif
