@@ -60,7 +60,7 @@ typedef struct rope_config {
     double factor, low_freq_factor, high_freq_factor; /* LINEAR: factor; LLAMA3: all three */
     int32_t original_context;                         /* LLAMA3, FACTORS */
     const float *short_factor,
-        *long_factor;        /* FACTORS: [head_dim / 2] each; long when the context in use
+        *long_factor;        /* FACTORS: [rotary_dim / 2] each; long when the context in use
                                                 is over original_context; both the same for rope_freqs */
     double attention_factor; /* multiplies cos and sin; 1 by default */
 } rope_config;
@@ -69,8 +69,9 @@ typedef struct model_config {
     const model_family *family; /* NULL: a vocabulary-only file of a family we do not compute */
     bool from_gguf;
     int32_t n_layer, d_model, n_head, n_head_kv, head_dim, d_ff, n_vocab, n_context;
+    int32_t rotary_dim; /* the first dimensions of a head that RoPE turns */
     float norm_eps;
-    rope_config rope; /* of global layers; every head dimension is rotated */
+    rope_config rope; /* of global layers */
     rope_config
         rope_local; /* of sliding-window layers; same as rope where the family has one base */
     int32_t window; /* sliding window in tokens, the query's own included; 0: none */

@@ -12,7 +12,7 @@
  *   attention.sliding_window_pattern  the family's period; or a list: 1 where local
  *   attention.scale                   query scale; else 1/sqrt(head width), except the 27B Gemmas
  *   rope.freq_base, freq_base_swa     the family's
- *   rope.dimension_count              must be the head width
+ *   rope.dimension_count              the head width
  *   rope.scaling.type factor          none or linear; yarn is refused
  *   rope.scaling.attn_factor, original_context_length: beside tensors rope_factors_short, _long (phi3)
  *   attn_logit_softcapping, final_logit_softcapping
@@ -84,18 +84,18 @@ static double get_double(reader *r, const char *suffix, double absent)
     return value;
 }
 
-/* A list of head_dim / 2 frequency divisors, in place. NULL when absent. */
-static const float *get_factors(reader *r, const char *name, int32_t head_dim)
+/* A list of rotary_dim / 2 frequency divisors, in place. NULL when absent. */
+static const float *get_factors(reader *r, const char *name, int32_t rotary_dim)
 {
     const tensor_entry *t = model_find_tensor(r->h, name);
     if (!t) return NULL;
-    if (t->view.type != DTYPE_F32 || t->view.rank != 1 || t->view.dim[0] != head_dim / 2) {
+    if (t->view.type != DTYPE_F32 || t->view.rank != 1 || t->view.dim[0] != rotary_dim / 2) {
         err_set(r->e, ERR_MODEL, "%s: tensor `%s` should be %d F32 values", r->g->path, name,
-                head_dim / 2);
+                rotary_dim / 2);
         return NULL;
     }
     const float *f = t->view.data;
-    for (int32_t i = 0; i < head_dim / 2; i++) {
+    for (int32_t i = 0; i < rotary_dim / 2; i++) {
         if (!(f[i] > 0 && f[i] < 1e9f)) {
             err_set(r->e, ERR_MODEL, "%s: tensor `%s` holds the divisor %g", r->g->path, name,
                     (double)f[i]);
@@ -109,15 +109,10 @@ static void read_rope(reader *r, model_config *c)
 {
     const model_family *f = c->family;
     rope_config *rope = &c->rope;
+    c->rotary_dim = get_int(r, "rope.dimension_count", c->head_dim);
     *rope = (rope_config){.base = get_double(r, "rope.freq_base", f->rope_base),
                           .attention_factor = 1,
                           .factor = 1};
-    int32_t turned = get_int(r, "rope.dimension_count", c->head_dim);
-    if (turned != c->head_dim) {
-        err_set(r->e, ERR_MODEL,
-                "%s: RoPE turns %d of %d dimensions of a head; only whole heads are computed",
-                r->g->path, turned, c->head_dim);
-    }
     c->rope_local = *rope; /* without scaling: local layers never leave the trained range */
     if (f->rope_base_local > 0) {
         c->rope_local.base = get_double(r, "rope.freq_base_swa", f->rope_base_local);
@@ -128,9 +123,9 @@ static void read_rope(reader *r, model_config *c)
         err_set(r->e, ERR_MODEL, "%s: `%s.rope.scaling.type` is no text", r->g->path, r->arch);
     }
     double factor = get_double(r, "rope.scaling.factor", get_double(r, "rope.scale_linear", 1));
-    const float *freqs = get_factors(r, "rope_freqs.weight", c->head_dim);
-    const float *shorts = get_factors(r, "rope_factors_short.weight", c->head_dim);
-    const float *longs = get_factors(r, "rope_factors_long.weight", c->head_dim);
+    const float *freqs = get_factors(r, "rope_freqs.weight", c->rotary_dim);
+    const float *shorts = get_factors(r, "rope_factors_short.weight", c->rotary_dim);
+    const float *longs = get_factors(r, "rope_factors_long.weight", c->rotary_dim);
     if (freqs || (shorts && longs)) {
         rope->scaling = ROPE_SCALE_FACTORS;
         rope->short_factor = freqs ? freqs : shorts;
