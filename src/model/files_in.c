@@ -1,0 +1,46 @@
+/* files_in: names in messages, paths, JSON files; see files_in.h. */
+#include "model/files_in.h"
+
+const char *name_shown(char out[NAME_SHOWN], str name)
+{
+    size_t n = name.size < NAME_SHOWN - 3 ? name.size : NAME_SHOWN - 3;
+    for (size_t i = 0; i < n; i++) {
+        unsigned char c = (unsigned char)name.data[i];
+        out[i] = c < 32 || c > 126 ? '?' : (char)c;
+    }
+    memcpy(out + n, name.size > n ? ".." : "", name.size > n ? 3 : 1);
+    return out;
+}
+
+const char *path_join(arena *a, const char *folder, const char *name, err *e)
+{
+    size_t n = strlen(folder), m = strlen(name);
+    while (n > 1 && folder[n - 1] == '/') n--;
+    char *path = arena_take(a, n + m + 2, 1, e);
+    if (!path) return NULL;
+    memcpy(path, folder, n);
+    path[n] = '/';
+    memcpy(path + n + 1, name, m + 1);
+    return path;
+}
+
+json_t *json_read_file(const char *path, size_t bytes_max, err *e)
+{
+    file_map m;
+    if (!file_map_open(&m, path, ERR_MODEL, e)) return NULL;
+    json_t *root = NULL;
+    json_error_t why;
+    if (m.size > bytes_max) {
+        err_set(e, ERR_MODEL, "%s has %zu bytes; at most %zu are read", path, m.size, bytes_max);
+    } else if (m.size == 0) {
+        err_set(e, ERR_MODEL, "%s is empty", path);
+    } else {
+        root = json_loadb((const char *)m.data, m.size, JSON_REJECT_DUPLICATES, &why);
+        if (!root) {
+            err_set(e, ERR_MODEL, "%s: line %d, column %d: not valid JSON (%s)", path, why.line,
+                    why.column, why.text);
+        }
+    }
+    file_map_close(&m);
+    return root;
+}
