@@ -52,11 +52,21 @@ typedef struct attend_plan {
     int32_t window; /* 0: none */
 } attend_plan;
 
+/* One weight of a group that reads the same x: y [n,out] (+)= x w^T + bias. */
+typedef struct matmul_part {
+    tensor y;           /* [n,out] */
+    tensor w;           /* [out,in], any dtype */
+    const tensor *bias; /* [out], any dtype; NULL: none */
+    bool add;           /* y holds something already (the residual): add to it */
+} matmul_part;
+
 /* What to read off the vocabulary distribution of each row. */
+enum { HEAD_TOP_MAX = 64, MATMUL_PARTS_MAX = 8 };
+
 typedef struct head_request {
     const int64_t *pick_start; /* [m + 1] */
     const int32_t *pick_id;    /* [pick_start[m]] token ids whose logit is wanted */
-    int32_t n_top;             /* likeliest tokens a row; ties go to the lower id */
+    int32_t n_top;             /* likeliest tokens a row, <= HEAD_TOP_MAX, <= V; ties: lower id */
     float softcap;             /* 0: none */
 } head_request;
 
@@ -68,7 +78,7 @@ typedef struct head_result {
 } head_result;
 
 typedef struct backend_shape { /* the largest of each that a session will ask for */
-    int64_t rows, d_model, d_ff, n_vocab, head_rows;
+    int64_t rows, d_model, d_ff, n_vocab, head_rows; /* of a step; head_rows: of one op_head */
     int32_t n_head, n_head_kv, head_dim;
 } backend_shape;
 
@@ -78,7 +88,7 @@ typedef struct op_table { /* one device; rows are called by the front door only 
     const char *name;
     void (*embed)(backend *b, tensor y, tensor w, const int32_t *ids, float scale);
     void (*rmsnorm)(backend *b, tensor y, tensor x, tensor w, float eps, float w_plus);
-    void (*matmul)(backend *b, tensor y, tensor x, tensor w, const tensor *bias, bool add);
+    void (*matmul)(backend *b, tensor x, const matmul_part *part, int n_part);
     void (*rope)(backend *b, tensor x, const int32_t *positions, tensor table, rope_style style);
     void (*attend)(backend *b, tensor o, tensor q, tensor k, tensor v, const attend_plan *plan);
     void (*glu)(backend *b, tensor y, tensor gate, tensor up, glu_kind kind);
@@ -98,24 +108,31 @@ struct backend {
 };
 
 /* `device`: "ref", "cpu" (best path of this machine), or "cpu:avx2", "cpu:avx512" to force one.
+ * "cpu" on a machine without AVX2 and FMA runs the ref ops and says isa "ref".
  * `threads` is borrowed. ERR_USAGE for an unknown device, ERR_RESOURCE when this machine cannot run it. */
 bool backend_open(backend *b, const char *device, pool *threads, err *e);
+/* Takes the workspace of all ops from `a`; once for each session shape, before the first op. With a
+ * measuring arena the backend is left unable to run. */
 bool backend_lay_out(backend *b, const backend_shape *shape, arena *a, err *e);
 bool backend_sync(backend *b, err *e);
 
-void op_embed(backend *b, tensor y, tensor w, const int32_t *ids,
-              float scale); /* y [n,d] = w[ids] * scale */
+/* y [n,d] = w[ids] * scale */
+void op_embed(backend *b, tensor y, tensor w, const int32_t *ids, float scale);
 /* y = x / sqrt(mean(x^2) + eps) * (w + w_plus), over the last dimension; y may be x. */
 void op_rmsnorm(backend *b, tensor y, tensor x, tensor w, float eps, float w_plus);
-void op_matmul(backend *b, tensor y, tensor x, tensor w, const tensor *bias,
-               bool add); /* y [n,out] (+)= x w^T + bias */
-/* In place on x [n,h,hd]; table [n_position, hd]: cos of hd/2 angles, then sin, at each position. */
+/* y [n,out] (+)= x w^T + bias. x [n,in]; a rank-3 x counts as [n, the rest]. y is not x. */
+void op_matmul(backend *b, tensor y, tensor x, tensor w, const tensor *bias, bool add);
+/* The same for several weights of one x (q, k, v; gate, up): bit-equal to one op_matmul each, and faster,
+ * because x is packed once and the threads share one list. n_part <= MATMUL_PARTS_MAX. */
+void op_matmul_group(backend *b, tensor x, const matmul_part *part, int n_part);
+/* In place on x [n,h,hd]: a pair (a, b) becomes (a cos - b sin, a sin + b cos).
+ * table [n_position, hd]: cos of hd/2 angles, then sin, at each position. */
 void op_rope(backend *b, tensor x, const int32_t *positions, tensor table, rope_style style);
 /* o, q [n,h,hd]; k, v [slots,g,hd]; query head i uses K/V head i * g / h. */
 void op_attend(backend *b, tensor o, tensor q, tensor k, tensor v, const attend_plan *plan);
-void op_glu(backend *b, tensor y, tensor gate, tensor up,
-            glu_kind kind);                  /* y = act(gate) * up; y may be either */
-void op_add(backend *b, tensor y, tensor x); /* y += x */
+/* y = act(gate) * up; y may be either */
+void op_glu(backend *b, tensor y, tensor gate, tensor up, glu_kind kind);
+void op_add(backend *b, tensor y, tensor x);                         /* y += x */
 void op_gather(backend *b, tensor y, tensor x, const int32_t *rows); /* y[i] = x[rows[i]] */
 void op_head(backend *b, tensor x, tensor w, const head_request *want, head_result *got);
 

@@ -1,0 +1,178 @@
+/* backend: see backend.h. Opens a device's table and checks the shapes of every call once, here; the
+ * devices rely on what is asserted in this file. */
+#include "compute/backend.h"
+#include "compute/cpu/cpu.h"
+#include "compute/ref/ref.h"
+
+#include <assert.h>
+#include <string.h>
+
+enum { HEAD_DIM_MAX = 256 };
+
+static bool open_as(backend *b, const op_table *ops, const char *isa)
+{
+    b->ops = ops;
+    b->isa = isa;
+    return true;
+}
+
+bool backend_open(backend *b, const char *device, pool *threads, err *e)
+{
+    assert(b && device && threads);
+    *b = (backend){.threads = threads};
+    if (!strcmp(device, "ref")) return open_as(b, &ref_ops, "ref");
+    if (!strcmp(device, "cpu")) {
+        if (cpu_has_avx512()) return open_as(b, &cpu_ops_avx512, "avx512");
+        if (cpu_has_avx2()) return open_as(b, &cpu_ops_avx2, "avx2");
+        return open_as(b, &ref_ops, "ref");
+    }
+    bool wide = !strcmp(device, "cpu:avx512");
+    if (!wide && strcmp(device, "cpu:avx2") != 0) {
+        return err_set(e, ERR_USAGE,
+                       "unknown device \"%s\"; choose cpu, cpu:avx2, cpu:avx512 or ref", device);
+    }
+    if (wide ? cpu_has_avx512() : cpu_has_avx2()) {
+        return open_as(b, wide ? &cpu_ops_avx512 : &cpu_ops_avx2, wide ? "avx512" : "avx2");
+    }
+    return err_set(e, ERR_RESOURCE, "this machine cannot run device \"%s\"; try --device cpu",
+                   device);
+}
+
+bool backend_lay_out(backend *b, const backend_shape *shape, arena *a, err *e)
+{
+    assert(b && b->ops && shape && a && e);
+    assert(shape->rows >= 0 && shape->d_model > 0 && shape->head_rows >= 0);
+    assert(shape->head_dim <= HEAD_DIM_MAX);
+    return b->ops->lay_out(b, shape, a, e);
+}
+
+bool backend_sync(backend *b, err *e)
+{
+    assert(b && e);
+    if (b->failure.code == ERR_NONE) return true;
+    return err_set(e, b->failure.code, "%s", b->failure.text);
+}
+
+static bool is_f32(const tensor *t) { return t->type == DTYPE_F32; }
+
+static bool same_shape(const tensor *a, const tensor *b)
+{
+    return memcmp(a->dim, b->dim, sizeof a->dim) == 0;
+}
+
+static bool is_weight(const tensor *w, int rank)
+{
+    return w->data && w->rank == rank && w->type != DTYPE_I32 &&
+           w->dim[rank - 1] % dtype_get(w->type)->block_size == 0;
+}
+
+/* [n, the rest] */
+static tensor as_rows(tensor x)
+{
+    int64_t columns = x.dim[1] * x.dim[2] * x.dim[3];
+    x.rank = 2;
+    x.dim[1] = columns;
+    x.dim[2] = x.dim[3] = 1;
+    return x;
+}
+
+void op_embed(backend *b, tensor y, tensor w, const int32_t *ids, float scale)
+{
+    assert(is_f32(&y) && is_weight(&w, 2) && y.dim[1] == w.dim[1]);
+    if (y.dim[0] == 0) return;
+    assert(ids);
+    b->ops->embed(b, y, w, ids, scale);
+}
+
+void op_rmsnorm(backend *b, tensor y, tensor x, tensor w, float eps, float w_plus)
+{
+    assert(is_f32(&x) && is_f32(&y) && same_shape(&x, &y) && b->workspace);
+    assert(is_weight(&w, 1) && x.dim[x.rank - 1] == w.dim[0]);
+    if (tensor_count(&x) == 0) return;
+    b->ops->rmsnorm(b, y, x, w, eps, w_plus);
+}
+
+void op_matmul(backend *b, tensor y, tensor x, tensor w, const tensor *bias, bool add)
+{
+    matmul_part part = {.y = y, .w = w, .bias = bias, .add = add};
+    op_matmul_group(b, x, &part, 1);
+}
+
+void op_matmul_group(backend *b, tensor x, const matmul_part *part, int n_part)
+{
+    assert(is_f32(&x) && n_part >= 1 && n_part <= MATMUL_PARTS_MAX && b->workspace);
+    x = as_rows(x);
+    if (x.dim[0] == 0) return;
+    matmul_part flat[MATMUL_PARTS_MAX];
+    for (int i = 0; i < n_part; i++) {
+        flat[i] = part[i];
+        flat[i].y = as_rows(part[i].y);
+        const tensor *y = &flat[i].y, *w = &flat[i].w;
+        assert(is_f32(y) && is_weight(w, 2) && x.dim[1] == w->dim[1]);
+        assert(y->dim[0] == x.dim[0] && y->dim[1] == w->dim[0] && y->data != x.data);
+        assert(!part[i].bias || (is_weight(part[i].bias, 1) && part[i].bias->dim[0] == w->dim[0]));
+    }
+    b->ops->matmul(b, x, flat, n_part);
+}
+
+void op_rope(backend *b, tensor x, const int32_t *positions, tensor table, rope_style style)
+{
+    assert(is_f32(&x) && x.rank == 3 && x.dim[2] % 2 == 0);
+    assert(is_f32(&table) && table.rank == 2 && table.dim[1] == x.dim[2]);
+    if (tensor_count(&x) == 0) return;
+    assert(positions);
+    b->ops->rope(b, x, positions, table, style);
+}
+
+void op_attend(backend *b, tensor o, tensor q, tensor k, tensor v, const attend_plan *plan)
+{
+    assert(is_f32(&o) && is_f32(&q) && is_f32(&k) && is_f32(&v) && plan && b->workspace);
+    assert(q.rank == 3 && same_shape(&o, &q) && k.rank == 3 && same_shape(&k, &v));
+    assert(k.dim[2] == q.dim[2] && q.dim[1] % k.dim[1] == 0 && q.dim[2] <= HEAD_DIM_MAX);
+    for (int32_t i = 0; i < plan->n_span; i++) {
+        const attend_span *s = &plan->span[i];
+        assert(s->row >= 0 && s->count >= 0 && s->row + (int64_t)s->count <= q.dim[0]);
+        for (int32_t r = 0; r < s->n_range; r++) {
+            const attend_range *range = &plan->range[s->first_range + r];
+            assert(range->slot >= 0 && range->count >= 0);
+            assert(range->slot + (int64_t)range->count <= k.dim[0]);
+        }
+    }
+    if (tensor_count(&q) == 0 || plan->n_span == 0) return;
+    b->ops->attend(b, o, q, k, v, plan);
+}
+
+void op_glu(backend *b, tensor y, tensor gate, tensor up, glu_kind kind)
+{
+    assert(is_f32(&y) && is_f32(&gate) && is_f32(&up));
+    assert(same_shape(&y, &gate) && same_shape(&y, &up));
+    if (tensor_count(&y) == 0) return;
+    b->ops->glu(b, y, gate, up, kind);
+}
+
+void op_add(backend *b, tensor y, tensor x)
+{
+    assert(is_f32(&y) && is_f32(&x) && same_shape(&y, &x));
+    if (tensor_count(&y) == 0) return;
+    b->ops->add(b, y, x);
+}
+
+void op_gather(backend *b, tensor y, tensor x, const int32_t *rows)
+{
+    y = as_rows(y), x = as_rows(x);
+    assert(is_f32(&y) && is_f32(&x) && y.dim[1] == x.dim[1]);
+    if (tensor_count(&y) == 0) return;
+    assert(rows && y.data != x.data);
+    b->ops->gather(b, y, x, rows);
+}
+
+void op_head(backend *b, tensor x, tensor w, const head_request *want, head_result *got)
+{
+    assert(is_f32(&x) && is_weight(&w, 2) && x.dim[1] == w.dim[1] && b->workspace);
+    assert(want && got && want->n_top >= 0 && want->n_top <= HEAD_TOP_MAX);
+    assert(want->n_top <= w.dim[0]);
+    if (x.dim[0] == 0) return;
+    assert(want->pick_start && got->log_sum_exp);
+    assert(want->n_top == 0 || (got->top_id && got->top_logit));
+    b->ops->head(b, x, w, want, got);
+}

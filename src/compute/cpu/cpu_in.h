@@ -1,0 +1,124 @@
+/* cpu_in: what the files of cpu share: the table of kernels that each instruction set fills, and the
+ * workspace.
+ *
+ * A matrix product is cut like this (sizes in floats; R = tile_rows, C = panel):
+ *
+ *   x [n, in]    packed once into tiles of R rows: [ceil(n / R)][in][R]
+ *   w [out, in]  expanded and packed by the task that uses it: panels of C outputs, [k block][C]
+ *   y            one tile of R x C sums is held in registers over a whole k block
+ *
+ * Every sum runs over k upwards inside a block, one fused multiply-add a step; blocks are added in order.
+ * A row's place in its tile, the tile's height and the thread change nothing in that.
+ */
+#ifndef CASELOAD_COMPUTE_CPU_CPU_IN_H
+#define CASELOAD_COMPUTE_CPU_CPU_IN_H
+
+#include "compute/cpu/cpu.h"
+
+enum {
+    K_BLOCK_MAX = 768,    /* longest k block */
+    TASK_COLUMNS = 64,    /* widest stretch of outputs a task of matmul packs: a multiple of C */
+    HEAD_COLUMNS = 512,   /* vocabulary ids a task of head */
+    EXPAND_MAX = 256,     /* values of a weight row expanded at a time: the largest block */
+    ATTEND_ROWS_MAX = 256 /* query rows (times heads of a group) of an attention task */
+};
+
+/* One tile: y [rows, columns] = from + sum + bias + y, as far as each is there. */
+typedef struct tile_job {
+    const float *a; /* [k][R] */
+    const float *b; /* [k][C] */
+    int64_t k;
+    float *y; /* [rows][ld] */
+    int64_t ld;
+    const float *from; /* [rows][from_ld]: the sums of earlier k blocks; may be y */
+    int64_t from_ld;
+    const float *bias; /* [columns] */
+    int32_t rows, columns;
+    bool add;
+} tile_job;
+
+/* One tile of query rows against one block of keys. */
+typedef struct attend_job {
+    const float *q;     /* [hd][R], scaled */
+    const float *k;     /* [ATTEND_BLOCK / C][hd][C] */
+    const float *v;     /* [ceil(hd / C)][ATTEND_BLOCK][C] */
+    float *mixed;       /* [R][hd rounded up to C] */
+    float *largest;     /* [R] */
+    float *sum;         /* [R][LANES] */
+    float *score;       /* [R][ATTEND_BLOCK] scratch */
+    const int32_t *low; /* [R] keys low <= i < high are seen */
+    const int32_t *high;
+    int32_t rows, keys, head_dim;
+    float softcap_log2; /* softcap * log2(e), or 0 */
+} attend_job;
+
+typedef struct cpu_kernels {
+    int32_t lanes, tile_rows, panel;
+    /* to [n] = the stored values; n a multiple of the block. NULL: dtype_to_f32 */
+    void (*expand[DTYPE_COUNT])(float *to, const void *from, int64_t n);
+    /* to [k][ld_to] = from [rows, k] transposed; rows <= width, the rest of `width` columns zero. May
+     * write garbage up to LANES - 1 floats past column `width` of a row that is followed by another. */
+    void (*transpose)(float *to, int64_t ld_to, const float *from, int64_t ld, int64_t rows,
+                      int64_t k, int64_t width);
+    void (*tile)(const tile_job *t);
+    void (*attend)(const attend_job *t);
+    void (*attend_end)(const attend_job *t, int32_t row, float *out); /* out [hd] = mixed / sum */
+    void (*scale)(float *y, const float *x, float s, int64_t n);
+    void (*add)(float *y, const float *x, int64_t n);
+    void (*rmsnorm)(float *y, const float *x, const float *w, float eps, int64_t n);
+    void (*glu)(float *y, const float *gate, const float *up, glu_kind kind, int64_t n);
+    void (*rope)(float *head, const float *table, rope_style style, int64_t head_dim);
+    void (*softcap)(float *x, float cap, int64_t n);
+    float (*largest)(const float *x, int64_t n);
+    double (*sum_exp)(const float *x, float largest, int64_t n); /* of exp(x - largest) */
+} cpu_kernels;
+
+extern const cpu_kernels cpu_kernels_avx2, cpu_kernels_avx512;
+
+/* A stretch of query rows of one span. */
+typedef struct attend_item {
+    int32_t span, first, count;
+} attend_item;
+
+typedef struct cpu_workspace {
+    const cpu_kernels *kernels;
+    int64_t rows_padded; /* rows of the largest step, a whole number of tiles */
+    int64_t in_max;      /* longest row of a weight */
+    int64_t out_max;     /* longest bias */
+    int64_t head_tasks;  /* vocabulary / HEAD_COLUMNS, rounded up */
+    int64_t head_rows;
+    float *packed;   /* [rows_padded, in_max] */
+    float *vector;   /* [MATMUL_PARTS_MAX, out_max] biases and norm weights as f32 */
+    float *panel;    /* a thread: [K_BLOCK_MAX, TASK_COLUMNS] */
+    float *expanded; /* a thread: [LANES, EXPAND_MAX + LANES] */
+    float *partial;  /* a thread: [max(rows_padded x TASK_COLUMNS, head_rows x HEAD_COLUMNS)] */
+    size_t partial_size;
+    float *attention; /* a thread: attend_floats */
+    size_t attend_size;
+    attend_item *item; /* [items_max]: one a row at most */
+    int64_t items_max;
+    float *head_largest; /* [head_tasks, head_rows] */
+    double *head_sum;    /* [head_tasks, head_rows] */
+    int32_t *top_id;     /* [threads, head_rows, HEAD_TOP_MAX] */
+    float *top_logit;    /* [threads, head_rows, HEAD_TOP_MAX] */
+} cpu_workspace;
+
+/* Length of the k blocks of a weight: fixed by its width and type alone. */
+int64_t cpu_k_block(const tensor *w);
+
+/* Packs x [n, in] into space->packed. */
+void cpu_pack_rows(backend *b, const float *x, int64_t n, int64_t in);
+
+/* Packs rows first.. (`count` <= width) and values k0 .. k0 + k of w into `panels`: width / C panels. */
+void cpu_pack_weights(const cpu_workspace *s, int thread, const tensor *w, int64_t first,
+                      int64_t count, int64_t k0, int64_t k, int64_t width);
+
+/* The bits of dtype_to_f32, faster. */
+void cpu_expand(const cpu_kernels *kernels, dtype type, float *to, const void *from, int64_t n);
+
+void cpu_matmul(backend *b, tensor x, const matmul_part *part, int n_part);
+void cpu_attend(backend *b, tensor o, tensor q, tensor k, tensor v, const attend_plan *plan);
+void cpu_head(backend *b, tensor x, tensor w, const head_request *want, head_result *got);
+size_t cpu_attend_floats(const cpu_kernels *kernels, const backend_shape *shape);
+
+#endif

@@ -1,0 +1,29 @@
+/* kernels_avx512: the kernel table of one instruction set; all of its code is in kernels_in.h. */
+#include "compute/cpu/vec_avx512_in.h"
+
+#include "compute/cpu/kernels_in.h"
+
+static_assert(TASK_COLUMNS % PANEL == 0 && ATTEND_BLOCK % PANEL == 0, "whole panels");
+
+const cpu_kernels cpu_kernels_avx512 = {
+    .lanes = LANES,
+    .tile_rows = TILE_ROWS,
+    .panel = PANEL,
+    .expand =
+        {
+            [DTYPE_F16] = expand_f16,
+            [DTYPE_BF16] = expand_bf16,
+        },
+    .transpose = transpose,
+    .tile = tile,
+    .attend = attend,
+    .attend_end = attend_end,
+    .scale = scale,
+    .add = add,
+    .rmsnorm = rmsnorm,
+    .glu = glu,
+    .rope = rope,
+    .softcap = softcap,
+    .largest = largest,
+    .sum_exp = sum_exp,
+};

@@ -1,0 +1,52 @@
+/* kernels_in: the parts above put together into one table; included by kernels_avx2.c and
+ * kernels_avx512.c, after their vec header. */
+#include "compute/cpu/cpu_in.h"
+
+#include "compute/cpu/expand_in.h"
+#include "compute/cpu/math_in.h"
+#include "compute/cpu/tile_in.h"
+
+#include "compute/cpu/attend_in.h"
+
+#include <assert.h>
+
+/* long: one switch that makes every tile height a constant */
+static void tile(const tile_job *t)
+{
+    switch (t->rows) {
+    case 1: tile_of(1, t); return;
+    case 2: tile_of(2, t); return;
+    case 3: tile_of(3, t); return;
+    case 4: tile_of(4, t); return;
+    case 5: tile_of(5, t); return;
+    case 6: tile_of(6, t); return;
+    default: break;
+    }
+    if (TILE_ROWS <= 6) return;
+    switch (t->rows) {
+    case 7: tile_of(TILE_ROWS <= 6 ? 1 : 7, t); return;
+    case 8: tile_of(TILE_ROWS <= 6 ? 1 : 8, t); return;
+    case 9: tile_of(TILE_ROWS <= 6 ? 1 : 9, t); return;
+    case 10: tile_of(TILE_ROWS <= 6 ? 1 : 10, t); return;
+    case 11: tile_of(TILE_ROWS <= 6 ? 1 : 11, t); return;
+    case 12: tile_of(TILE_ROWS <= 6 ? 1 : 12, t); return;
+    case 13: tile_of(TILE_ROWS <= 6 ? 1 : 13, t); return;
+    default: tile_of(TILE_ROWS, t); return;
+    }
+}
+
+static void attend(const attend_job *t)
+{
+    switch (t->rows) {
+    case 1: attend_of(1, t); return;
+    case 2: attend_of(2, t); return;
+    case 3: attend_of(3, t); return;
+    case 4: attend_of(4, t); return;
+    case 5: attend_of(5, t); return;
+    case 6: attend_of(6, t); return;
+    default: break;
+    }
+    if (TILE_ROWS <= 6) return;
+    if (t->rows <= 8) attend_of(TILE_ROWS <= 6 ? 1 : 8, t);
+    else attend_of(TILE_ROWS, t);
+}

@@ -1,0 +1,174 @@
+/* cpu matmul: packing, the task list, and the loop over k blocks; the arithmetic is in tile_in.h. */
+#include "compute/cpu/cpu_in.h"
+
+#include <assert.h>
+
+enum { K_BLOCK = 640 }; /* a panel of it and a tile of rows stay in the second cache level */
+
+int64_t cpu_k_block(const tensor *w)
+{
+    int64_t in = w->dim[1], unit = dtype_get(w->type)->block_size > 32 ? 256 : 32;
+    int64_t blocks = (in + K_BLOCK - 1) / K_BLOCK;
+    int64_t k = (in + blocks - 1) / blocks;
+    k = (k + unit - 1) / unit * unit;
+    return k < in ? k : in;
+}
+
+typedef struct pack_work {
+    const cpu_workspace *space;
+    const float *x;
+    int64_t n, in;
+} pack_work;
+
+static void pack_task(void *context, int64_t tile, int thread)
+{
+    (void)thread;
+    const pack_work *p = context;
+    const cpu_kernels *kernels = p->space->kernels;
+    int64_t height = kernels->tile_rows, first = tile * height;
+    int64_t rows = p->n - first < height ? p->n - first : height;
+    kernels->transpose(p->space->packed + first * p->in, height, p->x + first * p->in, p->in, rows,
+                       p->in, height);
+}
+
+void cpu_pack_rows(backend *b, const float *x, int64_t n, int64_t in)
+{
+    pack_work p = {.space = b->workspace, .x = x, .n = n, .in = in};
+    int64_t height = p.space->kernels->tile_rows, tiles = (n + height - 1) / height;
+    assert(tiles * height <= p.space->rows_padded && in <= p.space->in_max);
+    pool_run(b->threads, tiles, pack_task, &p);
+}
+
+void cpu_pack_weights(const cpu_workspace *s, int thread, const tensor *w, int64_t first,
+                      int64_t count, int64_t k0, int64_t k, int64_t width)
+{
+    const cpu_kernels *kernels = s->kernels;
+    const dtype_info *type = dtype_get(w->type);
+    const int64_t lanes = kernels->lanes, ld = EXPAND_MAX + lanes;
+    const int64_t bytes_row = w->dim[1] / type->block_size * type->block_bytes;
+    float *panels = s->panel + thread * (int64_t)(K_BLOCK_MAX * TASK_COLUMNS);
+    float *rows = s->expanded + thread * lanes * ld;
+    const bool plain = w->type == DTYPE_F32; /* nothing to expand */
+    for (int64_t c = 0; c < width; c += lanes) {
+        float *to = panels + c / kernels->panel * kernels->panel * k + c % kernels->panel;
+        int64_t n = count - c < lanes ? count - c : lanes;
+        if (n < 0) n = 0;
+        if (plain) {
+            const float *from = (const float *)w->data + (first + c) * w->dim[1] + k0;
+            kernels->transpose(to, kernels->panel, from, w->dim[1], n, k, lanes);
+            continue;
+        }
+        for (int64_t p = 0; p < k; p += EXPAND_MAX) {
+            int64_t m = k - p < EXPAND_MAX ? k - p : EXPAND_MAX;
+            for (int64_t i = 0; i < n; i++) {
+                const unsigned char *row = (const unsigned char *)w->data;
+                row +=
+                    (first + c + i) * bytes_row + (k0 + p) / type->block_size * type->block_bytes;
+                cpu_expand(kernels, w->type, rows + i * ld, row, m);
+            }
+            kernels->transpose(to + p * kernels->panel, kernels->panel, rows, ld, n, m, lanes);
+        }
+    }
+}
+
+typedef struct product { /* one list of tasks over all parts */
+    const cpu_workspace *space;
+    const matmul_part *part;
+    const float *bias[MATMUL_PARTS_MAX];
+    int64_t start[MATMUL_PARTS_MAX + 1]; /* first task of each part */
+    int64_t n, in, columns;              /* columns of a task */
+    int64_t stretches, tiles_a_stretch;  /* the rows are cut too when there are few columns */
+    int n_part;
+} product;
+
+/* All row tiles of this task against the panels of one k block. `last`: into y, by the step's rows; else
+ * into the thread's own sums. */
+static void multiply_block(const product *p, tile_job t, int64_t first_tile, int64_t width,
+                           bool last)
+{
+    const cpu_kernels *kernels = p->space->kernels;
+    const int64_t height = kernels->tile_rows, panel = kernels->panel;
+    const int64_t end_tile = first_tile + p->tiles_a_stretch;
+    const tile_job base = t;
+    for (int64_t tile = first_tile; tile < end_tile && tile * height < p->n; tile++) {
+        int64_t row = tile * height, local = (tile - first_tile) * height;
+        t.rows = (int32_t)(p->n - row < height ? p->n - row : height);
+        t.a = base.a + row * p->in;
+        for (int64_t c = 0; c < width; c += panel) {
+            t.b = base.b + c * t.k;
+            t.columns = (int32_t)(base.columns - c);
+            t.from = base.from ? base.from + local * TASK_COLUMNS + c : NULL;
+            t.bias = base.bias ? base.bias + c : NULL;
+            t.y = base.y + (last ? row : local) * base.ld + c;
+            kernels->tile(&t);
+        }
+    }
+}
+
+static void product_task(void *context, int64_t task, int thread)
+{
+    const product *p = context;
+    const cpu_workspace *s = p->space;
+    int64_t stretch = task % p->stretches;
+    task /= p->stretches;
+    int i = 0;
+    while (task >= p->start[i + 1]) i++;
+    const matmul_part *part = &p->part[i];
+    const int64_t out = part->w.dim[0], block = cpu_k_block(&part->w);
+    const int64_t first = (task - p->start[i]) * p->columns;
+    const int64_t count = out - first < p->columns ? out - first : p->columns;
+    const int64_t width = (count + s->kernels->panel - 1) / s->kernels->panel * s->kernels->panel;
+    float *partial = s->partial + (size_t)thread * s->partial_size;
+    for (int64_t k0 = 0; k0 < p->in; k0 += block) {
+        int64_t k = p->in - k0 < block ? p->in - k0 : block;
+        bool last = k0 + k == p->in;
+        cpu_pack_weights(s, thread, &part->w, first, count, k0, k, width);
+        tile_job t = {
+            .a = s->packed + k0 * s->kernels->tile_rows,
+            .b = s->panel + thread * (int64_t)(K_BLOCK_MAX * TASK_COLUMNS),
+            .k = k,
+            .y = last ? (float *)part->y.data + first : partial,
+            .ld = last ? out : TASK_COLUMNS,
+            .from = k0 > 0 ? partial : NULL,
+            .from_ld = TASK_COLUMNS,
+            .bias = last && p->bias[i] ? p->bias[i] + first : NULL,
+            .columns = (int32_t)(last ? count : width),
+            .add = last && part->add,
+        };
+        multiply_block(p, t, stretch * p->tiles_a_stretch, width, last);
+    }
+}
+
+/* Narrow tasks when there are few outputs, stretches of rows when that is still too few for the threads:
+ * the cut decides who computes an output, never how. */
+static void plan_tasks(product *p, int threads)
+{
+    const cpu_kernels *kernels = p->space->kernels;
+    int64_t outputs = 0, tiles = (p->n + kernels->tile_rows - 1) / kernels->tile_rows;
+    for (int i = 0; i < p->n_part; i++) outputs += p->part[i].w.dim[0];
+    p->columns = outputs / TASK_COLUMNS >= 8 * threads ? TASK_COLUMNS : kernels->panel;
+    for (int i = 0; i < p->n_part; i++) {
+        int64_t tasks = (p->part[i].w.dim[0] + p->columns - 1) / p->columns;
+        p->start[i + 1] = p->start[i] + tasks;
+    }
+    int64_t tasks = p->start[p->n_part] ? p->start[p->n_part] : 1;
+    p->stretches = tasks >= 2 * threads ? 1 : (2 * threads + tasks - 1) / tasks;
+    if (p->stretches > (tiles + 7) / 8) p->stretches = (tiles + 7) / 8;
+    p->tiles_a_stretch = (tiles + p->stretches - 1) / p->stretches;
+}
+
+void cpu_matmul(backend *b, tensor x, const matmul_part *part, int n_part)
+{
+    cpu_workspace *s = b->workspace;
+    product p = {.space = s, .part = part, .n_part = n_part, .n = x.dim[0], .in = x.dim[1]};
+    for (int i = 0; i < n_part; i++) {
+        if (!part[i].bias) continue;
+        float *bias = s->vector + i * s->out_max;
+        assert(part[i].w.dim[0] <= s->out_max);
+        cpu_expand(s->kernels, part[i].bias->type, bias, part[i].bias->data, part[i].w.dim[0]);
+        p.bias[i] = bias;
+    }
+    plan_tasks(&p, pool_size(b->threads));
+    cpu_pack_rows(b, x.data, p.n, p.in);
+    pool_run(b->threads, p.start[n_part] * p.stretches, product_task, &p);
+}

@@ -1,0 +1,130 @@
+/* vec_avx512_in: the small vector type of the kernels, 16 floats wide. vec_avx2_in.h has the same names
+ * for 8. One rule: lane i of a result depends on lane i of the arguments alone, but for the two folds. */
+#include <immintrin.h>
+#include <stdint.h>
+
+typedef __m512 vec;
+
+enum {
+    LANES = 16,
+    TILE_ROWS = 14,    /* 28 sums + 2 weights + 1 broadcast: 31 of 32 registers */
+    PANEL = 2 * LANES, /* columns of a packed panel */
+};
+
+static inline vec vec_zero(void) { return _mm512_setzero_ps(); }
+static inline vec vec_all(float x) { return _mm512_set1_ps(x); }
+static inline vec vec_load(const float *p) { return _mm512_loadu_ps(p); }
+static inline void vec_store(float *p, vec x) { _mm512_storeu_ps(p, x); }
+
+/* The first n lanes (0..LANES); the others are 0, or left alone. */
+static inline vec vec_load_part(const float *p, int64_t n)
+{
+    return _mm512_maskz_loadu_ps((__mmask16)((1u << n) - 1), p);
+}
+
+static inline void vec_store_part(float *p, vec x, int64_t n)
+{
+    _mm512_mask_storeu_ps(p, (__mmask16)((1u << n) - 1), x);
+}
+
+static inline float vec_first_lane(vec x) { return _mm512_cvtss_f32(x); }
+static inline vec vec_add(vec a, vec b) { return _mm512_add_ps(a, b); }
+static inline vec vec_sub(vec a, vec b) { return _mm512_sub_ps(a, b); }
+static inline vec vec_mul(vec a, vec b) { return _mm512_mul_ps(a, b); }
+static inline vec vec_div(vec a, vec b) { return _mm512_div_ps(a, b); }
+static inline vec vec_fma(vec a, vec b, vec c) { return _mm512_fmadd_ps(a, b, c); }   /* ab + c */
+static inline vec vec_fnma(vec a, vec b, vec c) { return _mm512_fnmadd_ps(a, b, c); } /* c - ab */
+static inline vec vec_max(vec a, vec b) { return _mm512_max_ps(a, b); } /* b when one is NaN */
+static inline vec vec_min(vec a, vec b) { return _mm512_min_ps(a, b); }
+
+static inline vec vec_round(vec x) /* to the nearest whole number, ties to even */
+{
+    return _mm512_roundscale_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+}
+
+/* x * 2^n, for whole n in [-300, 300]; rounds once, also to subnormals. */
+static inline vec vec_scale(vec x, vec n) { return _mm512_scalef_ps(x, n); }
+
+/* Lanes i of this vector with low <= first + i < high keep x; the others become `other`. */
+static inline vec vec_inside(vec x, vec other, int first, int low, int high)
+{
+    int from = low - first, to = high - first;
+    from = from < 0 ? 0 : from > LANES ? LANES : from;
+    to = to < 0 ? 0 : to > LANES ? LANES : to;
+    uint32_t mask = ((1u << to) - 1) & ~((1u << from) - 1);
+    return _mm512_mask_mov_ps(other, (__mmask16)mask, x);
+}
+
+static inline vec vec_bytes(const uint8_t *p) /* 16 unsigned bytes as floats */
+{
+    return _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)p)));
+}
+
+static inline vec vec_halves(const uint8_t *p) /* 16 IEEE binary16 */
+{
+    return _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *)p));
+}
+
+static inline vec vec_bfloats(const uint8_t *p) /* 16 upper halves of floats */
+{
+    __m512i x = _mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)p));
+    return _mm512_castsi512_ps(_mm512_slli_epi32(x, 16));
+}
+
+/* Folds: halves, quarters, ... in this order. */
+static inline float vec_sum(vec x)
+{
+    __m256 a = _mm256_add_ps(_mm512_castps512_ps256(x), _mm512_extractf32x8_ps(x, 1));
+    __m128 b = _mm_add_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
+    b = _mm_add_ps(b, _mm_movehl_ps(b, b));
+    return _mm_cvtss_f32(_mm_add_ss(b, _mm_movehdup_ps(b)));
+}
+
+static inline float vec_largest(vec x)
+{
+    __m256 a = _mm256_max_ps(_mm512_castps512_ps256(x), _mm512_extractf32x8_ps(x, 1));
+    __m128 b = _mm_max_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
+    b = _mm_max_ps(b, _mm_movehl_ps(b, b));
+    return _mm_cvtss_f32(_mm_max_ss(b, _mm_movehdup_ps(b)));
+}
+
+/* Pairs (x0 x1)(x2 x3)... : swapped; the even ones twice; the odd ones twice. */
+static inline vec vec_swap_pairs(vec x) { return _mm512_permute_ps(x, 0xb1); }
+static inline vec vec_evens(vec x) { return _mm512_moveldup_ps(x); }
+static inline vec vec_odds(vec x) { return _mm512_movehdup_ps(x); }
+
+/* Even lanes a b - c, odd lanes a b + c. */
+static inline vec vec_fma_alternate(vec a, vec b, vec c) { return _mm512_fmaddsub_ps(a, b, c); }
+
+/* Each of n floats (1..LANES) twice: x0 x0 x1 x1 ...; reads LANES / 2 at most. */
+static inline vec vec_doubled(const float *p, int64_t n)
+{
+    __m512i twice = _mm512_set_epi32(7, 7, 6, 6, 5, 5, 4, 4, 3, 3, 2, 2, 1, 1, 0, 0);
+    return _mm512_permutexvar_ps(twice, vec_load_part(p, n));
+}
+
+/* The 16 x 16 transpose, in place. */
+static inline void vec_transpose(vec x[LANES])
+{
+    __m512d d[LANES];
+#pragma GCC unroll 16
+    for (int i = 0; i < LANES; i += 4) {
+        vec a = _mm512_unpacklo_ps(x[i], x[i + 1]), b = _mm512_unpackhi_ps(x[i], x[i + 1]);
+        vec c = _mm512_unpacklo_ps(x[i + 2], x[i + 3]), e = _mm512_unpackhi_ps(x[i + 2], x[i + 3]);
+        d[i] = _mm512_unpacklo_pd(_mm512_castps_pd(a), _mm512_castps_pd(c));
+        d[i + 1] = _mm512_unpackhi_pd(_mm512_castps_pd(a), _mm512_castps_pd(c));
+        d[i + 2] = _mm512_unpacklo_pd(_mm512_castps_pd(b), _mm512_castps_pd(e));
+        d[i + 3] = _mm512_unpackhi_pd(_mm512_castps_pd(b), _mm512_castps_pd(e));
+    }
+#pragma GCC unroll 16
+    for (int i = 0; i < 4; i++) {
+        __m512d a = _mm512_shuffle_f64x2(d[i], d[i + 4], 0x88);
+        __m512d b = _mm512_shuffle_f64x2(d[i + 8], d[i + 12], 0x88);
+        __m512d c = _mm512_shuffle_f64x2(d[i], d[i + 4], 0xdd);
+        __m512d e = _mm512_shuffle_f64x2(d[i + 8], d[i + 12], 0xdd);
+        x[i] = _mm512_castpd_ps(_mm512_shuffle_f64x2(a, b, 0x88));
+        x[i + 4] = _mm512_castpd_ps(_mm512_shuffle_f64x2(c, e, 0x88));
+        x[i + 8] = _mm512_castpd_ps(_mm512_shuffle_f64x2(a, b, 0xdd));
+        x[i + 12] = _mm512_castpd_ps(_mm512_shuffle_f64x2(c, e, 0xdd));
+    }
+}

@@ -1,0 +1,24 @@
+/* ref_in: what the files of ref share. */
+#ifndef CASELOAD_COMPUTE_REF_REF_IN_H
+#define CASELOAD_COMPUTE_REF_REF_IN_H
+
+#include "compute/ref/ref.h"
+
+/* Vocabulary rows are read once for this many rows of op_head. */
+enum { REF_HEAD_ROWS = 8 };
+
+typedef struct ref_workspace {
+    float *row;    /* [threads, row_size] one expanded weight row a thread */
+    float *vector; /* [row_size] an expanded norm weight */
+    float *logit;  /* [REF_HEAD_ROWS, n_vocab] */
+    int64_t row_size;
+    int64_t n_vocab;
+} ref_workspace;
+
+const void *ref_row(const tensor *w, int64_t i); /* row i of a weight, still packed */
+double ref_dot(const float *a, const float *b, int64_t n);
+
+void ref_attend(backend *b, tensor o, tensor q, tensor k, tensor v, const attend_plan *plan);
+void ref_head(backend *b, tensor x, tensor w, const head_request *want, head_result *got);
+
+#endif
