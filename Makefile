@@ -5,7 +5,8 @@ BUILD   ?= build
 V       ?= @
 PREFIX  ?= /usr/local
 PKGS     = yaml-0.1 jansson sqlite3 libpcre2-8 libutf8proc libsodium
-WARN     = -Wall -Wextra -Werror -Wshadow -Wpointer-arith -Wstrict-prototypes -Wmissing-prototypes \
+SHADOW   = $(if $(findstring clang,$(CC)),-Wshadow,-Wshadow=local)
+WARN     = -Wall -Wextra -Werror $(SHADOW) -Wpointer-arith -Wstrict-prototypes -Wmissing-prototypes \
            -Wvla -Wwrite-strings -Wformat=2 -Wundef -Wcast-qual
 OPT     ?= -O2 -g
 CFLAGS  += -std=c17 -D_GNU_SOURCE $(OPT) $(WARN) -pthread -ffp-contract=off -fno-math-errno \
@@ -32,7 +33,7 @@ $(BUILD)/caseload: $(CLI:%.c=$(BUILD)/%.o) $(LIB)
 	$(V)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 $(LIB): $(OBJ)
 	@rm -f $@
-	$(V)$(AR) rcs $@ $^
+	$(V)$(AR) qcs $@ $^
 $(BUILD)/%.o: %.c
 	@mkdir -p $(@D)
 	@echo "  CC $<"

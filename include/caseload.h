@@ -1,0 +1,106 @@
+/* caseload: clinical text studies with local language models. The one public header.
+ *
+ * Every function returns true on success; else the error holds one sentence (what, where, what to
+ * try; never the text of a row) and the exit code by kind. The library never prints, exits or
+ * installs handlers: texts go to a sink, progress and cancelling are one callback. No function opens
+ * a network connection.
+ *
+ *     caseload_error e = {0};
+ *     caseload_run_options o = {.study = "study.yaml", .out = "out"};
+ *     if (!caseload_run(&o, &e)) fprintf(stderr, "%s\n", e.text);
+ */
+#ifndef CASELOAD_H
+#define CASELOAD_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define CASELOAD_VERSION "0.1.0"
+
+enum caseload_exit {
+    CASELOAD_OK = 0,
+    CASELOAD_OTHER = 1,    /* anything else */
+    CASELOAD_USAGE = 2,    /* command line or study file */
+    CASELOAD_DATA = 3,     /* the table */
+    CASELOAD_MODEL = 4,    /* the model's files */
+    CASELOAD_RESOURCE = 5, /* memory, disk, permissions */
+    CASELOAD_STOPPED = 6,  /* interrupted; the same command goes on from there */
+};
+
+typedef struct caseload_error {
+    int code; /* caseload_exit */
+    char text[1000];
+} caseload_error;
+
+typedef void caseload_sink(void *context, const char *text, size_t size);
+
+typedef struct caseload_state {      /* where a long job is */
+    const char *phase;               /* "reading", "tokenising", "opening", "scoring" */
+    int64_t texts_done, texts_all;   /* over all arms; those scored by earlier runs are done */
+    int64_t texts_now;               /* scored by this run */
+    int64_t tokens_done, tokens_all; /* forwarded by this run */
+    double seconds;                  /* of the phase */
+    double seconds_left;             /* estimate; negative: unknown yet */
+} caseload_state;
+
+/* Called often; returning false stops after the step under way: CASELOAD_STOPPED, nothing lost. */
+typedef bool caseload_progress(void *context, const caseload_state *s);
+
+typedef struct caseload_engine_options { /* how to compute; zero is the default */
+    const char *model;                   /* file or folder; replaces the study's */
+    const char *device;                  /* "cpu" (default), "cpu:avx2", "cpu:avx512", "ref" */
+    int threads;   /* 0: OMP_NUM_THREADS, else all cores this process may use */
+    int batch;     /* most texts a step; 0: as many as fit. Changes no score */
+    int rows;      /* most tokens a step; 0: 512. Changes no score */
+    bool unshared; /* compute every prompt alone: a check, slow. Changes no score */
+} caseload_engine_options;
+
+/* What a model is: format, family, sizes, tensors, tokenizer, template, hashes. */
+typedef struct caseload_inspect_options {
+    const char *model;
+    bool json, tensors;
+} caseload_inspect_options;
+bool caseload_inspect(const caseload_inspect_options *o, caseload_sink *sink, void *context,
+                      caseload_error *e);
+
+/* JSONL requests in, JSONL answers out (study/requests.h tells the format). */
+bool caseload_score(const caseload_engine_options *o, const char *jsonl, size_t size,
+                    caseload_sink *sink, caseload_progress *progress, void *context,
+                    caseload_error *e);
+
+/* A commented study file for a table. */
+bool caseload_init(const char *table, const char *model, caseload_sink *sink, void *context,
+                   caseload_error *e);
+
+/* One row under every arm (or the one named): prompt, tokens, answers with log-probabilities.
+ * Prints the row's text: it is the only command that does. */
+typedef struct caseload_try_options {
+    caseload_engine_options engine;
+    const char *study, *row, *arm; /* arm NULL: all; row NULL: the first */
+    bool colour;
+} caseload_try_options;
+bool caseload_try(const caseload_try_options *o, caseload_sink *sink, void *context,
+                  caseload_error *e);
+
+/* Runs a study, or goes on with it; writes study.db, scores.csv, results.json, report.html. */
+typedef struct caseload_run_options {
+    caseload_engine_options engine;
+    const char *study, *out;
+    int limit;                   /* score the first N rows only; 0: all */
+    bool plan;                   /* stop before the weights are opened: the plan goes to the sink */
+    bool colour;                 /* of the closing table */
+    caseload_sink *sink;         /* the closing table; may be NULL */
+    caseload_progress *progress; /* may be NULL */
+    void *context;               /* of both */
+} caseload_run_options;
+bool caseload_run(const caseload_run_options *o, caseload_error *e);
+
+/* Draws report.html, results.json and scores.csv again from study.db: no model, no table. */
+bool caseload_report(const char *out, bool colour, caseload_sink *sink, void *context,
+                     caseload_error *e);
+
+/* Devices this machine can compute on, one a line. */
+bool caseload_devices(caseload_sink *sink, void *context, caseload_error *e);
+
+#endif

@@ -1,0 +1,169 @@
+/* forward: one step through the model; see session.h.
+ *
+ * A layer, for rows x [n, d]:
+ *     h = norm(x)   q, k, v = h Wq, h Wk, h Wv   (+ bias)   (norm of each q and k head)   RoPE
+ *     x += o(attend(q, K, V))   (through a norm first where the family has post-norms)
+ *     h = norm(x)   x += down(act(h gate) * (h up))   (likewise)
+ * Keys and values are computed straight into the cache. The last layer computes K/V for every row but goes on
+ * with the `out` rows alone. */
+#include "model/session.h"
+
+#include <assert.h>
+
+typedef struct rows_view { /* the rows that a layer goes on with after its K/V */
+    int32_t n;
+    float *x, *normed; /* [n, d] */
+    const int32_t *position;
+    const attend_span *span;
+    int32_t n_span;
+} rows_view;
+
+static const tensor *bias_of(const tensor *t) { return t->data ? t : NULL; }
+
+static tensor cache_view(const session *s, float *cache, int32_t layer, int32_t slot, int32_t n)
+{
+    const model_config *c = s->model->config;
+    int64_t width = (int64_t)c->n_head_kv * c->head_dim;
+    float *data = cache + ((int64_t)layer * s->shape.slots + slot) * width;
+    return tensor_f32_3(data, n, c->n_head_kv, c->head_dim);
+}
+
+static tensor flat(tensor t) { return tensor_f32(t.data, t.dim[0], t.dim[1] * t.dim[2]); }
+
+static void norm_rows(session *s, tensor y, tensor x, tensor w)
+{
+    op_rmsnorm(s->backend, y, x, w, s->model->config->norm_eps, s->model->config->norm_plus);
+}
+
+static tensor rope_table(const session *s, int32_t layer)
+{
+    const model_config *c = s->model->config;
+    float *table = c->layer_is_local[layer] ? s->rope_local : s->rope_global;
+    return tensor_f32(table, s->shape.positions, c->head_dim);
+}
+
+static rope_style style_of(const model_config *c)
+{
+    return c->from_gguf ? c->family->rope_gguf : c->family->rope_hf;
+}
+
+/* x += w(input), through the block's own norm where the family has one. */
+static void add_block(session *s, tensor x, tensor input, const tensor *w, const tensor *bias,
+                      const tensor *post_norm)
+{
+    if (!post_norm->data) {
+        op_matmul(s->backend, x, input, *w, bias_of(bias), true);
+        return;
+    }
+    tensor out = tensor_f32(s->block_out, x.dim[0], x.dim[1]);
+    op_matmul(s->backend, out, input, *w, bias_of(bias), false);
+    norm_rows(s, out, out, *post_norm);
+    op_add(s->backend, x, out);
+}
+
+static void write_cache(session *s, const step *st, const layer_weights *w, int32_t layer)
+{
+    const model_config *c = s->model->config;
+    tensor h = tensor_f32(s->normed, st->n_row, c->d_model);
+    tensor k = cache_view(s, s->key, layer, st->first_slot, st->n_row);
+    tensor v = cache_view(s, s->value, layer, st->first_slot, st->n_row);
+    op_matmul(s->backend, flat(k), h, w->k, bias_of(&w->k_bias), false);
+    op_matmul(s->backend, flat(v), h, w->v, bias_of(&w->v_bias), false);
+    if (w->k_norm.data) norm_rows(s, k, k, w->k_norm);
+    op_rope(s->backend, k, st->position, rope_table(s, layer), style_of(c));
+}
+
+static void attention(session *s, const step *st, const layer_weights *w, int32_t layer,
+                      rows_view rows)
+{
+    const model_config *c = s->model->config;
+    tensor x = tensor_f32(rows.x, rows.n, c->d_model),
+           h = tensor_f32(rows.normed, rows.n, c->d_model);
+    tensor q = tensor_f32_3(s->query, rows.n, c->n_head, c->head_dim);
+    tensor o = tensor_f32_3(s->attended, rows.n, c->n_head, c->head_dim);
+    op_matmul(s->backend, flat(q), h, w->q, bias_of(&w->q_bias), false);
+    if (w->q_norm.data) norm_rows(s, q, q, w->q_norm);
+    op_rope(s->backend, q, rows.position, rope_table(s, layer), style_of(c));
+    attend_plan plan = {.span = rows.span,
+                        .n_span = rows.n_span,
+                        .range = st->range,
+                        .scale = c->query_scale,
+                        .softcap = c->softcap_attention,
+                        .window = c->layer_is_local[layer] ? c->window : 0};
+    tensor k = cache_view(s, s->key, layer, 0, s->shape.slots);
+    tensor v = cache_view(s, s->value, layer, 0, s->shape.slots);
+    op_attend(s->backend, o, q, k, v, &plan);
+    add_block(s, x, flat(o), &w->o, &w->o_bias, &w->post_attn_norm);
+}
+
+static void feed_forward(session *s, const layer_weights *w, rows_view rows)
+{
+    const model_config *c = s->model->config;
+    tensor x = tensor_f32(rows.x, rows.n, c->d_model),
+           h = tensor_f32(rows.normed, rows.n, c->d_model);
+    tensor gate = tensor_f32(s->gate, rows.n, c->d_ff), up = tensor_f32(s->up, rows.n, c->d_ff);
+    norm_rows(s, h, x, w->ffn_norm);
+    op_matmul(s->backend, gate, h, w->gate, bias_of(&w->gate_bias), false);
+    op_matmul(s->backend, up, h, w->up, bias_of(&w->up_bias), false);
+    op_glu(s->backend, gate, gate, up, c->family->glu);
+    add_block(s, x, gate, &w->down, &w->down_bias, &w->post_ffn_norm);
+}
+
+/* Each out row alone: the span that holds it, cut to that row. */
+static rows_view keep_out_rows(session *s, const step *st)
+{
+    const model_config *c = s->model->config;
+    int32_t i = 0;
+    for (int32_t j = 0; j < st->n_span && i < st->n_out; j++) {
+        const attend_span *span = &st->span[j];
+        for (; i < st->n_out && st->out_row[i] < span->row + span->count; i++) {
+            int32_t inside = st->out_row[i] - span->row;
+            s->out_span[i] = *span;
+            s->out_span[i].row = i;
+            s->out_span[i].count = 1;
+            s->out_span[i].position = span->position + inside;
+            s->out_position[i] = st->position[st->out_row[i]];
+        }
+    }
+    assert(i == st->n_out);
+    op_gather(s->backend, tensor_f32(s->out_x, st->n_out, c->d_model),
+              tensor_f32(s->x, st->n_row, c->d_model), st->out_row);
+    op_gather(s->backend, tensor_f32(s->out_normed, st->n_out, c->d_model),
+              tensor_f32(s->normed, st->n_row, c->d_model), st->out_row);
+    return (rows_view){st->n_out, s->out_x, s->out_normed, s->out_position, s->out_span, st->n_out};
+}
+
+static void read_out(session *s, const step *st)
+{
+    const model_config *c = s->model->config;
+    tensor x = tensor_f32(s->out_x, st->n_out, c->d_model);
+    norm_rows(s, x, x, s->model->weights.output_norm);
+    head_request want = {.pick_start = st->pick_start,
+                         .pick_id = st->pick_id,
+                         .n_top = st->n_top,
+                         .softcap = c->softcap_final};
+    op_head(s->backend, x, s->model->weights.lm_head, &want, &s->got);
+}
+
+void session_forward(session *s, const step *st)
+{
+    const model_config *c = s->model->config;
+    assert(st->n_row > 0 && st->n_row <= s->shape.rows && st->first_slot >= 0);
+    assert(st->first_slot + st->n_row <= s->shape.slots && st->n_out <= s->shape.out_rows);
+    assert(st->n_out == 0 || st->pick_start[st->n_out] <= s->shape.picks);
+    tensor x = tensor_f32(s->x, st->n_row, c->d_model);
+    op_embed(s->backend, x, s->model->weights.embed, st->id, c->embed_scale);
+    rows_view rows = {st->n_row, s->x, s->normed, st->position, st->span, st->n_span};
+    for (int32_t i = 0; i < c->n_layer; i++) {
+        const layer_weights *w = &s->model->weights.layer[i];
+        norm_rows(s, tensor_f32(s->normed, st->n_row, c->d_model), x, w->attn_norm);
+        write_cache(s, st, w, i);
+        if (i == c->n_layer - 1) {
+            if (st->n_out == 0) return;
+            rows = keep_out_rows(s, st);
+        }
+        attention(s, st, w, i, rows);
+        feed_forward(s, w, rows);
+    }
+    read_out(s, st);
+}

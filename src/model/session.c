@@ -1,0 +1,72 @@
+/* session: its memory; see session.h. The K/V cache and each activation are one take each, so the block is
+ * the sum of what this file lists. */
+#include "model/session.h"
+
+#include "model/rope.h"
+
+#include <assert.h>
+
+static float *take_floats(arena *a, int64_t count, int64_t each, err *e)
+{
+    assert(count >= 0 && each >= 0);
+    size_t items = 0;
+    if (!size_multiply((size_t)count, (size_t)each, &items)) {
+        err_set(e, ERR_RESOURCE, "a buffer of %lld x %lld numbers is too large for this machine",
+                (long long)count, (long long)each);
+        return NULL;
+    }
+    return arena_take(a, items, sizeof(float), e);
+}
+
+static void lay_out_result(session *s, arena *a, err *e)
+{
+    size_t rows = (size_t)s->shape.out_rows, n_top = (size_t)s->shape.n_top;
+    s->got.log_sum_exp = arena_take(a, rows, sizeof(double), e);
+    s->got.pick_logit = arena_take(a, (size_t)s->shape.picks, sizeof(float), e);
+    s->got.top_id = arena_take(a, rows * n_top, sizeof(int32_t), e);
+    s->got.top_logit = arena_take(a, rows * n_top, sizeof(float), e);
+    s->out_position = arena_take(a, rows, sizeof(int32_t), e);
+    s->out_span = arena_take(a, rows, sizeof(attend_span), e);
+}
+
+int64_t session_bytes_slot(const model_config *c)
+{
+    return (int64_t)c->n_layer * c->n_head_kv * c->head_dim * 2 * (int64_t)sizeof(float);
+}
+
+bool session_lay_out(session *s, const model *m, backend *b, session_shape shape, arena *a, err *e)
+{
+    const model_config *c = m->config;
+    assert(shape.rows > 0 && shape.slots >= shape.rows && shape.positions > 0);
+    assert(shape.out_rows > 0 && shape.picks >= 0 && shape.n_top >= 0);
+    *s = (session){.model = m, .backend = b, .shape = shape};
+    int64_t width_kv = (int64_t)c->n_head_kv * c->head_dim,
+            width_q = (int64_t)c->n_head * c->head_dim;
+    s->key = take_floats(a, (int64_t)c->n_layer * shape.slots, width_kv, e);
+    s->value = take_floats(a, (int64_t)c->n_layer * shape.slots, width_kv, e);
+    s->x = take_floats(a, shape.rows, c->d_model, e);
+    s->normed = take_floats(a, shape.rows, c->d_model, e);
+    s->query = take_floats(a, shape.rows, width_q, e);
+    s->attended = take_floats(a, shape.rows, width_q, e);
+    s->gate = take_floats(a, shape.rows, c->d_ff, e);
+    s->up = take_floats(a, shape.rows, c->d_ff, e);
+    s->out_x = take_floats(a, shape.out_rows, c->d_model, e);
+    s->out_normed = take_floats(a, shape.out_rows, c->d_model, e);
+    if (c->family->post_norms) s->block_out = take_floats(a, shape.rows, c->d_model, e);
+    s->rope_global = take_floats(a, shape.positions, c->head_dim, e);
+    s->rope_local = take_floats(a, shape.positions, c->head_dim, e);
+    lay_out_result(s, a, e);
+    backend_shape widths = {.rows = shape.rows,
+                            .d_model = c->d_model,
+                            .d_ff = c->d_ff,
+                            .n_vocab = c->n_vocab,
+                            .head_rows = shape.out_rows,
+                            .n_head = c->n_head,
+                            .n_head_kv = c->n_head_kv,
+                            .head_dim = c->head_dim};
+    bool ok = backend_lay_out(b, &widths, a, e) && e->code == ERR_NONE;
+    if (!ok || arena_measures(a)) return ok;
+    rope_fill_table(s->rope_global, &c->rope, c->head_dim, shape.positions, shape.positions);
+    rope_fill_table(s->rope_local, &c->rope_local, c->head_dim, shape.positions, shape.positions);
+    return true;
+}

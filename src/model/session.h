@@ -1,0 +1,72 @@
+/* session: everything that changes while a model computes: the K/V cache and the activations of one step.
+ *
+ * The model is read-only; a session is one block laid out by `session_lay_out`, once measuring and once
+ * for real with the same bytes (that number is the plan).
+ *
+ * A **step** is a run of rows (tokens) forwarded together. Row r writes its K/V to slot `first_slot + r`, and
+ * attends to the ranges of slots its span names: the segments that are its ancestors, then its own. So one
+ * call serves a prompt's head, its text, its answers, and any mixture of them; nothing is padded.
+ * Rows whose distribution nobody reads stop early: in the last layer only `out` rows have queries.
+ *
+ * Bits: what a row computes depends on its own path (token ids, positions, how the template cuts them into
+ * segments), never on the rest of the step.
+ */
+#ifndef CASELOAD_MODEL_SESSION_H
+#define CASELOAD_MODEL_SESSION_H
+
+#include "model/bind.h"
+
+typedef struct model { /* read-only once open */
+    const model_header *header;
+    const model_config *config;
+    model_weights weights;
+} model;
+
+typedef struct session_shape { /* the largest of each that will be asked */
+    int32_t rows;              /* rows a step */
+    int32_t slots;             /* K/V slots: kept heads, then the batch under way */
+    int32_t positions;         /* longest path in tokens */
+    int32_t out_rows;          /* rows a step whose distribution is read */
+    int32_t picks;             /* logits picked a step */
+    int32_t n_top;             /* likeliest tokens kept a row */
+} session_shape;
+
+typedef struct step {
+    int32_t n_row, first_slot;
+    const int32_t *id;       /* [n_row] token ids */
+    const int32_t *position; /* [n_row] */
+    const attend_span *span; /* [n_span], covering the rows in order */
+    const attend_range *range;
+    int32_t n_span;
+    const int32_t *out_row; /* [n_out], rising */
+    int32_t n_out;
+    const int64_t *pick_start; /* [n_out + 1] */
+    const int32_t *pick_id;
+    int32_t n_top;
+} step;
+
+typedef struct session {
+    const model *model;
+    backend *backend;
+    session_shape shape;
+    float *key, *value;              /* each [n_layer, slots, n_head_kv * head_dim] */
+    float *x, *normed;               /* [rows, d_model] */
+    float *query, *attended;         /* [rows, n_head * head_dim] */
+    float *gate, *up;                /* [rows, d_ff] */
+    float *block_out;                /* [rows, d_model], families with post-norms only */
+    float *rope_global, *rope_local; /* [positions, head_dim]: cos, sin */
+    float *out_x, *out_normed;       /* [out_rows, d_model]: the last layer's rows that go on */
+    int32_t *out_position;           /* [out_rows] */
+    attend_span *out_span;           /* [out_rows] */
+    head_result got;                 /* of the last step */
+} session;
+
+bool session_lay_out(session *s, const model *m, backend *b, session_shape shape, arena *a, err *e);
+
+/* Forwards one step; the answers about `out` rows are in s->got until the next step. */
+void session_forward(session *s, const step *st);
+
+/* Bytes of K/V a slot takes over all layers. */
+int64_t session_bytes_slot(const model_config *c);
+
+#endif

@@ -1,0 +1,385 @@
+/* arms: see arms.h. */
+#include "study/arms.h"
+
+#include <assert.h>
+#include <stdio.h>
+
+enum {
+    TEXT_BYTES_MAX = 64 << 20,
+    SLACK_TOKENS = 4 /* merges at the edges of a text may cost a token or two */
+};
+
+static str surface_of(const spec_arm *arm, int32_t class)
+{
+    return arm->classes[class].surfaces.item[0].text;
+}
+
+/* ---- texts within the budget ---- */
+
+static bool count_tokens(const tokenizer *t, str text, token_list *ids, err *e)
+{
+    ids->n = 0;
+    return token_encode(t, text, (token_options){0}, ids, e);
+}
+
+/* The first (or last) bytes of s that are whole characters and hold at most `size` bytes. */
+static str whole_characters(str s, bool first)
+{
+    if (first) {
+        size_t n = s.size;
+        while (n > 0 && ((unsigned char)s.data[n - 1] & 0xC0) == 0x80) n--;
+        if (n > 0 &&
+            ((unsigned char)s.data[n - 1] & 0x80)) { /* a lead byte: is its character whole? */
+            unsigned char lead = (unsigned char)s.data[n - 1];
+            size_t need = lead >= 0xF0 ? 4 : lead >= 0xE0 ? 3 : 2;
+            return str_part(s, 0, s.size - (n - 1) == need ? s.size : n - 1);
+        }
+        return s;
+    }
+    size_t at = 0;
+    while (at < s.size && ((unsigned char)s.data[at] & 0xC0) == 0x80) at++;
+    return str_part(s, at, s.size - at);
+}
+
+static void add_piece(const tokenizer *t, const int32_t *id, int64_t n, bool first, buf *out)
+{
+    buf piece = buf_up_to(TEXT_BYTES_MAX);
+    token_decode(t, id, n, true, &piece);
+    buf_add_str(out, str_trim(whole_characters(buf_view(&piece), first)));
+    buf_close(&piece);
+}
+
+/* Keeps `keep` of the text's tokens by the rule. */
+static void write_cut(const tokenizer *t, const token_list *ids, spec_cut rule, int64_t keep,
+                      buf *out)
+{
+    int64_t head = rule == SPEC_CUT_HEAD ? keep : rule == SPEC_CUT_TAIL ? 0 : (keep + 1) / 2;
+    int64_t tail = keep - head;
+    if (head > 0) add_piece(t, ids->id, head, true, out);
+    buf_add_text(out, ARMS_GAP);
+    if (tail > 0) add_piece(t, ids->id + ids->n - tail, tail, false, out);
+}
+
+/* *cut becomes the text within `budget` tokens, in `memory`; *n_cut the tokens left out. */
+static bool fit_text(const tokenizer *t, str text, spec_cut rule, int32_t budget, arena *memory,
+                     str *cut, int32_t *n_cut, err *e)
+{
+    token_list ids = {0}, again = {0};
+    buf out = buf_up_to(TEXT_BYTES_MAX);
+    *cut = text;
+    *n_cut = 0;
+    bool ok = count_tokens(t, text, &ids, e);
+    int64_t keep = budget - SLACK_TOKENS;
+    while (ok && ids.n > budget && rule != SPEC_CUT_REFUSE) {
+        if (keep < 1) {
+            ok = err_set(e, ERR_USAGE, "`limits: max_tokens` leaves %d tokens for a text: too few",
+                         budget);
+            break;
+        }
+        buf_clear(&out);
+        write_cut(t, &ids, rule, keep, &out);
+        ok = buf_check(&out, "a text", e) && count_tokens(t, buf_view(&out), &again, e);
+        *n_cut = (int32_t)(ids.n - keep);
+        if (ok && again.n <= budget) break;
+        keep -= again.n - budget > 0 ? again.n - budget : 1;
+    }
+    if (ok && *n_cut > 0) *cut = str_keep(memory, buf_view(&out), e);
+    if (ok && rule == SPEC_CUT_REFUSE && ids.n > budget) *n_cut = (int32_t)(ids.n - budget);
+    buf_close(&out);
+    token_list_close(&ids);
+    token_list_close(&again);
+    return ok && e->code == ERR_NONE;
+}
+
+/* ---- messages ---- */
+
+typedef struct writer { /* of one arm's messages, in the run's memory */
+    const arms *arms;
+    const spec_arm *arm;
+    const tokenizer *tokens;
+    arena *memory;
+    prompt_message *message;
+    int32_t n;
+    bool masked; /* names in the place of the examples' texts */
+} writer;
+
+static str join(arena *memory, str a, str b, str c, err *e)
+{
+    buf out = buf_up_to(TEXT_BYTES_MAX);
+    buf_add_str(&out, a);
+    buf_add_str(&out, b);
+    buf_add_str(&out, c);
+    str kept = buf_check(&out, "a prompt", e) ? str_keep(memory, buf_view(&out), e) : STR("");
+    buf_close(&out);
+    return kept;
+}
+
+/* What stands before and behind a text: the question, cut at {text}. */
+static void question_parts(const writer *w, str *before, str *after, err *e)
+{
+    str question = str_trim(w->arm->question.text), slot = STR("{text}");
+    int64_t at = str_find(question, slot);
+    *after = STR("");
+    if (at < 0) {
+        *before = join(w->memory, question, STR("\n\n"), STR(""), e);
+        return;
+    }
+    *before = str_part(question, 0, (size_t)at);
+    *after = str_part(question, (size_t)at + slot.size, question.size - (size_t)at - slot.size);
+}
+
+static void add_message(writer *w, const char *role, str content)
+{
+    w->message[w->n++] = (prompt_message){.role = role, .content = content, .after = STR("")};
+}
+
+static bool add_example(writer *w, int32_t example, int32_t number, err *e)
+{
+    const row_set *pool = &w->arms->rows->pool;
+    str before, after, text;
+    int32_t n_cut = 0, budget = w->arms->max_tokens / (w->arm->shots + 2);
+    question_parts(w, &before, &after, e);
+    if (!fit_text(w->tokens, str_trim(pool->text[example]), w->arms->spec->cut, budget, w->memory,
+                  &text, &n_cut, e)) {
+        return false;
+    }
+    if (n_cut > 0 && w->arms->spec->cut == SPEC_CUT_REFUSE) {
+        return spec_fail(w->arms->spec, w->arm->line, e,
+                         "the example row '%.*s' has %d tokens more than the %d that %d examples "
+                         "leave each; set "
+                         "`limits: cut: head+tail`, or raise `max_tokens`",
+                         (int)pool->id[example].size, pool->id[example].data, n_cut, budget,
+                         w->arm->shots);
+    }
+    char name[32];
+    snprintf(name, sizeof name, "{example %d}", number);
+    if (w->masked) text = str_keep(w->memory, str_of(name), e);
+    str label = surface_of(w->arm, pool->label[example]);
+    str asked = join(w->memory, before, text, after, e);
+    if (!w->arms->chat) {
+        add_message(w, "user", join(w->memory, asked, STR("\nAnswer: "), label, e));
+        add_message(w, "user", STR("\n\n"));
+    } else {
+        add_message(w, "user", str_trim(asked));
+        add_message(w, "assistant", label);
+    }
+    return e->code == ERR_NONE;
+}
+
+static bool write_messages(writer *w, const int32_t *example, err *e)
+{
+    str system = str_trim(w->arm->system.text);
+    if (system.size) {
+        str content = w->arms->chat ? system : join(w->memory, system, STR("\n\n"), STR(""), e);
+        add_message(w, "system", content);
+    }
+    for (int32_t i = 0; i < w->arm->shots; i++) {
+        if (!add_example(w, example[i], i + 1, e)) return false;
+    }
+    str before, after;
+    question_parts(w, &before, &after, e);
+    if (!w->arms->chat) after = join(w->memory, after, STR("\nAnswer:"), STR(""), e);
+    w->message[w->n++] =
+        (prompt_message){.role = "user", .content = before, .after = after, .slot = true};
+    return e->code == ERR_NONE;
+}
+
+static bool make_form(arms *a, const arm *m, int32_t set, bool masked, const prompt_rules *rules,
+                      prompt_form *f, arena *memory, err *e)
+{
+    size_t n_message = 2 + 2 * (size_t)m->spec->shots;
+    writer w = {
+        .arms = a, .arm = m->spec, .tokens = rules->tokens, .memory = memory, .masked = masked};
+    w.message = arena_take_zero(memory, n_message, sizeof *w.message, e);
+    if (!w.message) return false;
+    const int32_t *example = m->spec->shots ? m->shots.example + (int64_t)set * m->shots.k : NULL;
+    return write_messages(&w, example, e) && prompt_form_make(f, rules, w.message, w.n, memory, e);
+}
+
+static bool make_forms(arms *a, arm *m, const prompt_rules *rules, arena *memory, err *e)
+{
+    prompt_form masked;
+    for (int32_t i = 0; i < m->n_form; i++) {
+        if (!make_form(a, m, i, false, rules, &m->form[i], memory, e)) return false;
+    }
+    if (!make_form(a, m, 0, true, rules, &masked, memory, e)) return false;
+    m->shown = join(memory, masked.before, STR("{text}"), masked.after, e);
+    return e->code == ERR_NONE;
+}
+
+static bool list_answers(const arms *a, arm *m, arena *memory, err *e)
+{
+    int32_t n_class = a->spec->n_class;
+    for (int32_t c = 0; c < n_class; c++) m->n_answer += m->spec->classes[c].surfaces.n;
+    m->answer = arena_take(memory, (size_t)m->n_answer, sizeof *m->answer, e);
+    m->answer_class = arena_take(memory, (size_t)m->n_answer, sizeof *m->answer_class, e);
+    if (!m->answer || !m->answer_class) return false;
+    int32_t n = 0;
+    for (int32_t c = 0; c < n_class; c++) {
+        const spec_list *surfaces = &m->spec->classes[c].surfaces;
+        for (int32_t i = 0; i < surfaces->n; i++) {
+            str text = surfaces->item[i].text;
+            bool space = !a->chat && text.size && text.data[0] != ' ';
+            m->answer[n] = space ? join(memory, STR(" "), text, STR(""), e) : text;
+            m->answer_class[n++] = c;
+        }
+    }
+    return e->code == ERR_NONE;
+}
+
+static bool make_arm(arms *a, arm *m, const spec_arm *s, const prompt_rules *rules, arena *memory,
+                     err *e)
+{
+    *m = (arm){.spec = s, .n_form = 1};
+    if (s->shots > 0) {
+        if (!shots_pick(&m->shots, a->rows, s, a->spec->seed, memory, e)) return false;
+        m->n_form = m->shots.n_set;
+    }
+    m->form = arena_take_zero(memory, (size_t)m->n_form, sizeof *m->form, e);
+    if (!m->form || !list_answers(a, m, memory, e)) return false;
+    if (make_forms(a, m, rules, memory, e)) return true;
+    return err_in(e, "arm %.*s", (int)s->name.text.size, s->name.text.data);
+}
+
+/* Tokens that the longest frame of any arm takes with its longest answer. */
+static bool find_longest_frame(const arms *a, int32_t *longest, err *e)
+{
+    token_list ids = {0};
+    bool ok = true;
+    *longest = 0;
+    for (int32_t i = 0; ok && i < a->n_arm; i++) {
+        const arm *m = &a->arm[i];
+        int64_t answer = 0;
+        for (int32_t j = 0; ok && j < m->n_answer; j++) {
+            ok = count_tokens(m->form[0].rules.tokens, m->answer[j], &ids, e);
+            if (ids.n > answer) answer = ids.n;
+        }
+        for (int32_t j = 0; ok && j < m->n_form; j++) {
+            ids.n = 0;
+            ok = prompt_encode(&m->form[j], STR(""), &ids, e);
+            if (ok && ids.n + answer > *longest) *longest = (int32_t)(ids.n + answer);
+        }
+    }
+    token_list_close(&ids);
+    return ok;
+}
+
+static bool refuse_row(const arms *a, int32_t row, int32_t n_too_long, err *e)
+{
+    str id = a->rows->scored.id[row];
+    return err_set(e, ERR_DATA,
+                   "row '%.*s' has %d tokens of text, but `max_tokens: %d` leaves %d for it; %d of "
+                   "%d rows are too long: "
+                   "raise `limits: max_tokens`, or state how to cut them (`cut: head+tail`)",
+                   (int)id.size, id.data, a->note_tokens + a->n_cut[row], a->max_tokens,
+                   a->note_tokens, n_too_long, a->rows->scored.n);
+}
+
+static bool fit_rows(arms *a, const tokenizer *t, arena *memory, err *e)
+{
+    const row_set *scored = &a->rows->scored;
+    a->text = arena_take(memory, (size_t)scored->n, sizeof *a->text, e);
+    a->n_cut = arena_take_zero(memory, (size_t)scored->n, sizeof *a->n_cut, e);
+    if (!a->text || !a->n_cut) return false;
+    int32_t first = -1;
+    for (int32_t i = 0; i < scored->n; i++) {
+        str text = str_trim(scored->text[i]);
+        if (!fit_text(t, text, a->spec->cut, a->note_tokens, memory, &a->text[i], &a->n_cut[i],
+                      e)) {
+            return err_in(e, "row '%.*s'", (int)scored->id[i].size, scored->id[i].data);
+        }
+        a->n_row_cut += a->n_cut[i] > 0;
+        if (a->n_cut[i] > 0 && first < 0) first = i;
+    }
+    bool refused = first >= 0 && a->spec->cut == SPEC_CUT_REFUSE;
+    return refused ? refuse_row(a, first, a->n_row_cut, e) : true;
+}
+
+bool arms_make(arms *a, const spec *s, const rows *r, const prompt_rules *rules, int32_t n_context,
+               pool *threads, arena *memory, err *e)
+{
+    (void)threads;
+    *a = (arms){.spec = s, .rows = r, .chat = rules->chat != NULL, .n_arm = s->n_arm};
+    a->max_tokens = s->max_tokens > 0 ? s->max_tokens : n_context > 0 ? n_context : 4096;
+    a->arm = arena_take_zero(memory, (size_t)s->n_arm, sizeof *a->arm, e);
+    if (!a->arm) return false;
+    for (int32_t i = 0; i < s->n_arm; i++) {
+        if (!make_arm(a, &a->arm[i], &s->arms[i], rules, memory, e)) return false;
+    }
+    int32_t frame = 0;
+    if (!find_longest_frame(a, &frame, e)) return false;
+    a->note_tokens = a->max_tokens - frame - SLACK_TOKENS;
+    if (a->note_tokens < 16) {
+        return err_set(e, ERR_USAGE,
+                       "%s: `max_tokens: %d` leaves %d tokens for a text after the longest "
+                       "instructions and examples "
+                       "(%d tokens); raise it or use fewer shots",
+                       s->path, a->max_tokens, a->note_tokens > 0 ? a->note_tokens : 0, frame);
+    }
+    return fit_rows(a, rules->tokens, memory, e);
+}
+
+const prompt_form *arms_form(const arms *a, int32_t which, int32_t row)
+{
+    const arm *m = &a->arm[which];
+    return &m->form[m->spec->shots > 0 ? m->shots.set[row] : 0];
+}
+
+static bool is_prefix(const asked *q, int32_t i, int32_t j)
+{
+    int32_t n = q->answer_start[i + 1] - q->answer_start[i],
+            m = q->answer_start[j + 1] - q->answer_start[j];
+    const int32_t *a = q->answers.id + q->answer_start[i], *b = q->answers.id + q->answer_start[j];
+    return n <= m && !memcmp(a, b, (size_t)n * sizeof *a);
+}
+
+/* No answer may be the beginning of another class's: its probability would hold the other's. If one is, every answer
+ * gets the end of turn as its last token. */
+static bool part_classes(const arm *m, const tokenizer *t, asked *q, err *e)
+{
+    bool clash = false;
+    for (int32_t i = 0; i < m->n_answer; i++) {
+        for (int32_t j = 0; j < m->n_answer; j++) {
+            clash = clash || (m->answer_class[i] != m->answer_class[j] && is_prefix(q, i, j));
+        }
+    }
+    if (!clash) return true;
+    int32_t end = token_eos(t);
+    if (end < 0) {
+        return err_set(
+            e, ERR_USAGE,
+            "an answer of one class begins an answer of another, and the model has no end token to "
+            "tell them apart; use other answers");
+    }
+    token_list longer = {0};
+    for (int32_t i = 0; i < m->n_answer; i++) {
+        int32_t from = q->answer_start[i], n = q->answer_start[i + 1] - from;
+        q->answer_start[i] = (int32_t)longer.n;
+        if (!token_list_add(&longer, q->answers.id + from, n, e) ||
+            !token_list_add(&longer, &end, 1, e))
+            return false;
+    }
+    q->answer_start[m->n_answer] = (int32_t)longer.n;
+    token_list_close(&q->answers);
+    q->answers = longer;
+    return true;
+}
+
+bool arms_ask(const arms *a, int32_t which, int32_t row, asked *q, err *e)
+{
+    const arm *m = &a->arm[which];
+    const prompt_form *f = arms_form(a, which, row);
+    str text = a->text[row];
+    q->prompt.n = q->answers.n = 0;
+    q->any_forced = false;
+    bool ok = prompt_check(f, text, e) && prompt_encode(f, text, &q->prompt, e);
+    for (int32_t i = 0; ok && i < m->n_answer; i++) {
+        bool forced = false;
+        q->answer_start[i] = (int32_t)q->answers.n;
+        ok = prompt_encode_answer(f, text, &q->prompt, m->answer[i], &q->answers, &forced, e);
+        q->any_forced = q->any_forced || forced;
+    }
+    q->answer_start[m->n_answer] = (int32_t)q->answers.n;
+    if (ok && part_classes(m, f->rules.tokens, q, e)) return true;
+    return err_in(e, "row '%.*s'", (int)a->rows->scored.id[row].size, a->rows->scored.id[row].data);
+}

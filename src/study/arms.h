@@ -1,0 +1,62 @@
+/* arms: a study's arms as prompts: which messages, which examples, which answers, how much of a text.
+ *
+ * Layout of a prompt (chat): [system] then for every example user: question + text, assistant: its label's first
+ * answer; at last user: question + text. `{text}` in the question says where the text goes; without it, it follows
+ * after an empty line. Plain prompts put the same parts one after the other and end in "Answer:"; their answers
+ * begin with a space.
+ *
+ * One note budget serves all arms: what `limits: max_tokens` leaves after the longest frame of any arm and the longest
+ * answer. So every arm sees the same text of a row. A text that is longer is cut by the study's rule, or refused.
+ */
+#ifndef CASELOAD_STUDY_ARMS_H
+#define CASELOAD_STUDY_ARMS_H
+
+#include "base/pool.h"
+#include "data/rows.h"
+#include "data/spec.h"
+#include "data/split.h"
+#include "text/prompt.h"
+
+#define ARMS_GAP " [...] " /* stands where a text was cut */
+
+typedef struct arm {
+    const spec_arm *spec;
+    shots shots;
+    int32_t n_form;    /* one a set of examples; at least 1 */
+    prompt_form *form; /* [n_form] */
+    int32_t n_answer;  /* surfaces of all classes, class after class */
+    str *answer;       /* [n_answer] */
+    int32_t *answer_class;
+    str shown; /* the prompt with {text} and {example 1} .. in the place of texts: for the report */
+} arm;
+
+typedef struct arms {
+    const spec *spec;
+    const rows *rows;
+    bool chat; /* through the model's template */
+    int32_t n_arm;
+    arm *arm;
+    int32_t max_tokens;  /* of a prompt and its longest answer */
+    int32_t note_tokens; /* the note budget */
+    str *text;           /* [rows->scored.n] as asked: whole or cut */
+    int32_t *n_cut;      /* [rows->scored.n] tokens cut away */
+    int32_t n_row_cut;
+} arms;
+
+/* `threads` share the tokenising. ERR_USAGE for what the study file asks and cannot have, ERR_DATA for a text that is too
+ * long under `cut: refuse` (naming the row), ERR_MODEL from the template. */
+bool arms_make(arms *a, const spec *s, const rows *r, const prompt_rules *rules, int32_t n_context,
+               pool *threads, arena *memory, err *e);
+
+const prompt_form *arms_form(const arms *a, int32_t arm, int32_t row);
+
+/* One prompt and its answers as ids, with the boundary of each answer. */
+typedef struct asked {
+    token_list prompt, answers; /* answers one after the other */
+    int32_t *answer_start;      /* [n_answer + 1], of the caller */
+    bool any_forced;
+    err failure;
+} asked;
+bool arms_ask(const arms *a, int32_t arm, int32_t row, asked *q, err *e);
+
+#endif

@@ -1,0 +1,101 @@
+/* engine: see engine.h. */
+#include "study/engine.h"
+
+#include <assert.h>
+
+static const size_t bytes_memory = (size_t)16
+                                   << 30; /* address space; pages are taken when touched */
+
+bool engine_peek(engine *g, const engine_options *o, err *e)
+{
+    assert(o->model);
+    *g = (engine){0};
+    if (!arena_open(&g->memory, bytes_memory, "the model's tables", e)) return false;
+    if (!model_peek(&g->header, o->model, &g->memory, e)) return false;
+    g->model.header = &g->header;
+    g->model.config = &g->header.config;
+    if (g->header.chat_template.size) {
+        g->chat = chat_open(g->header.chat_template, "chat template", e);
+        if (!g->chat) return err_in(e, "%s", o->model);
+    }
+    g->threads = pool_open(o->threads, e);
+    return g->threads && backend_open(&g->backend, o->device ? o->device : "cpu", g->threads, e);
+}
+
+static int32_t larger(int32_t a, int32_t b) { return a > b ? a : b; }
+
+static session_shape shape_of(const schedule *const *s, int32_t n)
+{
+    session_shape shape = {0};
+    for (int32_t i = 0; i < n; i++) {
+        shape.rows = larger(shape.rows, s[i]->shape.rows);
+        shape.slots = larger(shape.slots, s[i]->shape.slots);
+        shape.positions = larger(shape.positions, s[i]->shape.positions);
+        shape.out_rows = larger(shape.out_rows, s[i]->shape.out_rows);
+        shape.picks = larger(shape.picks, s[i]->shape.picks);
+        shape.n_top = larger(shape.n_top, s[i]->shape.n_top);
+    }
+    return shape;
+}
+
+static bool check_context(const engine *g, int32_t positions, err *e)
+{
+    int32_t n_context = g->header.config.n_context;
+    if (n_context <= 0 || positions <= n_context) return true;
+    return err_set(
+        e, ERR_USAGE,
+        "the longest prompt has %d tokens, but %s was made for %d; set `limits: max_tokens`",
+        positions, g->header.path, n_context);
+}
+
+bool engine_plan(engine *g, const schedule *const *s, int32_t n_schedule, int64_t *bytes, err *e)
+{
+    arena plan = ARENA_MEASURE;
+    session_shape shape = shape_of(s, n_schedule);
+    if (!check_context(g, shape.positions, e)) return false;
+    if (!session_lay_out(&g->session, &g->model, &g->backend, shape, &plan, e)) return false;
+    g->mark = plan.used;
+    for (int32_t i = 0; i < n_schedule; i++) {
+        if (!scorer_lay_out(&g->scorer, s[i], &g->session, &plan, e)) return false;
+        arena_reset(&plan, g->mark);
+    }
+    *bytes = (int64_t)plan.peak;
+    return true;
+}
+
+bool engine_start(engine *g, const schedule *const *s, int32_t n_schedule, err *e)
+{
+    int64_t bytes = 0;
+    if (!model_bind(&g->model.weights, &g->header, &g->memory, e)) return false;
+    if (!engine_plan(g, s, n_schedule, &bytes, e)) return false;
+    g->bytes_planned = (size_t)bytes;
+    if (!arena_open(&g->block, g->bytes_planned, "the session", e)) return false;
+    session_shape shape = shape_of(s, n_schedule);
+    if (!session_lay_out(&g->session, &g->model, &g->backend, shape, &g->block, e)) return false;
+    assert(g->block.used == g->mark); /* the estimate is the allocation */
+    return true;
+}
+
+bool engine_take_scorer(engine *g, const schedule *s, err *e)
+{
+    arena_reset(&g->block, g->mark);
+    return scorer_lay_out(&g->scorer, s, &g->session, &g->block, e);
+}
+
+void engine_close(engine *g)
+{
+    pool_close(g->threads);
+    chat_close(g->chat);
+    if (g->header.path) model_close_header(&g->header);
+    arena_close(&g->block);
+    arena_close(&g->memory);
+    *g = (engine){0};
+}
+
+prompt_rules engine_prompt_rules(const engine *g, bool chat)
+{
+    return (prompt_rules){.tokens = g->header.tokens,
+                          .chat = chat ? g->chat : NULL,
+                          .bos = g->header.bos_text,
+                          .eos = g->header.eos_text};
+}

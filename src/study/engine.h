@@ -1,0 +1,48 @@
+/* engine: a model opened for one run: threads, device, weights, and the session that a schedule needs.
+ *
+ * Opening is in two steps, because everything is parsed, tokenised and planned before a weight is read:
+ * engine_peek gives configuration, tokenizer and template; engine_start takes the finished schedules and lays out
+ * exactly the planned memory. */
+#ifndef CASELOAD_STUDY_ENGINE_H
+#define CASELOAD_STUDY_ENGINE_H
+
+#include "model/files.h"
+#include "study/schedule.h"
+#include "text/prompt.h"
+
+enum { ENGINE_ROWS = 512 }; /* row budget of a step: weights are expanded once for so many rows */
+
+typedef struct engine_options {
+    const char *model;  /* file or folder */
+    const char *device; /* NULL: "cpu" */
+    int32_t threads;    /* 0: all cores this process may use */
+} engine_options;
+
+typedef struct engine {
+    arena memory; /* header, tokenizer, directory */
+    arena block;  /* session and scorer: exactly what was planned */
+    model_header header;
+    model model;
+    chat_template *chat; /* NULL: the model has none */
+    pool *threads;
+    backend backend;
+    session session;
+    scorer scorer;
+    size_t bytes_planned;
+    size_t mark; /* end of the session in `block` */
+} engine;
+
+bool engine_peek(engine *g, const engine_options *o, err *e);
+/* Binds the weights and lays out a session that serves each of the schedules, and room for the largest scorer. */
+bool engine_start(engine *g, const schedule *const *s, int32_t n_schedule, err *e);
+
+/* The bytes that engine_start would lay out for them. */
+bool engine_plan(engine *g, const schedule *const *s, int32_t n_schedule, int64_t *bytes, err *e);
+
+/* The scorer of one of them; the one before is gone. */
+bool engine_take_scorer(engine *g, const schedule *s, err *e);
+void engine_close(engine *g);
+
+prompt_rules engine_prompt_rules(const engine *g, bool chat);
+
+#endif

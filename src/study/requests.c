@@ -1,0 +1,274 @@
+/* requests: see requests.h. The whole input is read, checked and tokenised into one tree before a weight is
+ * touched; then it runs as a schedule like any study. */
+#include "study/requests.h"
+
+#include <assert.h>
+#include <math.h>
+
+enum { REQUESTS_TOP = 10, REQUESTS_MAX = 10 * 1000 * 1000, ANSWERS_MAX = 100000 };
+static const int64_t ids_max = (int64_t)1 << 31;
+
+typedef struct request {
+    json_t *line;         /* the parsed object */
+    int32_t case_segment; /* its answers follow in the tree */
+    int32_t n_answer;
+    size_t forced_at; /* first byte of its flags in work.forced */
+} request;
+
+typedef struct work {
+    engine *engine;
+    tree tree;
+    buf requests; /* request[] */
+    buf forced;   /* one byte an answer */
+} work;
+
+static request *request_at(const work *w, int64_t i)
+{
+    return (request *)(void *)w->requests.data + i;
+}
+static int64_t request_count(const work *w)
+{
+    return (int64_t)(w->requests.size / sizeof(request));
+}
+
+static bool add_answers(work *w, request *r, const prompt_form *f, str prompt,
+                        const token_list *ids, err *e)
+{
+    json_t *answers = json_object_get(r->line, "answers");
+    size_t i = 0;
+    json_t *answer = NULL;
+    token_list got = {0};
+    bool ok = true;
+    r->forced_at = w->forced.size;
+    json_array_foreach(answers, i, answer)
+    {
+        str text = {json_string_value(answer), json_string_length(answer)};
+        bool forced = false;
+        got.n = 0;
+        if (text.size == 0) ok = err_set(e, ERR_DATA, "answer %zu is empty", i + 1);
+        const tokenizer *t = w->engine->header.tokens;
+        ok = ok && (f ? prompt_encode_answer(f, STR(""), ids, text, &got, &forced, e)
+                      : prompt_encode_answer_verbatim(t, prompt, ids, text, &got, &forced, e));
+        tree_segment s = {.parent = r->case_segment,
+                          .kind = TREE_ANSWER,
+                          .owner = tree_at(&w->tree, r->case_segment)->owner,
+                          .answer = (int32_t)i};
+        ok = ok && tree_add(&w->tree, s, got.id, (int32_t)got.n, e) >= 0;
+        buf_add_char(&w->forced, forced);
+        r->n_answer++;
+        if (!ok) break;
+    }
+    token_list_close(&got);
+    return ok;
+}
+
+static bool add_case(work *w, request *r, const prompt_form *f, str prompt, err *e)
+{
+    token_list ids = {0};
+    bool ok = f ? prompt_encode(f, STR(""), &ids, e)
+                : prompt_encode_verbatim(w->engine->header.tokens, prompt, &ids, e);
+    if (ok && ids.n == 0) ok = err_set(e, ERR_DATA, "the prompt has no tokens");
+    tree_segment s = {.parent = TREE_ROOT, .kind = TREE_CASE, .owner = (int32_t)request_count(w)};
+    if (ok) r->case_segment = tree_add(&w->tree, s, ids.id, (int32_t)ids.n, e);
+    ok = ok && r->case_segment >= 0 && add_answers(w, r, f, prompt, &ids, e);
+    token_list_close(&ids);
+    return ok;
+}
+
+static bool read_messages(const json_t *list, prompt_message *m, err *e)
+{
+    size_t i = 0;
+    const json_t *one = NULL;
+    json_array_foreach(list, i, one)
+    {
+        const json_t *role = json_object_get(one, "role"),
+                     *content = json_object_get(one, "content");
+        if (!json_is_string(role) || !json_is_string(content)) {
+            return err_set(e, ERR_DATA, "message %zu needs `role` and `content` as text", i + 1);
+        }
+        str text = {json_string_value(content), json_string_length(content)};
+        m[i] = (prompt_message){.role = json_string_value(role),
+                                .content = str_trim(text),
+                                .after = STR("")};
+    }
+    return true;
+}
+
+static bool add_chat(work *w, request *r, const json_t *list, err *e)
+{
+    engine *g = w->engine;
+    size_t n = json_array_size(list);
+    if (!g->chat)
+        return err_set(e, ERR_USAGE,
+                       "the model has no chat template; send `prompt` instead of `messages`");
+    if (n == 0 || n > PROMPT_MESSAGES_MAX) {
+        return err_set(e, ERR_DATA, "`messages` has %zu entries; 1 to %d are allowed", n,
+                       PROMPT_MESSAGES_MAX);
+    }
+    size_t mark = arena_mark(&g->memory);
+    prompt_message *m = arena_take_zero(&g->memory, n, sizeof *m, e);
+    prompt_form f;
+    prompt_rules rules = engine_prompt_rules(g, true);
+    bool ok = m && read_messages(list, m, e) &&
+              prompt_form_make(&f, &rules, m, (int32_t)n, &g->memory, e);
+    ok = ok && prompt_check(&f, STR(""), e) && add_case(w, r, &f, STR(""), e);
+    arena_reset(&g->memory, mark);
+    return ok;
+}
+
+static bool check_answers(const json_t *answers, err *e)
+{
+    if (answers && !json_is_array(answers))
+        return err_set(e, ERR_DATA, "`answers` must be a list of texts");
+    if (json_array_size(answers) > ANSWERS_MAX) {
+        return err_set(e, ERR_DATA, "%zu answers; at most %d are allowed", json_array_size(answers),
+                       ANSWERS_MAX);
+    }
+    for (size_t i = 0; i < json_array_size(answers); i++) {
+        if (!json_is_string(json_array_get(answers, i))) {
+            return err_set(e, ERR_DATA, "answer %zu is not a text", i + 1);
+        }
+    }
+    return true;
+}
+
+static bool add_line(work *w, str line, err *e)
+{
+    json_error_t why;
+    json_t *object = json_loadb(line.data, line.size, JSON_REJECT_DUPLICATES, &why);
+    if (!json_is_object(object)) {
+        json_decref(object);
+        return err_set(e, ERR_DATA, "not a JSON object (near byte %d)", why.position);
+    }
+    request r = {.line = object, .case_segment = -1};
+    const json_t *prompt = json_object_get(object, "prompt"),
+                 *messages = json_object_get(object, "messages");
+    bool ok = check_answers(json_object_get(object, "answers"), e);
+    if (ok && json_is_string(prompt) && !messages) {
+        ok = add_case(w, &r, NULL, (str){json_string_value(prompt), json_string_length(prompt)}, e);
+    } else if (ok && json_is_array(messages) && !prompt) {
+        ok = add_chat(w, &r, messages, e);
+    } else if (ok) {
+        ok = err_set(e, ERR_DATA, "give either `prompt` (a text) or `messages` (a list)");
+    }
+    if (!ok) {
+        json_decref(object);
+        return false;
+    }
+    buf_add(&w->requests, &r, sizeof r);
+    return buf_check(&w->requests, "the requests", e) && buf_check(&w->forced, "the requests", e);
+}
+
+static bool read_lines(work *w, str jsonl, err *e)
+{
+    int64_t number = 0;
+    while (jsonl.size) {
+        const char *end = memchr(jsonl.data, '\n', jsonl.size);
+        size_t size = end ? (size_t)(end - jsonl.data) : jsonl.size;
+        str line = str_trim(str_part(jsonl, 0, size));
+        number++;
+        if (line.size && !add_line(w, line, e)) return err_in(e, "line %lld", (long long)number);
+        size += end != NULL;
+        jsonl = str_part(jsonl, size, jsonl.size - size);
+    }
+    if (request_count(w) == 0)
+        return err_set(e, ERR_DATA, "no requests: send one JSON object a line");
+    return true;
+}
+
+static void add_ids(buf *out, const int32_t *id, int32_t n)
+{
+    buf_add_char(out, '[');
+    for (int32_t i = 0; i < n; i++) buf_printf(out, i ? ", %d" : "%d", id[i]);
+    buf_add_char(out, ']');
+}
+
+static void write_id(buf *out, const json_t *id)
+{
+    if (json_is_string(id)) {
+        buf_add_char(out, '"');
+        buf_add_json(out, (str){json_string_value(id), json_string_length(id)});
+        buf_add_char(out, '"');
+    } else if (json_is_integer(id)) {
+        buf_printf(out, "%" JSON_INTEGER_FORMAT, json_integer_value(id));
+    } else if (json_is_real(id)) {
+        buf_printf(out, "%.17g", json_real_value(id));
+    } else {
+        buf_add_text(out, "null");
+    }
+}
+
+static void write_answers(const work *w, const request *r, const scorer *s, buf *out)
+{
+    const json_t *answers = json_object_get(r->line, "answers");
+    for (int32_t i = 0; i < r->n_answer; i++) {
+        const json_t *answer = json_array_get(answers, (size_t)i);
+        int32_t segment = r->case_segment + 1 + i;
+        buf_add_text(out, i ? ", \"" : "\"");
+        buf_add_json(out, (str){json_string_value(answer), json_string_length(answer)});
+        buf_add_text(out, "\": {\"ids\": ");
+        add_ids(out, tree_ids(&w->tree, segment), tree_at(&w->tree, segment)->count);
+        buf_printf(out, ", \"logprob\": %.9g, \"boundary\": \"%s\"}", s->logprob[segment],
+                   w->forced.data[r->forced_at + (size_t)i] ? "forced" : "clean");
+    }
+}
+
+static void write_line(const work *w, int64_t number, const scorer *s, buf *out)
+{
+    const request *r = request_at(w, number);
+    const tree_segment *g = tree_at(&w->tree, r->case_segment);
+    buf_add_text(out, "{\"id\": ");
+    write_id(out, json_object_get(r->line, "id"));
+    buf_add_text(out, ", \"ids\": ");
+    add_ids(out, tree_ids(&w->tree, r->case_segment), g->count);
+    buf_add_text(out, ", \"answers\": {");
+    write_answers(w, r, s, out);
+    buf_add_text(out, "}, \"top\": [");
+    int32_t n_top = s->schedule->options.n_top;
+    for (int32_t i = 0; i < n_top; i++) {
+        int64_t k = number * n_top + i;
+        buf_printf(out, "%s[%d, %.7g]", i ? ", " : "", s->top_id[k], (double)s->top_logprob[k]);
+    }
+    buf_printf(out, "], \"prompt_logprob\": %.9g}\n", s->logprob[r->case_segment]);
+}
+
+static bool compute(work *w, requests_options o, arena *a, buf *out, err *e)
+{
+    schedule s;
+    int32_t n_vocab = w->engine->header.config.n_vocab;
+    schedule_options how = {.rows = o.rows ? o.rows : ENGINE_ROWS,
+                            .batch_items = o.batch_items,
+                            .n_top = n_vocab < REQUESTS_TOP ? n_vocab : REQUESTS_TOP,
+                            .prompt_logprob = true};
+    const schedule *only = &s;
+    if (!schedule_make(&s, &w->tree, how, a, e) || !engine_start(w->engine, &only, 1, e))
+        return false;
+    if (!engine_take_scorer(w->engine, &s, e)) return false;
+    scorer *r = &w->engine->scorer;
+    if (!scorer_run_heads(r, e)) return false;
+    for (int32_t b = 0; b < s.n_batch; b++) {
+        if (!scorer_run_batch(r, b, e)) return false;
+        if (o.done && !o.done(o.context, s.batch[b + 1], s.n_item))
+            return err_set(e, ERR_STOPPED, "stopped");
+    }
+    for (int64_t i = 0; i < request_count(w); i++) write_line(w, i, r, out);
+    return buf_check(out, "the answers", e);
+}
+
+bool requests_run(engine *g, str jsonl, requests_options o, buf *out, err *e)
+{
+    assert(o.rows >= 0 && o.batch_items >= 0);
+    work w = {.engine = g,
+              .requests = buf_up_to((size_t)REQUESTS_MAX * sizeof(request)),
+              .forced = buf_up_to((size_t)1 << 31)};
+    arena a;
+    if (!arena_open(&a, (size_t)8 << 30, "the requests", e)) return false;
+    tree_open(&w.tree, (int64_t)1 << 28, ids_max);
+    bool ok = read_lines(&w, jsonl, e) && compute(&w, o, &a, out, e);
+    for (int64_t i = 0; i < request_count(&w); i++) json_decref(request_at(&w, i)->line);
+    tree_close(&w.tree);
+    buf_close(&w.requests);
+    buf_close(&w.forced);
+    arena_close(&a);
+    return ok;
+}

@@ -1,0 +1,67 @@
+/* schedule: the tree of prompts as steps of the model.
+ *
+ * Shared heads are forwarded once and keep their K/V slots for the whole run. Everything else comes in **items**: a
+ * case and its answers (and, when sharing is off, its own copy of the head), consecutive in the tree. Items are taken
+ * in batches of at most `rows` rows; a longer one goes through in several steps. A batch's slots are used
+ * again by the next.
+ *
+ * Nothing here changes a number: rows are packed, never padded, and a row's result depends on its own path.
+ */
+#ifndef CASELOAD_STUDY_SCHEDULE_H
+#define CASELOAD_STUDY_SCHEDULE_H
+
+#include "model/session.h"
+#include "text/tree.h"
+
+typedef struct item { /* consecutive segments of the tree with one owner */
+    int32_t first_segment, n_segment;
+    int32_t rows; /* rows they forward */
+    int32_t owner;
+} item;
+
+typedef struct schedule_options {
+    int32_t rows;        /* row budget of a step */
+    int32_t batch_items; /* most items a batch; 0: as many as fit */
+    int32_t n_top;       /* likeliest next tokens kept for each case */
+    bool prompt_logprob; /* also sum the log-probabilities of the case's own tokens */
+} schedule_options;
+
+typedef struct schedule { /* made from the whole tree, before a weight is read */
+    const tree *tree;
+    schedule_options options;
+    int32_t n_item, n_head, n_batch, n_owner;
+    item *item;                  /* [n_item], longest first: like lengths end up together */
+    int32_t *head;               /* [n_head] segments whose K/V is kept, in tree order */
+    int32_t *batch;              /* [n_batch + 1] first item of each batch */
+    int64_t rows_head, rows_all; /* rows to forward: kept heads; everything */
+    int64_t rows_unshared;       /* everything if each answer's prompt stood alone */
+    session_shape shape;         /* what a session must offer */
+} schedule;
+
+bool schedule_make(schedule *s, const tree *t, schedule_options o, arena *a, err *e);
+int32_t schedule_batch_rows(const schedule *s, int32_t b);
+
+typedef struct scorer { /* runs a schedule on a session */
+    const schedule *schedule;
+    session *session;
+    int32_t *slot;      /* [n_segment] first K/V slot; -1: not placed */
+    double *logprob;    /* [n_segment] an answer's log-probability; a case's own, when asked */
+    int32_t *top_id;    /* [n_owner, n_top] */
+    float *top_logprob; /* [n_owner, n_top] natural logarithms, falling */
+    /* the step under way */
+    int32_t *id, *position, *out_row, *pick_id, *pick_segment;
+    int32_t *out_case; /* the case whose last row an out row is; -1 */
+    int64_t *pick_start;
+    attend_span *span;
+    attend_range *range;
+} scorer;
+
+bool scorer_lay_out(scorer *r, const schedule *s, session *on, arena *a, err *e);
+
+/* Forwards the kept heads; once, before any batch. */
+bool scorer_run_heads(scorer *r, err *e);
+
+/* Forwards batch b; afterwards logprob[] of its segments is final. */
+bool scorer_run_batch(scorer *r, int32_t b, err *e);
+
+#endif
