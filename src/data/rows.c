@@ -1,0 +1,512 @@
+/* rows: see rows.h. One pass gives each row its fate, a second fills the two sets. */
+#include "data/rows.h"
+
+#include "data/names.h"
+
+#include <assert.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+typedef struct rows_columns { /* the table's columns the study names; -1: not named */
+    int32_t id, label, patient, split;
+    int32_t n_text, text[SPEC_COLUMNS_MAX];
+    int32_t n_group, group[SPEC_COLUMNS_MAX];
+} rows_columns;
+
+typedef struct rows_maker {
+    rows *r;
+    const spec *s;
+    const table *t;
+    rows_columns at;
+    arena *a;
+    err *e;
+    names id, label; /* label: values, numbered; then what each means: */
+    int32_t *class_of_label, *rows_of_label;
+    row_fate *fate; /* [n_read] */
+    int32_t *class; /* [n_read] */
+} rows_maker;
+
+enum { LABEL_MISSING = -1, LABEL_UNKNOWN = -2 };
+
+const char *row_fate_text(row_fate f)
+{
+    static const char *const text[ROW_FATE_COUNT] = {
+        [ROW_SCORED] = "scored",
+        [ROW_EXAMPLE] = "kept as possible examples",
+        [ROW_OTHER_SPLIT] = "in another part of the table",
+        [ROW_NO_TEXT] = "excluded: empty text",
+        [ROW_NO_LABEL] = "excluded: empty label",
+        [ROW_MISSING_LABEL] = "excluded: label marked as missing",
+        [ROW_EXAMPLE_UNUSABLE] = "no use as examples: empty text or label",
+        [ROW_BEYOND_LIMIT] = "left out by --limit",
+    };
+    assert(f < ROW_FATE_COUNT);
+    return text[f];
+}
+
+static void warn(rows_maker *m, const char *format, ...) PRINTF(2, 3);
+static void warn(rows_maker *m, const char *format, ...)
+{
+    char text[600];
+    va_list rest;
+    va_start(rest, format);
+    vsnprintf(text, sizeof text, format, rest);
+    va_end(rest);
+    assert(m->r->n_warning < ROWS_WARNINGS_MAX);
+    m->r->warning[m->r->n_warning++] = str_keep(m->a, encoding_cut(str_of(text), 590), m->e);
+}
+
+/* --- columns --- */
+
+static int32_t find_column(rows_maker *m, spec_text name)
+{
+    if (!name.text.data || m->e->code) return -1;
+    int32_t c = table_find_column(m->t, str_trim(name.text));
+    if (c >= 0) return table_check_flat(m->t, c, m->e) ? c : -1;
+    buf list = buf_up_to(4000);
+    table_list_columns(m->t, name.text, &list);
+    str shown = encoding_cut(name.text, 60);
+    spec_fail(m->s, name.line, m->e, "no column '%.*s' in %s; %s", (int)shown.size, shown.data,
+              m->t->record.file, list.data ? list.data : "");
+    buf_close(&list);
+    return -1;
+}
+
+static bool find_columns(rows_maker *m)
+{
+    const spec_data *d = &m->s->data;
+    rows_columns *at = &m->at;
+    at->id = find_column(m, d->id);
+    at->label = find_column(m, d->label);
+    at->patient = find_column(m, d->patient);
+    at->split = find_column(m, d->split);
+    for (int32_t i = 0; i < d->text.n; i++)
+        at->text[at->n_text++] = find_column(m, d->text.item[i]);
+    for (int32_t i = 0; i < d->group.n; i++)
+        at->group[at->n_group++] = find_column(m, d->group.item[i]);
+    return m->e->code == ERR_NONE;
+}
+
+static str cell(const rows_maker *m, int32_t row, int32_t column)
+{
+    return str_trim(table_cell(m->t, row, column));
+}
+
+/* --- labels --- */
+
+static int32_t class_of_value(const rows_maker *m, str value)
+{
+    const spec *s = m->s;
+    for (int32_t i = 0; i < s->data.missing.n; i++) {
+        if (str_equal(str_trim(s->data.missing.item[i].text), value)) return LABEL_MISSING;
+    }
+    for (int32_t c = 0; c < s->n_class; c++) {
+        str name = s->classes[c].name.text;
+        const spec_list *values = NULL;
+        for (int32_t i = 0; i < s->data.n_labels; i++) {
+            if (str_equal(s->data.labels[i].name.text, name)) values = &s->data.labels[i].surfaces;
+        }
+        if (!values && str_equal(str_trim(name), value)) return c;
+        for (int32_t i = 0; values && i < values->n; i++) {
+            if (str_equal(str_trim(values->item[i].text), value)) return c;
+        }
+    }
+    return LABEL_UNKNOWN;
+}
+
+/* The class of the row, LABEL_MISSING or LABEL_UNKNOWN. Distinct values are looked up once. */
+static int32_t class_of_row(rows_maker *m, int32_t row)
+{
+    bool is_new = false;
+    str value = cell(m, row, m->at.label);
+    int32_t n = names_add(&m->label, value, &is_new);
+    if (is_new) {
+        m->class_of_label[n] = class_of_value(m, value);
+        m->rows_of_label[n] = 0;
+    }
+    m->rows_of_label[n]++;
+    return m->class_of_label[n];
+}
+
+/* Values are named only when they look like labels: few and short. A text column taken for the labels
+ * must not be printed. */
+static bool fail_labels(rows_maker *m)
+{
+    enum { SHOWN = 8, LENGTH = 40, DISTINCT = 100 };
+    int32_t n_unknown = 0, n_row = 0, n_long = 0;
+    buf list = buf_up_to(2000);
+    for (int32_t i = 0; i < m->label.n; i++) {
+        if (m->class_of_label[i] != LABEL_UNKNOWN || m->label.name[i].size == 0) continue;
+        n_row += m->rows_of_label[i];
+        n_long += m->label.name[i].size > LENGTH;
+        if (n_unknown++ >= SHOWN) continue;
+        buf_add_text(&list, n_unknown > 1 ? ", '" : "'");
+        buf_add_str(&list, encoding_cut(m->label.name[i], LENGTH));
+        buf_printf(&list, "' (%d rows)", m->rows_of_label[i]);
+    }
+    str column = encoding_cut(m->t->column_name[m->at.label], 60);
+    if (n_long > 0 || n_unknown > DISTINCT) {
+        err_set(
+            m->e, ERR_DATA,
+            "%s: column '%.*s' holds %d values that are no class of the study, in %d rows; is it "
+            "the column of labels?",
+            m->t->path, (int)column.size, column.data, n_unknown, n_row);
+    } else {
+        if (n_unknown > SHOWN) buf_printf(&list, " and %d more", n_unknown - SHOWN);
+        buf classes = buf_up_to(1000);
+        for (int32_t c = 0; c < m->s->n_class && classes.size < 200; c++) {
+            if (c) buf_add_text(&classes, ", ");
+            buf_add_str(&classes, encoding_cut(m->s->classes[c].name.text, 40));
+        }
+        err_set(
+            m->e, ERR_DATA,
+            "%s: column '%.*s' holds values that are no class of the study: %s; the classes are "
+            "%s: "
+            "say under 'data: labels:' which values mean which class, or list them under 'missing'",
+            m->t->path, (int)column.size, column.data, list.data, classes.data);
+        buf_close(&classes);
+    }
+    buf_close(&list);
+    return false;
+}
+
+/* --- fates --- */
+
+static bool is_empty(str s)
+{
+    s = str_trim(s);
+    static const char *const wide[] = {"\xC2\xA0", "\xE3\x80\x80", "\xEF\xBB\xBF"}; /* blanks */
+    for (size_t i = 0; i < countof(wide); i++) {
+        if (str_starts(s, wide[i])) {
+            size_t n = strlen(wide[i]);
+            return is_empty(str_part(s, n, s.size - n));
+        }
+    }
+    return s.size == 0;
+}
+
+static bool has_text(const rows_maker *m, int32_t row)
+{
+    for (int32_t i = 0; i < m->at.n_text; i++) {
+        if (!is_empty(table_cell(m->t, row, m->at.text[i]))) return true;
+    }
+    return false;
+}
+
+static bool check_id(rows_maker *m, int32_t row)
+{
+    str id = cell(m, row, m->at.id);
+    const char *column = m->t->column_name[m->at.id].data;
+    if (id.size == 0)
+        return err_set(m->e, ERR_DATA, "%s: row %d (line %lld) has an empty id (column '%.60s')",
+                       m->t->path, row + 1, (long long)m->t->row_line[row], column);
+    bool is_new = false;
+    int32_t first = names_add(&m->id, id, &is_new); /* one name a row: its number is its row */
+    if (is_new) return true;
+    str shown = encoding_cut(id, 60);
+    return err_set(
+        m->e, ERR_DATA,
+        "%s: rows %d and %d have the same id '%.*s' (column '%.60s'); ids name rows and must "
+        "differ",
+        m->t->path, first + 1, row + 1, (int)shown.size, shown.data, column);
+}
+
+static row_fate decide(rows_maker *m, int32_t row, bool wants_examples)
+{
+    const spec_data *d = &m->s->data;
+    bool example = false;
+    if (m->at.split >= 0) {
+        str part = cell(m, row, m->at.split);
+        example = wants_examples && str_equal(part, str_trim(d->train.text));
+        if (!example && !str_equal(part, str_trim(d->use.text))) return ROW_OTHER_SPLIT;
+    }
+    if (!has_text(m, row)) return example ? ROW_EXAMPLE_UNUSABLE : ROW_NO_TEXT;
+    m->class[row] = class_of_row(m, row);
+    bool empty = cell(m, row, m->at.label).size == 0;
+    if (example)
+        return empty || m->class[row] == LABEL_MISSING ? ROW_EXAMPLE_UNUSABLE : ROW_EXAMPLE;
+    if (empty) return ROW_NO_LABEL;
+    return m->class[row] == LABEL_MISSING ? ROW_MISSING_LABEL : ROW_SCORED;
+}
+
+static bool decide_all(rows_maker *m, rows_options o)
+{
+    rows *r = m->r;
+    bool wants_examples = false, unknown = false;
+    for (int32_t i = 0; i < m->s->n_arm; i++) wants_examples |= m->s->arms[i].shots > 0;
+    for (int32_t row = 0; row < r->n_read; row++) {
+        if (!check_id(m, row)) return false;
+        row_fate f = decide(m, row, wants_examples);
+        if (f == ROW_SCORED && o.limit > 0 && r->flow[ROW_SCORED] >= o.limit) f = ROW_BEYOND_LIMIT;
+        m->fate[row] = f;
+        r->flow[f]++;
+    }
+    for (int32_t i = 0; i < m->label.n; i++)
+        unknown |= m->class_of_label[i] == LABEL_UNKNOWN && m->label.name[i].size > 0;
+    return !unknown || fail_labels(m);
+}
+
+/* --- sets --- */
+
+static bool set_make(row_set *set, int32_t n, arena *a, err *e)
+{
+    size_t room = (size_t)n;
+    set->table_row = arena_take(a, room, sizeof(int32_t), e);
+    set->id = arena_take(a, room, sizeof(str), e);
+    set->text = arena_take(a, room, sizeof(str), e);
+    set->label = arena_take(a, room, sizeof(int32_t), e);
+    set->patient = arena_take(a, room, sizeof(int32_t), e);
+    return e->code == ERR_NONE;
+}
+
+static str join_text(rows_maker *m, int32_t row)
+{
+    if (m->at.n_text == 1) return table_cell(m->t, row, m->at.text[0]);
+    buf joined = buf_up_to(TABLE_BYTES_MAX);
+    for (int32_t i = 0; i < m->at.n_text; i++) {
+        str part = table_cell(m->t, row, m->at.text[i]);
+        if (is_empty(part)) continue;
+        if (joined.size) buf_add_text(&joined, "\n\n");
+        buf_add_str(&joined, m->t->column_name[m->at.text[i]]);
+        buf_add_text(&joined, ":\n");
+        buf_add_str(&joined, part);
+    }
+    str text = {0};
+    if (buf_check(&joined, "a row's text", m->e)) text = str_keep(m->a, buf_view(&joined), m->e);
+    buf_close(&joined);
+    return text;
+}
+
+static bool fill_sets(rows_maker *m)
+{
+    rows *r = m->r;
+    names patient;
+    int32_t n_kept = r->flow[ROW_SCORED] + r->flow[ROW_EXAMPLE];
+    if (!names_make(&patient, n_kept, m->a, m->e) ||
+        !set_make(&r->scored, r->flow[ROW_SCORED], m->a, m->e) ||
+        !set_make(&r->pool, r->flow[ROW_EXAMPLE], m->a, m->e))
+        return false;
+    for (int32_t row = 0; row < r->n_read; row++) {
+        if (m->fate[row] != ROW_SCORED && m->fate[row] != ROW_EXAMPLE) continue;
+        row_set *set = m->fate[row] == ROW_SCORED ? &r->scored : &r->pool;
+        int32_t i = set->n++;
+        set->table_row[i] = row;
+        set->id[i] = cell(m, row, m->at.id);
+        set->text[i] = join_text(m, row);
+        set->label[i] = m->class[row];
+        set->patient[i] = -1;
+        if (m->at.patient < 0) continue;
+        str who = cell(m, row, m->at.patient);
+        if (who.size) set->patient[i] = names_add(&patient, who, NULL);
+    }
+    r->has_patient = m->at.patient >= 0;
+    r->n_patient = patient.n;
+    r->patient_id = patient.name;
+    return m->e->code == ERR_NONE;
+}
+
+static bool fill_groups(rows_maker *m)
+{
+    rows *r = m->r;
+    size_t n_group = (size_t)m->at.n_group, n = (size_t)r->scored.n;
+    r->n_group = m->at.n_group;
+    r->group_name = arena_take(m->a, n_group, sizeof(str), m->e);
+    r->group = arena_take(m->a, n_group * n, sizeof(str), m->e);
+    if (m->e->code) return false;
+    for (size_t g = 0; g < n_group; g++) {
+        r->group_name[g] = m->t->column_name[m->at.group[g]];
+        for (size_t i = 0; i < n; i++)
+            r->group[g * n + i] = cell(m, r->scored.table_row[i], m->at.group[g]);
+    }
+    return true;
+}
+
+/* --- what is left --- */
+
+static bool fail_empty(rows_maker *m)
+{
+    const rows *r = m->r;
+    if (m->at.split >= 0 &&
+        r->flow[ROW_OTHER_SPLIT] + r->flow[ROW_EXAMPLE] + r->flow[ROW_EXAMPLE_UNUSABLE] ==
+            r->n_read) {
+        str use = encoding_cut(m->s->data.use.text, 60);
+        return spec_fail(
+            m->s, m->s->data.use.line, m->e,
+            "no row of %s has '%.*s' in its column '%.60s'; say under 'data: use:' which "
+            "rows to score",
+            m->t->record.file, (int)use.size, use.data, m->t->column_name[m->at.split].data);
+    }
+    return err_set(
+        m->e, ERR_DATA,
+        "%s: no row is left to score: of %d rows, %d have no text, %d no label, %d a label "
+        "marked as missing",
+        m->t->path, r->n_read, r->flow[ROW_NO_TEXT], r->flow[ROW_NO_LABEL],
+        r->flow[ROW_MISSING_LABEL]);
+}
+
+static bool check_classes(rows_maker *m, rows_options o)
+{
+    rows *r = m->r;
+    r->n_class = m->s->n_class;
+    r->n_of_class = arena_take_zero(m->a, (size_t)r->n_class, sizeof(int32_t), m->e);
+    if (!r->n_of_class) return false;
+    if (r->scored.n == 0) return fail_empty(m);
+    for (int32_t i = 0; i < r->scored.n; i++) r->n_of_class[r->scored.label[i]]++;
+    int32_t positive = m->s->positive, most = 0;
+    for (int32_t c = 1; c < r->n_class; c++)
+        most = r->n_of_class[c] > r->n_of_class[most] ? c : most;
+    bool one_class = r->n_of_class[most] == r->scored.n;
+    bool no_positive = positive >= 0 && r->n_of_class[positive] == 0;
+    if (!one_class && !no_positive) return true;
+    str name = encoding_cut(m->s->classes[no_positive ? positive : most].name.text, 60);
+    const char *what =
+        no_positive ? "no row to score is of class" : "all rows to score are of class";
+    if (o.limit == 0)
+        return err_set(m->e, ERR_DATA, "%s: %s '%.*s'; an AUROC needs rows of both kinds",
+                       m->t->path, what, (int)name.size, name.data);
+    warn(m, "With --limit %d, %s '%.*s': no AUROC can be made of them.", o.limit, what,
+         (int)name.size, name.data);
+    return true;
+}
+
+/* --- warnings --- */
+
+/* What spreadsheets make of long numbers: 1.23E+10. */
+static bool is_scientific(str s)
+{
+    size_t e_at = 0, n_digit = 0;
+    for (size_t i = 0; i < s.size; i++) {
+        char c = s.data[i];
+        if (c >= '0' && c <= '9') n_digit++;
+        else if (c == 'E' && !e_at && i > 0 && i + 1 < s.size && s.data[i + 1] == '+') e_at = i++;
+        else if (c != '.' || i != 1) return false;
+    }
+    return e_at > 0 && n_digit > 1 && s.data[e_at - 1] != '.' && e_at + 2 < s.size;
+}
+
+static int64_t utf16_length(str s)
+{
+    int64_t n = encoding_count_characters(s);
+    for (size_t i = 0; i < s.size; i++) n += (unsigned char)s.data[i] >= 0xF0;
+    return n;
+}
+
+static void warn_excel(rows_maker *m)
+{
+    const row_set *set = &m->r->scored;
+    int32_t n_cut = 0, n_id = 0, first = 0;
+    for (int32_t i = 0; i < set->n; i++) {
+        n_id += is_scientific(set->id[i]);
+        for (int32_t k = 0; k < m->at.n_text; k++) {
+            str text = table_cell(m->t, set->table_row[i], m->at.text[k]);
+            if (text.size < 32767 || utf16_length(text) != 32767) continue;
+            if (n_cut++ == 0) first = i;
+        }
+    }
+    if (n_cut) {
+        str id = encoding_cut(set->id[first], 60);
+        warn(m,
+             "%d texts have exactly 32,767 characters, the most an Excel cell holds: they were "
+             "probably cut by Excel (first: row '%.*s').",
+             n_cut, (int)id.size, id.data);
+    }
+    if (n_id)
+        warn(m,
+             "%d ids look like 1.23E+10: Excel has rounded long numbers; different rows may have "
+             "lost their own ids.",
+             n_id);
+}
+
+static void warn_table(rows_maker *m)
+{
+    const table_record *t = &m->t->record;
+    if (t->count.n_replacement)
+        warn(m,
+             "The table holds %lld replacement characters (U+FFFD): an earlier conversion has lost "
+             "letters.",
+             (long long)t->count.n_replacement);
+    if (t->count.n_private)
+        warn(m, "The table holds %lld private-use characters, which no model knows.",
+             (long long)t->count.n_private);
+    if (t->n_blank_end)
+        warn(m, "%d rows of empty cells at the end of the table were not counted as rows.",
+             t->n_blank_end);
+}
+
+/* Same text twice: within the scored rows, and as an example. */
+static bool warn_repeats(rows_maker *m)
+{
+    const rows *r = m->r;
+    names text;
+    size_t mark = arena_mark(m->a);
+    if (!names_make(&text, r->scored.n, m->a, m->e)) return false;
+    for (int32_t i = 0; i < r->scored.n; i++) names_add(&text, str_trim(r->scored.text[i]), NULL);
+    int32_t n_repeated = r->scored.n - text.n, n_shared = 0;
+    for (int32_t i = 0; i < r->pool.n; i++)
+        n_shared += names_find(&text, str_trim(r->pool.text[i])) >= 0;
+    arena_reset(m->a, mark);
+    if (n_repeated)
+        warn(m, "%d rows to score repeat the text of another row to score.", n_repeated);
+    if (n_shared)
+        warn(m, "%d possible examples have word for word the text of a row to score.", n_shared);
+    return m->e->code == ERR_NONE;
+}
+
+static bool warn_patients(rows_maker *m)
+{
+    const rows *r = m->r;
+    size_t mark = arena_mark(m->a);
+    char *seen = arena_take_zero(m->a, (size_t)r->n_patient + 1, 1, m->e);
+    if (!seen) return false;
+    int32_t n_shared = 0, n_unknown = 0;
+    for (int32_t i = 0; i < r->scored.n; i++) {
+        if (r->scored.patient[i] >= 0) seen[r->scored.patient[i]] = 1;
+        else n_unknown++;
+    }
+    for (int32_t i = 0; i < r->pool.n; i++) {
+        if (r->pool.patient[i] < 0 || seen[r->pool.patient[i]] != 1) continue;
+        seen[r->pool.patient[i]] = 2;
+        n_shared++;
+    }
+    arena_reset(m->a, mark);
+    if (n_shared)
+        warn(m,
+             "%d patients have rows to score and possible examples: a split by patient keeps them "
+             "apart (a row never gets an example of its own patient).",
+             n_shared);
+    if (r->has_patient && n_unknown)
+        warn(m, "%d rows to score have an empty patient: each is taken for another patient.",
+             n_unknown);
+    return m->e->code == ERR_NONE;
+}
+
+/* --- the door --- */
+
+bool rows_make(rows *r, const spec *s, const table *t, rows_options o, arena *a, err *e)
+{
+    assert(r && s && t && o.limit >= 0);
+    *r = (rows){.n_read = t->n_row};
+    rows_maker m = {.r = r, .s = s, .t = t, .a = a, .e = e};
+    size_t n = (size_t)t->n_row;
+    m.fate = arena_take(a, n, sizeof *m.fate, e);
+    m.class = arena_take(a, n, sizeof *m.class, e);
+    m.class_of_label = arena_take(a, n, sizeof(int32_t), e);
+    m.rows_of_label = arena_take(a, n, sizeof(int32_t), e);
+    if (e->code || !names_make(&m.id, t->n_row, a, e) || !names_make(&m.label, t->n_row, a, e))
+        return false;
+    bool ok = find_columns(&m) && decide_all(&m, o) && fill_sets(&m) && fill_groups(&m) &&
+              check_classes(&m, o);
+    if (!ok) return false;
+    warn_table(&m);
+    warn_excel(&m);
+    return warn_patients(&m) && warn_repeats(&m);
+}
+
+int32_t rows_find(const rows *r, str id)
+{
+    id = str_trim(id);
+    for (int32_t i = 0; i < r->scored.n; i++) {
+        if (str_equal(r->scored.id[i], id)) return i;
+    }
+    return -1;
+}
