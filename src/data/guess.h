@@ -9,7 +9,7 @@
 
 #include "data/table.h"
 
-enum { GUESS_CLASSES_MAX = 24, GUESS_GROUPS_MAX = 8 };
+enum { GUESS_CLASSES_MAX = 24, GUESS_GROUPS_MAX = 8, GUESS_MISSING_MAX = 8 };
 
 typedef struct guess { /* column numbers; -1: none found */
     int32_t id, text, label, patient, split;
@@ -18,12 +18,15 @@ typedef struct guess { /* column numbers; -1: none found */
     int32_t n_class;
     str class_value[GUESS_CLASSES_MAX]; /* distinct labels, the commonest first */
     int32_t class_rows[GUESS_CLASSES_MAX];
-    int32_t positive; /* index into class_value */
-    int64_t text_characters_mean;
+    int32_t n_missing;
+    str missing[GUESS_MISSING_MAX]; /* label values that look like none: NA, ".", 미상 */
+    int32_t positive;               /* index into class_value */
+    int64_t text_characters;        /* mean */
+    bool korean;                    /* the texts are mostly Hangul: so is the question */
 } guess;
 
 /* ERR_DATA when no column can be the text, or none the label (says which columns there are). */
-bool guess_columns(guess *g, const table *t, err *e);
+bool guess_columns(guess *g, const table *t, arena *a, err *e);
 
 /* `table_file` and `model_file` as they shall stand in the study file. */
 bool guess_write_study(const guess *g, const table *t, str table_file, str model_file, buf *out,

@@ -385,7 +385,7 @@ static bool open_to_read(store *s, err *e)
     buf_close(&uri);
     if (ok) sqlite3_busy_timeout(s->db, 10000);
     return ok && execute(s, "PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON;", e) &&
-           check_ours(s, false, e) && prepare_all(s, e);
+           check_ours(s, false, e) && prepare_all(s, e) && execute(s, "BEGIN", e);
 }
 
 store *store_open(const char *path, err *e)
