@@ -3,6 +3,7 @@
 #include "compute/cpu/cpu_in.h"
 
 #include <assert.h>
+#include <cpuid.h>
 #include <string.h>
 
 enum {
@@ -11,8 +12,10 @@ enum {
 
 bool cpu_has_avx2(void)
 {
-    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
-           __builtin_cpu_supports("f16c");
+    unsigned a, b, c, d;
+    bool halves =
+        __get_cpuid(1, &a, &b, &c, &d) && (c & bit_F16C); /* no name of its own in clang */
+    return halves && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
 }
 
 bool cpu_has_avx512(void)

@@ -68,9 +68,10 @@ static inline vec vec_inside(vec x, vec other, int first, int low, int high)
     return _mm256_blendv_ps(other, x, _mm256_castsi256_ps(_mm256_andnot_si256(below, under)));
 }
 
-static inline vec vec_bytes(const uint8_t *p)
+static inline vec vec_codes(__m128i bytes, int part)
 {
-    return _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)p)));
+    if (part == 1) bytes = _mm_unpackhi_epi64(bytes, bytes);
+    return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(bytes));
 }
 
 static inline vec vec_halves(const uint8_t *p)

@@ -2,6 +2,7 @@
  * for 8. One rule: lane i of a result depends on lane i of the arguments alone, but for the two folds. */
 #include <immintrin.h>
 #include <stdint.h>
+#include <string.h>
 
 typedef __m512 vec;
 
@@ -55,9 +56,10 @@ static inline vec vec_inside(vec x, vec other, int first, int low, int high)
     return _mm512_mask_mov_ps(other, (__mmask16)mask, x);
 }
 
-static inline vec vec_bytes(const uint8_t *p) /* 16 unsigned bytes as floats */
+static inline vec vec_codes(__m128i bytes, int part) /* signed bytes part * LANES ... as floats */
 {
-    return _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)p)));
+    (void)part; /* there is only one */
+    return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(bytes));
 }
 
 static inline vec vec_halves(const uint8_t *p) /* 16 IEEE binary16 */

@@ -1,0 +1,109 @@
+/* b_matmul: matrix products of the shapes of small models, packing included, against the measured peak.
+ *   --device cpu|cpu:avx2|cpu:avx512   --threads N   --rows 512   --repeats 9   --csv FILE   --only NAME
+ * Weights are random, rows of x too; a figure is the median over the repeats, the peak is measured
+ * between them. Ratio: of the peak. */
+#include "bench.h"
+#include "compute/backend.h"
+
+#include "base/rng.h"
+
+typedef struct shape {
+    const char *name;
+    dtype type;
+    int64_t out, in;
+    int parts; /* weights of this shape that share x */
+} shape;
+
+static const shape shapes[] = {
+    {"smollm2 q,o", DTYPE_Q4_1, 576, 576, 1},      {"smollm2 k,v", DTYPE_Q4_1, 192, 576, 2},
+    {"smollm2 gate,up", DTYPE_Q4_1, 1536, 576, 2}, {"smollm2 down", DTYPE_Q4_1, 576, 1536, 1},
+    {"qwen q,o", DTYPE_Q5_0, 896, 896, 1},         {"qwen k,v", DTYPE_Q8_0, 128, 896, 2},
+    {"qwen gate,up", DTYPE_Q5_0, 4864, 896, 2},    {"qwen down q4_k", DTYPE_Q4_K, 896, 4864, 1},
+    {"qwen down q6_k", DTYPE_Q6_K, 896, 4864, 1},  {"qwen gate q4_0", DTYPE_Q4_0, 4864, 896, 1},
+    {"gemma gate,up", DTYPE_Q5_0, 2048, 640, 2},   {"gemma down q4_k", DTYPE_Q4_K, 640, 2048, 1},
+    {"gemma down q6_k", DTYPE_Q6_K, 640, 2048, 1}, {"wide bf16", DTYPE_BF16, 2048, 2048, 1},
+    {"wide f16", DTYPE_F16, 2048, 2048, 1},        {"wide f32", DTYPE_F32, 2048, 2048, 1},
+    {"wide q5_k", DTYPE_Q5_K, 2048, 2048, 1},      {"wide q2_k", DTYPE_Q2_K, 2048, 2048, 1},
+    {"wide iq4_nl", DTYPE_IQ4_NL, 2048, 2048, 1},
+};
+
+typedef struct bench {
+    backend b;
+    pool *threads;
+    arena space, data;
+    int64_t rows;
+    int repeats;
+    const char *csv;
+} bench;
+
+static tensor weight(bench *k, rng *r, const shape *s)
+{
+    err e = {0};
+    int64_t bytes = 0;
+    if (!dtype_row_bytes(s->type, s->in, &bytes)) exit(1);
+    unsigned char *data = arena_take(&k->data, (size_t)(bytes * s->out), 1, &e);
+    const dtype_info *info = dtype_get(s->type);
+    for (int64_t i = 0; i < bytes * s->out; i++) data[i] = (unsigned char)(rng_next(r) >> 40);
+    for (int64_t i = 0; i < bytes * s->out; i += info->block_bytes) { /* small, finite scales */
+        for (int j = 1; j < info->block_bytes; j += 2) {
+            if (info->block_size == 1 || j < 4 || j > info->block_bytes - 5) data[i + j] &= 0x2f;
+        }
+    }
+    return (tensor){.data = data, .type = s->type, .rank = 2, .dim = {s->out, s->in, 1, 1}};
+}
+
+static void run(bench *k, const shape *s)
+{
+    err e = {0};
+    rng r = rng_for(1, 2, 3);
+    matmul_part part[MATMUL_PARTS_MAX];
+    tensor x = tensor_f32(arena_take(&k->data, (size_t)(k->rows * s->in), 4, &e), k->rows, s->in);
+    for (int64_t i = 0; i < k->rows * s->in; i++) ((float *)x.data)[i] = (float)rng_unit(&r) - 0.5f;
+    for (int i = 0; i < s->parts; i++) {
+        float *y = arena_take(&k->data, (size_t)(k->rows * s->out), 4, &e);
+        part[i] = (matmul_part){.y = tensor_f32(y, k->rows, s->out), .w = weight(k, &r, s)};
+    }
+    double flop = 2.0 * (double)k->rows * (double)s->in * (double)s->out * s->parts;
+    int inner = (int)(1e9 / flop) + 1;
+    double gflops[100], peaks[100];
+    op_matmul_group(&k->b, x, part, s->parts);
+    for (int i = 0; i < k->repeats; i++) {
+        double t = seconds_work(pool_size(k->threads));
+        for (int j = 0; j < inner; j++) op_matmul_group(&k->b, x, part, s->parts);
+        gflops[i] = flop * inner / (seconds_work(pool_size(k->threads)) - t) / 1e9;
+        peaks[i] = peak_gflops(k->threads, k->b.isa, 1);
+    }
+    char name[100];
+    snprintf(name, sizeof name, "%s %s %lldx%lld rows %lld", k->b.isa, s->name, (long long)s->out,
+             (long long)s->in, (long long)k->rows);
+    double reached = median(gflops, k->repeats);
+    report(k->csv, name, reached, "GFLOP/s", reached / median(peaks, k->repeats));
+    arena_reset(&k->data, 0);
+}
+
+int main(int argc, char **argv)
+{
+    err e = {0};
+    bench k = {.rows = atoi(option(argc, argv, "--rows", "512")),
+               .repeats = atoi(option(argc, argv, "--repeats", "9")),
+               .csv = option(argc, argv, "--csv", NULL)};
+    const char *only = option(argc, argv, "--only", "");
+    if (k.rows < 1 || k.repeats < 1 || k.repeats > 100) return 2;
+    k.threads = pool_open(atoi(option(argc, argv, "--threads", "0")), &e);
+    backend_shape most = {.rows = k.rows, .d_model = 2048, .d_ff = 4864, .n_vocab = 1};
+    if (!k.threads || !backend_open(&k.b, option(argc, argv, "--device", "cpu"), k.threads, &e) ||
+        !arena_open(&k.space, (size_t)4 << 30, "workspace", &e) ||
+        !arena_open(&k.data, (size_t)4 << 30, "data", &e) ||
+        !backend_lay_out(&k.b, &most, &k.space, &e)) {
+        fprintf(stderr, "%s\n", e.text);
+        return (int)e.code;
+    }
+    report(k.csv, "peak", peak_gflops(k.threads, k.b.isa, 9), "GFLOP/s", 1);
+    for (size_t i = 0; i < countof(shapes); i++) {
+        if (strstr(shapes[i].name, only)) run(&k, &shapes[i]);
+    }
+    arena_close(&k.space);
+    arena_close(&k.data);
+    pool_close(k.threads);
+    return 0;
+}
