@@ -155,6 +155,8 @@ static void meet_block(const attend_task *t, int64_t position, int64_t keys)
             if (i >= rows) continue;
             seen(a->plan, start + (tile + i) / t->group, position, keys, &low[i], &high[i]);
         }
+        int32_t used = 0; /* keys past the last one seen add nothing: leave them out */
+        for (int64_t i = 0; i < rows; i++) used = high[i] > used ? high[i] : used;
         attend_job job = {
             .q = t->s.q + tile * hd,
             .k = t->s.k,
@@ -166,7 +168,7 @@ static void meet_block(const attend_task *t, int64_t position, int64_t keys)
             .low = low,
             .high = high,
             .rows = (int32_t)rows,
-            .keys = (int32_t)keys,
+            .keys = used,
             .head_dim = (int32_t)hd,
             .softcap_log2 = a->plan->softcap > 0 ? a->plan->softcap * 1.44269504f : 0,
         };
@@ -202,7 +204,7 @@ static void attend_run(void *context, int64_t task, int thread)
     const int64_t n = up_to(t.rows, space->kernels->tile_rows);
     memset(t.s.mixed, 0, (size_t)(n * up_to(a->q.dim[2], space->kernels->panel)) * sizeof(float));
     memset(t.s.sum, 0, (size_t)(n * space->kernels->lanes) * sizeof(float));
-    for (int64_t i = 0; i < n; i++) t.s.largest[i] = -INFINITY;
+    for (int64_t i = 0; i < n; i++) t.s.largest[i] = -3e38f;
     pack_queries(&t);
     const int64_t first_q = t.span->position + t.first, last_q = first_q + item->count - 1;
     for (int32_t r = 0; r < t.span->n_range; r++) {

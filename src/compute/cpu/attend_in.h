@@ -1,8 +1,8 @@
 /* attend_in: one tile of query rows against one block of keys, with the running softmax of Milakov and
  * Gimelshein 2018 (arXiv 1805.02867); included after tile_in.h and math_in.h.
  *
- * Scores are held as base-2 exponents: q carries scale * log2(e). A key that a row may not see has score
- * -inf, so it adds exact zeros, and a block without any seen key leaves a row's state as it is, bit for
+ * Scores are held as base-2 exponents: q carries scale * log2(e). A key that a row may not see has a
+ * score so low that it adds exact zeros, and a block without any seen key leaves a row's state as it is, bit for
  * bit: whether such a block is skipped or computed makes no difference. */
 
 static inline __attribute__((always_inline)) void score_tile(const int rows, const attend_job *t,
@@ -20,38 +20,66 @@ static inline __attribute__((always_inline)) void score_tile(const int rows, con
     }
 }
 
-/* Scores of row i become weights 2^(score - largest); returns what earlier sums are to be multiplied by. */
-static inline void weigh_row(const attend_job *t, int i, float *factor)
+/* What a key that may not be seen scores: finite, so that no step meets inf - inf; far below any score. */
+static inline vec vec_never(void) { return vec_all(-3e38f); }
+
+/* Soft cap and mask of row i, in place; the largest score of each lane. */
+static inline vec mask_row(const attend_job *t, int i)
 {
     const int vectors = (t->keys + LANES - 1) / LANES;
-    const vec never = vec_all(-__builtin_inff());
-    float *score = t->score + i * ATTEND_BLOCK;
-    vec s[ATTEND_BLOCK / LANES], top = never;
     const bool all = t->low[i] == 0 && t->high[i] >= vectors * LANES;
-#pragma GCC unroll 8
-    for (int j = 0; j < ATTEND_BLOCK / LANES; j++) {
-        s[j] = never;
-        if (j >= vectors) continue;
-        s[j] = vec_load(score + j * LANES);
-        if (t->softcap_log2 > 0) s[j] = vec_mul(vec_tanh(s[j]), vec_all(t->softcap_log2));
-        if (!all) s[j] = vec_inside(s[j], never, j * LANES, t->low[i], t->high[i]);
-        top = vec_max(s[j], top);
+    float *score = t->score + i * ATTEND_BLOCK;
+    vec top = vec_never();
+    if (all && t->softcap_log2 == 0) {
+        for (int j = 0; j < vectors; j++) top = vec_max(vec_load(score + j * LANES), top);
+        return top;
     }
-    float before = t->largest[i], after = vec_largest(top);
-    after = after > before ? after : before;
-    t->largest[i] = after;
-    const vec base = vec_all(after == -__builtin_inff() ? 0 : after);
-    vec sum = vec_zero();
-#pragma GCC unroll 8
-    for (int j = 0; j < ATTEND_BLOCK / LANES; j++) {
-        if (j >= vectors) continue;
-        s[j] = vec_exp2(vec_sub(s[j], base));
-        sum = vec_add(sum, s[j]);
-        vec_store(score + j * LANES, s[j]);
+    for (int j = 0; j < vectors; j++) {
+        vec s = vec_load(score + j * LANES);
+        if (t->softcap_log2 > 0) s = vec_mul(vec_tanh(s), vec_all(t->softcap_log2));
+        s = vec_inside(s, vec_never(), j * LANES, t->low[i], t->high[i]);
+        vec_store(score + j * LANES, s);
+        top = vec_max(s, top);
     }
-    vec kept = vec_exp2(vec_sub(vec_all(before), base));
-    vec_store(t->sum + i * LANES, vec_fma(vec_load(t->sum + i * LANES), kept, sum));
-    *factor = vec_first_lane(kept);
+    return top;
+}
+
+/* Scores become weights 2^(score - largest); factor[i]: what row i's earlier sums are to be multiplied by. */
+static inline __attribute__((always_inline)) void weigh_tile(const int rows, const attend_job *t,
+                                                             float factor[LANES])
+{
+    const int vectors = (t->keys + LANES - 1) / LANES;
+    float base[LANES];
+    if (rows > LANES / 2) {
+        vec top[LANES];
+#pragma GCC unroll 16
+        for (int i = 0; i < LANES; i++) top[i] = i < rows ? mask_row(t, i) : vec_never();
+        vec_transpose(top);
+#pragma GCC unroll 4
+        for (int n = LANES / 2; n > 0; n /= 2) {
+#pragma GCC unroll 8
+            for (int i = 0; i < n; i++) top[i] = vec_max(top[i], top[i + n]);
+        }
+        vec_store(base, top[0]);
+    } else {
+        for (int i = 0; i < LANES; i++) base[i] = i < rows ? vec_largest(mask_row(t, i)) : 0;
+    }
+    const vec before = vec_load_part(t->largest, rows), after = vec_max(before, vec_load(base));
+    vec_store_part(t->largest, after, rows);
+    const vec from = vec_above_never(after); /* 0 where nothing was seen yet */
+    vec_store(base, from);
+    vec_store(factor, vec_exp2(vec_sub(before, from)));
+    for (int i = 0; i < rows; i++) {
+        float *score = t->score + i * ATTEND_BLOCK, *sum = t->sum + i * LANES;
+        const vec least = vec_all(base[i]);
+        vec total = vec_mul(vec_load(sum), vec_all(factor[i]));
+        for (int j = 0; j < vectors; j++) {
+            vec p = vec_exp2(vec_sub(vec_load(score + j * LANES), least));
+            vec_store(score + j * LANES, p);
+            total = vec_add(total, p);
+        }
+        vec_store(sum, total);
+    }
 }
 
 static inline __attribute__((always_inline)) void mix_tile(const int rows, const attend_job *t,
@@ -78,12 +106,12 @@ static inline __attribute__((always_inline)) void attend_of(const int rows, cons
 {
     const int64_t keys = t->keys, width = t->head_dim;
     const int64_t ld = (width + PANEL - 1) / PANEL * PANEL;
-    float factor[TILE_ROWS];
+    float factor[LANES];
     for (int64_t p = 0; p * PANEL < keys; p++) {
         if (keys - p * PANEL > LANES) score_tile(rows, t, p, 2);
         else score_tile(rows, t, p, 1);
     }
-    for (int i = 0; i < rows; i++) weigh_row(t, i, factor + i);
+    weigh_tile(rows, t, factor);
     for (int64_t c = 0; c < width; c += PANEL) {
         if (width - c > LANES) mix_tile(rows, t, factor, ld, c, 2);
         else mix_tile(rows, t, factor, ld, c, 1);

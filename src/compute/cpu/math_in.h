@@ -5,9 +5,8 @@
  * of half an ulp), times 2^n. exp2 likewise with f = x - n. Both give exactly 1 at 0 and within 1 ulp
  * elsewhere; NaN stays NaN. Tails use the same instructions as full vectors. */
 
-static inline vec vec_exp2(vec x)
+static inline vec vec_exp2(vec x) /* finite x <= 200 */
 {
-    x = vec_max(vec_all(-160), x); /* 2^-160 is 0 in float32; -inf comes here for masked keys */
     vec n = vec_round(x), f = vec_sub(x, n);
     vec y = vec_fma(f, vec_all(0x1.41fbbcp-13f), vec_all(0x1.5f3e52p-10f));
     y = vec_fma(f, y, vec_all(0x1.3b2d4cp-7f));

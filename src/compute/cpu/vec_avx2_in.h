@@ -52,6 +52,7 @@ static inline vec vec_round(vec x)
 
 static inline vec vec_scale(vec x, vec n)
 {
+    n = _mm256_max_ps(_mm256_set1_ps(-200), n);
     __m256i whole = _mm256_cvtps_epi32(n), half = _mm256_srai_epi32(whole, 1);
     __m256i rest = _mm256_sub_epi32(whole, half), bias = _mm256_set1_epi32(127);
     __m256 a = _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(half, bias), 23));
@@ -66,6 +67,11 @@ static inline vec vec_inside(vec x, vec other, int first, int low, int high)
     __m256i below = _mm256_cmpgt_epi32(_mm256_set1_epi32(low), lane);
     __m256i under = _mm256_cmpgt_epi32(_mm256_set1_epi32(high), lane);
     return _mm256_blendv_ps(other, x, _mm256_castsi256_ps(_mm256_andnot_si256(below, under)));
+}
+
+static inline vec vec_above_never(vec x)
+{
+    return _mm256_and_ps(x, _mm256_cmp_ps(x, _mm256_set1_ps(-3e38f), _CMP_NLE_UQ));
 }
 
 static inline vec vec_codes(__m128i bytes, int part)

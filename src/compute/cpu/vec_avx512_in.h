@@ -43,7 +43,7 @@ static inline vec vec_round(vec x) /* to the nearest whole number, ties to even 
     return _mm512_roundscale_ps(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
 }
 
-/* x * 2^n, for whole n in [-300, 300]; rounds once, also to subnormals. */
+/* x * 2^n, for whole n <= 200, far below -200 too. */
 static inline vec vec_scale(vec x, vec n) { return _mm512_scalef_ps(x, n); }
 
 /* Lanes i of this vector with low <= first + i < high keep x; the others become `other`. */
@@ -54,6 +54,12 @@ static inline vec vec_inside(vec x, vec other, int first, int low, int high)
     to = to < 0 ? 0 : to > LANES ? LANES : to;
     uint32_t mask = ((1u << to) - 1) & ~((1u << from) - 1);
     return _mm512_mask_mov_ps(other, (__mmask16)mask, x);
+}
+
+/* x, or 0 where x is -3e38 or below. */
+static inline vec vec_above_never(vec x)
+{
+    return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(x, _mm512_set1_ps(-3e38f), _CMP_NLE_UQ), x);
 }
 
 static inline vec vec_codes(__m128i bytes, int part) /* signed bytes part * LANES ... as floats */
