@@ -139,3 +139,26 @@ double stat_covariance(const double *x, const double *y, int64_t n)
     for (int64_t i = 0; i < n; i++) sum += (x[i] - mean_x) * (y[i] - mean_y);
     return sum / (double)(n - 1);
 }
+
+bool stat_sort(double *x, int64_t n, arena *a, err *e)
+{
+    size_t mark = arena_mark(a);
+    int32_t *order = arena_take(a, (size_t)n, sizeof *order, e);
+    double *copy = arena_take(a, (size_t)n, sizeof *copy, e);
+    bool fine = order && copy && stat_order(x, n, order, a, e);
+    if (fine) {
+        memcpy(copy, x, (size_t)n * sizeof *x);
+        for (int64_t i = 0; i < n; i++) x[i] = copy[order[i]];
+    }
+    arena_reset(a, mark);
+    return fine;
+}
+
+double stat_quantile(const double *sorted, int64_t n, double p)
+{
+    assert(n > 0 && p >= 0 && p <= 1);
+    double at = p * (double)(n - 1);
+    int64_t i = (int64_t)at;
+    if (i >= n - 1 || sorted[i] == sorted[i + 1]) return sorted[i < n ? i : n - 1];
+    return sorted[i] + (at - (double)i) * (sorted[i + 1] - sorted[i]);
+}

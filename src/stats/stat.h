@@ -75,4 +75,9 @@ double stat_mean(const double *x, int64_t n);
 /* Sample covariance with divisor n - 1; n >= 2. */
 double stat_covariance(const double *x, const double *y, int64_t n);
 
+/* Sorts x[n] in place; no NaN. */
+bool stat_sort(double *x, int64_t n, arena *a, err *e);
+/* Quantile of sorted x[n], n > 0, by linear interpolation (Hyndman and Fan's type 7). */
+double stat_quantile(const double *sorted, int64_t n, double p);
+
 #endif

@@ -1,0 +1,207 @@
+/* arms: see arms.h. */
+#include "stats/arms.h"
+
+#include "stats/adjust.h"
+#include "stats/score.h"
+
+#include <assert.h>
+#include <math.h>
+
+/* Z of the positive class against the log-sum-exp of the others. */
+static double score_against_rest(const double *z, int32_t n_class, int32_t c)
+{
+    double rest = -INFINITY;
+    if (n_class == 2) return z[c] - z[1 - c];
+    for (int32_t k = 0; k < n_class; k++) {
+        if (k == c) continue;
+        const double both[2] = {rest, z[k]};
+        rest = score_log_sum(both, 2);
+    }
+    return z[c] - rest;
+}
+
+/* A row is scored when every Z is a number and at least one class has any probability. */
+static bool is_scored(const double *z, int32_t n_class)
+{
+    bool some = false;
+    for (int32_t c = 0; c < n_class; c++) {
+        if (isnan(z[c]) || z[c] == INFINITY) return false;
+        some = some || z[c] > -INFINITY;
+    }
+    return some;
+}
+
+/* kept[0..n): the rows that every arm scored. */
+static int64_t keep_common(const arms_input *in, int32_t *kept)
+{
+    int64_t n = 0;
+    for (int64_t i = 0; i < in->n_row; i++) {
+        bool all = true;
+        for (int32_t a = 0; a < in->n_arm && all; a++)
+            all = is_scored(in->log_score[a] + i * in->n_class, in->n_class);
+        if (all) kept[n++] = (int32_t)i;
+    }
+    return n;
+}
+
+typedef struct job { /* what every arm's judgement needs */
+    const arms_input *in;
+    const int32_t *kept; /* [n] rows to judge */
+    int64_t n;
+    arena *a;
+    err *e;
+} job;
+
+static bool judge_mass(const job *j, const double *log_score, arm_result *out)
+{
+    size_t mark = arena_mark(j->a);
+    double *mass = arena_take(j->a, (size_t)j->n, sizeof *mass, j->e);
+    if (!mass) return false;
+    int64_t low = 0;
+    for (int64_t i = 0; i < j->n; i++) {
+        mass[i] =
+            score_label_mass(log_score + (int64_t)j->kept[i] * j->in->n_class, j->in->n_class);
+        low += mass[i] < 0.5;
+    }
+    bool fine = stat_sort(mass, j->n, j->a, j->e);
+    if (fine && j->n > 0) {
+        out->mass_median = stat_quantile(mass, j->n, 0.5);
+        out->mass_low = stat_quantile(mass, j->n, 0.05);
+        out->mass_high = stat_quantile(mass, j->n, 0.95);
+        out->mass_share_below_half = (double)low / (double)j->n;
+    }
+    arena_reset(j->a, mark);
+    return fine;
+}
+
+/* Columns of one class against the rest over the kept rows. */
+static bool columns_of(const job *j, const double *log_score, int32_t c, arm_result *out)
+{
+    double *score = arena_take(j->a, (size_t)j->n, sizeof *score, j->e);
+    double *probability = arena_take(j->a, (size_t)j->n, sizeof *probability, j->e);
+    uint8_t *positive = arena_take(j->a, (size_t)j->n, sizeof *positive, j->e);
+    size_t mark = arena_mark(j->a);
+    double *p = arena_take(j->a, (size_t)j->in->n_class, sizeof *p, j->e);
+    if (!score || !probability || !positive || !p) return false;
+    for (int64_t i = 0; i < j->n; i++) {
+        const double *z = log_score + (int64_t)j->kept[i] * j->in->n_class;
+        score[i] = score_against_rest(z, j->in->n_class, c);
+        bool some = score_probabilities(z, j->in->n_class, p);
+        assert(some); /* is_scored */
+        probability[i] = p[c];
+        positive[i] = j->in->label[j->kept[i]] == c;
+    }
+    arena_reset(j->a, mark);
+    out->score = score;
+    out->probability = probability;
+    out->positive = positive;
+    return true;
+}
+
+static bool judge_binary(const job *j, const double *log_score, arm_result *out)
+{
+    if (!columns_of(j, log_score, j->in->positive, out)) return false;
+    if (!rank_parts_take(out->score, out->positive, j->n, j->a, &out->parts, j->e)) return false;
+    out->auroc = rank_auroc_of(&out->parts, j->in->level);
+    out->brier = calib_brier(out->probability, out->positive, j->n);
+    out->brier_scaled = calib_brier_scaled(out->probability, out->positive, j->n);
+    out->at_half = cut_measures_of(cut_table_of(out->probability, out->positive, j->n, 0.5),
+                                   PROP_WILSON, j->in->level);
+    return true;
+}
+
+static int32_t most_probable(const double *z, int32_t n_class)
+{
+    int32_t best = 0;
+    for (int32_t c = 1; c < n_class; c++) best = z[c] > z[best] ? c : best;
+    return best;
+}
+
+static bool judge_classes(const job *j, const double *log_score, arm_result *out)
+{
+    rank_auroc *each = arena_take_zero(j->a, (size_t)j->in->n_class, sizeof *each, j->e);
+    if (!each) return false;
+    double sum = 0;
+    for (int32_t c = 0; c < j->in->n_class; c++) {
+        size_t mark = arena_mark(j->a);
+        arm_result one = {0};
+        if (!columns_of(j, log_score, c, &one)) return false;
+        if (!rank_parts_take(one.score, one.positive, j->n, j->a, &one.parts, j->e)) return false;
+        each[c] = rank_auroc_of(&one.parts, j->in->level);
+        arena_reset(j->a, mark);
+        if (!each[c].logit.has_value) continue;
+        out->n_class_judged++;
+        sum += each[c].logit.value;
+    }
+    int64_t right = 0;
+    for (int64_t i = 0; i < j->n; i++) {
+        const double *z = log_score + (int64_t)j->kept[i] * j->in->n_class;
+        right += most_probable(z, j->in->n_class) == j->in->label[j->kept[i]];
+    }
+    out->class_auroc = each;
+    out->accuracy = prop_of(right, j->n, PROP_WILSON, j->in->level);
+    out->macro_auroc = stat_none(j->n ? STAT_ONE_CLASS : STAT_NO_CASES, j->n, 0);
+    if (out->n_class_judged > 0) {
+        out->macro_auroc.status = STAT_OK;
+        out->macro_auroc.has_value = true;
+        out->macro_auroc.value = sum / out->n_class_judged;
+    }
+    return true;
+}
+
+static bool judge_pairs(arms_result *r, arena *a, err *e)
+{
+    r->n_pair = r->n_arm * (r->n_arm - 1) / 2;
+    r->pair = arena_take_zero(a, (size_t)r->n_pair, sizeof *r->pair, e);
+    size_t mark = arena_mark(a);
+    double *p = arena_take(a, (size_t)r->n_pair, sizeof *p, e);
+    double *holm = arena_take(a, (size_t)r->n_pair, sizeof *holm, e);
+    if (!r->pair || !p || !holm) return false;
+    int32_t k = 0;
+    int64_t n_test = 0;
+    for (int32_t i = 0; i < r->n_arm; i++) {
+        for (int32_t j = i + 1; j < r->n_arm; j++) {
+            arms_pair *pair = &r->pair[k++];
+            *pair = (arms_pair){.a = i, .b = j};
+            pair->test = rank_compare_paired(&r->arm[j].parts, &r->arm[i].parts, r->level);
+            if (pair->test.has_value) p[n_test++] = pair->test.p;
+        }
+    }
+    bool fine = adjust_holm(p, n_test, holm, a, e);
+    n_test = 0;
+    for (k = 0; fine && k < r->n_pair; k++) {
+        if (r->pair[k].test.has_value) r->pair[k].p_holm = holm[n_test++];
+    }
+    arena_reset(a, mark);
+    return fine;
+}
+
+bool arms_judge(const arms_input *in, arena *a, arms_result *out, err *e)
+{
+    assert(in->n_arm > 0 && in->n_class >= 2 && in->n_row >= 0 && in->n_row <= INT32_MAX);
+    assert(in->positive >= -1 && in->positive < in->n_class);
+    assert(in->n_class > 2 || in->positive >= 0);
+    *out = (arms_result){.n_arm = in->n_arm, .n_class = in->n_class, .positive = in->positive};
+    out->level = in->level == 0 ? 0.95 : in->level;
+    out->n_row = in->n_row;
+    out->arm = arena_take_zero(a, (size_t)in->n_arm, sizeof *out->arm, e);
+    int64_t *count = arena_take_zero(a, (size_t)in->n_class, sizeof *count, e);
+    int32_t *kept = arena_take(a, (size_t)in->n_row, sizeof *kept, e);
+    if (!out->arm || !count || !kept) return false;
+    out->n = keep_common(in, kept);
+    for (int64_t i = 0; i < out->n; i++) {
+        assert(in->label[kept[i]] >= 0 && in->label[kept[i]] < in->n_class);
+        count[in->label[kept[i]]]++;
+    }
+    out->class_count = count;
+    out->events = in->positive >= 0 ? count[in->positive] : 0;
+    job j = {.in = in, .kept = kept, .n = out->n, .a = a, .e = e};
+    for (int32_t k = 0; k < in->n_arm; k++) {
+        const double *z = in->log_score[k];
+        arm_result *arm = &out->arm[k];
+        if (!judge_mass(&j, z, arm)) return false;
+        if (in->positive >= 0 && !judge_binary(&j, z, arm)) return false;
+        if (in->n_class > 2 && !judge_classes(&j, z, arm)) return false;
+    }
+    return in->positive < 0 || judge_pairs(out, a, e);
+}
