@@ -46,6 +46,7 @@ typedef struct token_range { /* bytes [from, to) of the text */
 typedef struct token_options {
     bool parse_special;       /* recognise special tokens written out in the text */
     bool add_bos;             /* add BOS where the model asks and none is there */
+    bool add_eos;             /* likewise EOS at the end */
     const token_range *plain; /* ranges in which nothing special is recognised; rising, disjoint */
     int32_t n_plain;
 } token_options;
