@@ -10,27 +10,6 @@
 
 #include <assert.h>
 
-void token_list_close(token_list *l)
-{
-    buf b = {.data = (char *)l->id, .max = 1};
-    buf_close(&b);
-    *l = (token_list){0};
-}
-
-bool token_list_grow(token_list *l)
-{
-    buf b = {.data = (char *)l->id,
-             .size = (size_t)l->n * sizeof *l->id,
-             .room = (size_t)l->room * sizeof *l->id,
-             .max = (size_t)1 << 33};
-    const int32_t zero = 0;
-    buf_add(&b, &zero, sizeof zero); /* buf doubles its room: 64, 128, .. bytes, whole ids */
-    if (b.failed) return false;
-    l->id = (int32_t *)(void *)b.data;
-    l->room = (int64_t)((b.room - 1) / sizeof *l->id);
-    return true;
-}
-
 enum { WORK_BUFFERS = 12 };
 
 static void work_buffers(token_work *w, buf *all[WORK_BUFFERS])

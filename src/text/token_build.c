@@ -544,11 +544,10 @@ static bool copy_source(tokenizer *t, const token_source *s, arena *a, err *e)
     for (int32_t i = 0; i < s->n_token; i++) {
         t->text[i] = str_keep(a, s->token[i], e);
         if (t->score) t->score[i] = (double)s->score[i];
-        if (!s->type) continue;
+        if (!s->type || s->type[i] == 0) continue; /* 0: not stated */
         if (s->type[i] < TYPE_NORMAL || s->type[i] > TYPE_BYTE)
             return err_set(e, ERR_MODEL,
-                           "%s: tokenizer.ggml.token_type: token %d has type %d; 1 to 6 are "
-                           "known",
+                           "%s: tokenizer.ggml.token_type: token %d has type %d; 1 to 6 are known",
                            t->path, i, s->type[i]);
         t->type[i] = (uint8_t)s->type[i];
         t->byte_fallback |= t->type[i] == TYPE_BYTE;

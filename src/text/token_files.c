@@ -461,7 +461,7 @@ static bool fill_from_vocab(tokenizer *t, const folder *f, const json_t *vocab, 
 
 static tokenizer *open_vocab(const folder *f, const char *path, arena *a, err *e)
 {
-    json_t *vocab = token_json_load(path, e);
+    json_t *vocab = token_json_load(path, 0, e);
     if (!vocab) return NULL;
     tokenizer *t = NULL;
     int64_t most = token_json_highest(vocab, NULL);
@@ -496,7 +496,7 @@ static tokenizer *open_model_file(const folder *f, const char *path, arena *a, e
 
 static tokenizer *open_json(const folder *f, const char *path, arena *a, err *e)
 {
-    json_t *root = token_json_load(path, e);
+    json_t *root = token_json_load(path, 0, e);
     if (!root) return NULL;
     tokenizer *t = token_read_json(root, f->config, path, a, e);
     json_decref(root);
@@ -508,9 +508,8 @@ static void take_model_id(tokenizer *t, const json_t *model, const char *key, in
 {
     const json_t *v = json_object_get(model, key);
     if (json_is_array(v)) v = json_array_get(v, 0);
-    if (*id >= 0 || !json_is_integer(v)) return;
-    json_int_t n = json_integer_value(v);
-    if (n >= 0 && n < t->n_token) *id = (int32_t)n;
+    double n = json_is_number(v) ? json_number_value(v) : -1;
+    if (*id < 0 && n >= 0 && n < t->n_token && n == floor(n)) *id = (int32_t)n;
 }
 
 static bool load_beside(folder *f, const char *name, json_t **out, err *e)
@@ -518,7 +517,7 @@ static bool load_beside(folder *f, const char *name, json_t **out, err *e)
     char path[4096];
     path_in(f, name, path);
     if (!file_exists(path)) return true;
-    *out = token_json_load(path, e);
+    *out = token_json_load(path, JSON_DECODE_INT_AS_REAL, e); /* model_max_length may be 1e30 */
     return *out != NULL;
 }
 

@@ -154,18 +154,17 @@ typedef struct piece {
 void token_work_open(token_work *w, const tokenizer *t, token_list *out, err *e);
 void token_work_close(token_work *w);
 
-static inline void token_put(token_work *w, int32_t id);
-bool token_list_grow(token_list *l);
+bool token_list_put(token_list *l, int32_t id); /* grows the list */
 
 static inline void token_put(token_work *w, int32_t id)
 {
     token_list *l = w->out;
-    if (l->n == l->room && !token_list_grow(l)) {
+    if (l->n < l->room) {
+        l->id[l->n++] = id;
+    } else if (!token_list_put(l, id)) {
         w->failed = true;
         err_set(w->e, ERR_RESOURCE, "out of memory for a text's tokens");
-        return;
     }
-    l->id[l->n++] = id;
 }
 
 /* token_map.c */

@@ -20,7 +20,7 @@ bool token_json_error(const tokenizer *t, const char *key, const char *why, err 
     return err_set(e, ERR_MODEL, "%s: %s: %s", t->path, key, why);
 }
 
-json_t *token_json_load(const char *path, err *e)
+json_t *token_json_load(const char *path, size_t flags, err *e)
 {
     file_map m;
     if (!file_map_open(&m, path, ERR_MODEL, e)) return NULL;
@@ -30,8 +30,8 @@ json_t *token_json_load(const char *path, err *e)
         err_set(e, ERR_MODEL, "%s: %zu bytes; a tokenizer file may have %d", path, m.size,
                 TOKEN_FILE_MAX);
     else
-        root =
-            json_loadb((const char *)m.data, m.size, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, &why);
+        root = json_loadb((const char *)m.data, m.size,
+                          JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL | flags, &why);
     file_map_close(&m);
     if (root && !json_is_object(root)) {
         json_decref(root);

@@ -6,7 +6,7 @@
 
 #include <jansson.h>
 
-json_t *token_json_load(const char *path, err *e);
+json_t *token_json_load(const char *path, size_t flags, err *e);
 str token_json_str(const json_t *v); /* no data: not a string */
 bool token_json_error(const tokenizer *t, const char *key, const char *why, err *e);
 
