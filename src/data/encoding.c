@@ -1,5 +1,5 @@
-/* encoding: see encoding.h. Tables in other encodings go through iconv; UTF-8 is checked here and used
- * in place. A byte order mark wins over what was asked for: it is part of the file. */
+/* encoding: see encoding.h. Tables in other encodings go through iconv; UTF-8 is checked here and
+ * used in place. A byte order mark wins over what was asked for: it is part of the file. */
 #include "data/encoding.h"
 
 #include <assert.h>
@@ -142,9 +142,9 @@ static bool decode_iconv(encoding_result *r, str bytes, encoding from, err *e)
     return buf_check(&r->store, "the decoded table", e);
 }
 
-/* CP949's first half, KS X 1001, holds what Korean is written with; its extension (a lead or trail byte
- * below A1) holds 8,822 syllables that are seldom met: a few in a thousand. In Windows-1252 text a curly
- * quote or a degree sign before a letter looks like nothing but the extension. */
+/* CP949's first half, KS X 1001, holds what Korean is written with; its extension (a lead or trail
+ * byte below A1) holds 8,822 syllables that are seldom met: a few in a thousand. In Windows-1252
+ * text a curly quote or a degree sign before a letter looks like nothing but the extension. */
 static bool looks_western(str s)
 {
     int64_t pairs = 0, seldom = 0;
@@ -211,8 +211,8 @@ bool encoding_decode(encoding_result *r, str bytes, encoding asked, err *e)
     return ok;
 }
 
-/* Characters that NFC leaves alone wherever they stand and that never join the one before them: most
- * of what Latin, Korean, Chinese and Japanese texts are made of. The rest asks utf8proc. */
+/* Characters that NFC leaves alone wherever they stand and that never join the one before them:
+ * most of what Latin, Korean, Chinese and Japanese texts are made of. The rest asks utf8proc. */
 static bool is_plain(uint32_t c)
 {
     if (c < 0x300) return true;

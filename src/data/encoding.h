@@ -1,10 +1,11 @@
 /* encoding: any table's bytes to UTF-8, strictly, and texts to NFC.
  *
- * Asked for "auto": a byte order mark decides (UTF-8, UTF-16 LE or BE); else UTF-8 if every byte of the
- * file fits; else CP949 (the superset of EUC-KR that Korean Windows writes) if every byte fits. Anything
- * else must be named by the user. Nothing is replaced or dropped: the first byte that does not decode
- * stops the reading. A file without a mark whose bytes fit CP949 only as syllables that Korean hardly
- * uses is taken for Windows-1252 (curly quotes) and refused with a request to name the encoding.
+ * Asked for "auto": a byte order mark decides (UTF-8, UTF-16 LE or BE); else UTF-8 if every byte of
+ * the file fits; else CP949 (the superset of EUC-KR that Korean Windows writes) if every byte fits.
+ * Anything else must be named by the user. Nothing is replaced or dropped: the first byte that does
+ * not decode stops the reading. A file without a mark whose bytes fit CP949 only as syllables that
+ * Korean hardly uses is taken for Windows-1252 (curly quotes) and refused with a request to name
+ * the encoding.
  */
 #ifndef CASELOAD_DATA_ENCODING_H
 #define CASELOAD_DATA_ENCODING_H
@@ -35,8 +36,8 @@ typedef struct encoding_result {
     bool looks_western; /* why failed_at was set: it decodes as CP949, but hardly as Korean */
 } encoding_result;
 
-/* False only when memory runs out; a byte that does not decode is in `r->failed_at`, for the caller to
- * say in which row and column. */
+/* False only when memory runs out; a byte that does not decode is in `r->failed_at`, for the caller
+ * to say in which row and column. */
 bool encoding_decode(encoding_result *r, str bytes, encoding asked, err *e);
 
 const char *encoding_name(encoding k); /* "UTF-8", "CP949", .. */

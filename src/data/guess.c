@@ -1,5 +1,6 @@
-/* guess: see guess.h. Columns are described by a few numbers; then each role takes the best column that is
- * left, in the order split, text, patient, id, label, groups. Known names are rows of a table. */
+/* guess: see guess.h. Columns are described by a few numbers; then each role takes the best column
+ * that is left, in the order split, text, patient, id, label, groups. Known names are rows of a
+ * table. */
 #include "data/guess.h"
 
 #include "data/names.h"

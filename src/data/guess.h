@@ -1,8 +1,9 @@
 /* guess: looks at a table and writes a first study file for `caseload init`.
  *
- * Columns are guessed by name (English and Korean) and by content: ids are unique and short, the text is
- * the longest column, a label has few distinct values, a patient repeats. A guess is a proposal: the
- * study file written says in comments what was seen, and spec_parse accepts it as it is.
+ * Columns are guessed by name (English and Korean) and by content: ids are unique and short, the
+ * text is the longest column, a label has few distinct values, a patient repeats. A guess is a
+ * proposal: the study file written says in comments what was seen, and spec_parse accepts it as it
+ * is.
  */
 #ifndef CASELOAD_DATA_GUESS_H
 #define CASELOAD_DATA_GUESS_H

@@ -1,4 +1,5 @@
-/* names: see names.h. A table twice as large as its contents, linear probing; FNV-1a, mixed once more. */
+/* names: see names.h. A table twice as large as its contents, linear probing; FNV-1a, mixed once
+ * more. */
 #include "data/names.h"
 
 #include <assert.h>

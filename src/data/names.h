@@ -1,4 +1,4 @@
-/* names: distinct texts to numbers 0, 1, .. in order of first sight (ids, patients, label values). */
+/* names: distinct texts to numbers 0, 1, .. in order of first sight (ids, patients, labels). */
 #ifndef CASELOAD_DATA_NAMES_H
 #define CASELOAD_DATA_NAMES_H
 

@@ -128,8 +128,8 @@ static int32_t class_of_row(rows_maker *m, int32_t row)
     return m->class_of_label[n];
 }
 
-/* Values are named only when they look like labels: few and short. A text column taken for the labels
- * must not be printed. */
+/* Values are named only when they look like labels: few and short. A text column taken for the
+ * labels must not be printed. */
 static bool fail_labels(rows_maker *m)
 {
     enum { SHOWN = 8, LENGTH = 40, DISTINCT = 100 };

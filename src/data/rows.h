@@ -1,9 +1,10 @@
-/* rows: the study's view of its table: which rows are asked about, which may serve as examples, and why
- * every other row is not there. Nothing is dropped in silence: n_read = the sum of `flow`.
+/* rows: the study's view of its table: which rows are asked about, which may serve as examples, and
+ * why every other row is not there. Nothing is dropped in silence: n_read = the sum of `flow`.
  *
  * A row's text is its text column, or its text columns joined as "name:\ncell" with an empty line
- * between them (empty cells left out). Labels are class indices. Ids, labels, splits and patients are
- * compared without white space at their ends. Row numbers in messages count from 1, the header apart.
+ * between them (empty cells left out). Labels are class indices. Ids, labels, splits and patients
+ * are compared without white space at their ends. Row numbers in messages count from 1, the header
+ * apart.
  *
  * Errors (ERR_DATA): an empty or repeated id, a label value that no class has (all are listed, with
  * counts), no row left, no positive or no negative row left. A missing column is ERR_USAGE with the

@@ -1,6 +1,6 @@
-/* spec: see spec.h. Each place of the study file (top, data, limits, an arm) has a table of keys; a row
- * says how a value is read and where it goes. After reading come the checks that span keys, then the
- * canonical text that the hash is taken of. */
+/* spec: see spec.h. Each place of the study file (top, data, limits, an arm) has a table of keys; a
+ * row says how a value is read and where it goes. After reading come the checks that span keys,
+ * then the canonical text that the hash is taken of. */
 #include "data/spec.h"
 
 #include "base/file.h"
@@ -235,8 +235,6 @@ static bool read_classes(spec_reader *r, const spec_key *key, const yaml_item *v
                          value->n);
     *out = arena_take_zero(r->a, (size_t)value->n, sizeof(spec_class), r->e);
     if (!*out) return false;
-    const spec_key surface = {key->name, "what a class is called by", NULL, 0,   true,
-                              1,         SPEC_SURFACES_MAX,           NULL, NULL};
     const yaml_item *name = child(r, value->first);
     for (*n = 0; name && *n < value->n; ++*n) {
         if (name->kind != YAML_TEXT || str_trim(name->text).size == 0)
@@ -245,7 +243,8 @@ static bool read_classes(spec_reader *r, const spec_key *key, const yaml_item *v
         const yaml_item *answers = value->kind == YAML_MAP ? child(r, name->next) : name;
         spec_class *c = &(*out)[*n];
         c->name = keep_text(r, name);
-        if (!read_list(r, &surface, answers, &c->surfaces)) return false;
+        spec_key own = {c->name.text.data, key->what, .least = 1, .most = SPEC_SURFACES_MAX};
+        if (r->e->code || !read_list(r, &own, answers, &c->surfaces)) return false;
         for (int32_t k = 0; k < *n; k++) {
             if (str_equal((*out)[k].name.text, c->name.text))
                 return spec_fail(r->s, name->line, r->e, "'%s' names a class twice", key->name);

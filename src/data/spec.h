@@ -13,7 +13,7 @@
  *     patient: patient               optional
  *     group: [site, sex]             optional: subgroup columns
  *     split: split                   optional column; then `use` (default test) names the rows to
- *     use: test                        score and `train` (default train) those that examples come from
+ *     use: test                        score, `train` (default train) those that examples come from
  *     train: train
  *   classes: {serious: [Yes, yes], not-serious: [No, no]}     class -> the answers that mean it
  *   positive: serious                required when there are two classes
@@ -25,9 +25,10 @@
  *   arms:                            default: one arm `zero-shot`
  *     - {name: three-shot, shots: 3, seed: 1, question: .., system: .., classes: ..}
  *
- * Scalars are text: Yes and No stay words, 007 keeps its zeros; numbers are read by us. Texts are brought
- * to NFC, paths are left alone. Anchors, aliases, tags, repeated keys and second documents are refused;
- * a file has at most 4 MB. Keys are rows of tables in spec.c: a later key is one more row.
+ * Scalars are text: Yes and No stay words, 007 keeps its zeros; numbers are read by us. Texts are
+ * brought to NFC, paths are left alone. Anchors, aliases, tags, repeated keys and second documents
+ * are refused; a file has at most 4 MB. Keys are rows of tables in spec.c: a later key is one more
+ * row.
  */
 #ifndef CASELOAD_DATA_SPEC_H
 #define CASELOAD_DATA_SPEC_H
@@ -111,7 +112,8 @@ typedef struct spec {
     hash_text hash; /* of `canonical`: comments and layout do not change it */
 } spec;
 
-/* Everything lands in `a`. ERR_USAGE "study.yaml: line 7: unknown key 'qestion'; did you mean 'question'?" */
+/* Everything lands in `a`. ERR_USAGE "study.yaml: line 7: unknown key 'qestion'; did you mean
+ * 'question'?" */
 bool spec_read(spec *s, const char *path, arena *a, err *e);
 bool spec_parse(spec *s, str yaml, const char *path, arena *a, err *e);
 

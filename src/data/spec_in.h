@@ -1,4 +1,4 @@
-/* spec_in: YAML as a tree of scalars, lists and maps with lines; what spec.c reads its keys from. */
+/* spec_in: YAML as a tree of scalars, lists and maps with lines; what spec.c reads. */
 #ifndef CASELOAD_DATA_SPEC_IN_H
 #define CASELOAD_DATA_SPEC_IN_H
 

@@ -1,5 +1,5 @@
-/* spec_yaml: libyaml's events to a small tree. Everything YAML has beyond scalars, lists and maps is
- * refused: a study file that two people read must mean one thing. */
+/* spec_yaml: libyaml's events to a small tree. Everything YAML has beyond scalars, lists and maps
+ * is refused: a study file that two people read must mean one thing. */
 #include "data/spec_in.h"
 
 #include <assert.h>
@@ -185,6 +185,7 @@ bool yaml_read(yaml_tree *t, str text, const char *path, arena *a, err *e)
                      .source = text,
                      .a = a,
                      .items = buf_up_to((YAML_ITEMS_MAX + 1) * sizeof(yaml_item))};
+    if (text.size == 0) text = STR(""); /* libyaml wants an address */
     if (!yaml_parser_initialize(&r.parser)) return err_set(e, ERR_RESOURCE, "out of memory");
     yaml_parser_set_input_string(&r.parser, (const unsigned char *)text.data, text.size);
     yaml_item *items = NULL;

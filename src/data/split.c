@@ -51,8 +51,8 @@ static bool fail_class(const shots_maker *m, int32_t c, int32_t patient)
         patient >= 0 ? " and of another patient than the row to score" : "");
 }
 
-/* How many of each class, into m->want: an equal share, the rest to classes in the drawn order, and what
- * a class cannot give to the next ones that can. */
+/* How many of each class, into m->want: an equal share, the rest to classes in the drawn order, and
+ * what a class cannot give to the next ones that can. */
 static bool share_out(shots_maker *m, rng *g, int32_t patient)
 {
     int32_t n_class = m->r->n_class, share = m->k / n_class, left = m->k, total = 0;

@@ -1,7 +1,7 @@
 /* store: see store.h. The only file that sees SQLite. All statements are prepared when the file is
- * opened, so that writing a step allocates nothing of ours and a schema that does not fit is found at
- * once. Lists of numbers are JSON arrays of %.17g (exact for doubles; null is minus infinity), so that
- * the file can be read with any SQLite tool. */
+ * opened, so that writing a step allocates nothing of ours and a schema that does not fit is found
+ * at once. Lists of numbers are JSON arrays of %.17g (exact for doubles; null is minus infinity),
+ * so that the file can be read with any SQLite tool. */
 #include "data/store.h"
 
 #include "base/file.h"
@@ -301,8 +301,8 @@ static store *make(const char *path, err *e)
     return s;
 }
 
-/* One writer: a lock the kernel drops when the process ends, however it ends. A file of its own, because
- * closing any other descriptor of the database would drop SQLite's locks. */
+/* One writer: a lock the kernel drops when the process ends, however it ends. A file of its own,
+ * because closing any other descriptor of the database would drop SQLite's locks. */
 static bool take_lock(store *s, err *e)
 {
     char name[sizeof s->path + 8];
@@ -338,7 +338,8 @@ static bool open_to_write(store *s, err *e)
     int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_EXRESCODE;
     if (sqlite3_open_v2(s->path, &s->db, flags, NULL) != SQLITE_OK) return fail(s, e);
     sqlite3_busy_timeout(s->db, 10000);
-    /* journal_mode stays `delete` on file systems without shared memory: as safe, a little slower. */
+    /* journal_mode stays `delete` on file systems without shared memory: as safe, a little slower.
+     */
     int64_t ignored = 0;
     return execute(s, "PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON;", e) &&
            ask_number(s, "PRAGMA journal_mode = WAL", &ignored, e) &&
@@ -346,8 +347,8 @@ static bool open_to_write(store *s, err *e)
            prepare_all(s, e);
 }
 
-/* A database in WAL mode wants to make files beside itself even to be read. Where it cannot, and no run
- * was cut off in between, the file is complete and is read as immutable. */
+/* A database in WAL mode wants to make files beside itself even to be read. Where it cannot, and no
+ * run was cut off in between, the file is complete and is read as immutable. */
 static bool find_uri(const store *s, buf *uri, err *e)
 {
     char wal[sizeof s->path + 8], folder[sizeof s->path];

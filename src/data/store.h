@@ -1,23 +1,23 @@
-/* store: one SQLite file a study: what was run, on which rows, and every score, keyed by what made it.
+/* store: one SQLite file a study: what was run, on which rows, every score keyed by what made it.
  *
- *   meta      key, value                                facts of the study and the last run (hashes, options)
+ *   meta      key, value                                facts of the study and its last run
  *   run       run, started, ended, record               one row a run; record is a JSON object
  *   class     class, name, positive
  *   flow      step, name, n                             rows read, scored, excluded by reason
  *   arm       arm, name, record                         record: JSON (question, system, shots, ..)
  *   row       row, id, label, patient, split            patient is a number; no text anywhere
  *   row_group row, name, value
- *   asked     arm, row, key, n_token, n_cut, forced, refused     what this study asks now
- *   score     key, score, label_mass, class_logprob, answer_logprob, time_ms     what was ever scored
+ *   asked     arm, row, key, n_token, n_cut, forced, refused   what is asked now
+ *   score     key, score, label_mass, class_logprob, answer_logprob, time_ms
  *
  * A key (store_key) is the SHA-256 of everything that shapes a score; `asked` points at keys, so a
- * changed prompt, model or scorer never meets an old score, and a reverted one finds it again. Text of
- * rows is never stored. Numbers come back bit for bit.
+ * changed prompt, model or scorer never meets an old score, and a reverted one finds it again. Text
+ * of rows is never stored. Numbers come back bit for bit.
  *
- * Writing: WAL, synchronous=FULL, one transaction a step: after kill -9 or a full disk the file holds
- * every committed step. One writer a file (flock on `<path>-lock`); readers may look on. Mode 0600.
- * Errors: ERR_RESOURCE (disk full, read-only, another run is writing), ERR_USAGE (not ours, other
- * schema), ERR_DATA (damaged).
+ * Writing: WAL, synchronous=FULL, one transaction a step: after kill -9 or a full disk the file
+ * holds every committed step. One writer a file (flock on `<path>-lock`); readers may look on. Mode
+ * 0600. Errors: ERR_RESOURCE (disk full, read-only, another run is writing), ERR_USAGE (not ours,
+ * other schema), ERR_DATA (damaged).
  */
 #ifndef CASELOAD_DATA_STORE_H
 #define CASELOAD_DATA_STORE_H
@@ -34,12 +34,13 @@ store *store_open_read(const char *path,
                        err *e); /* to read: must exist; works in a read-only folder */
 void store_close(store *s);     /* NULL is fine; an open transaction is undone */
 
-/* A transaction: all that is written between begin and commit is there afterwards, or none of it. */
+/* A transaction: all that is written between begin and commit is there afterwards, or none. */
 bool store_begin(store *s, err *e);
 bool store_commit(store *s, err *e);
 void store_undo(store *s);
 
-/* Facts. A later value replaces the earlier one. `store_get` appends; false without an error: absent. */
+/* Facts. A later value replaces the earlier one. `store_get` appends; false without an error:
+ * absent. */
 bool store_set(store *s, const char *key, str value, err *e);
 bool store_get(const store *s, const char *key, buf *out, err *e);
 
@@ -124,7 +125,7 @@ typedef struct store_results {    /* one arm's asked rows, by row; columns, all 
 
 bool store_get_results(const store *s, int32_t arm, store_results *r, arena *a, err *e);
 
-/* All facts (meta) and run records for the report, as one JSON object {"meta": {..}, "runs": [..]}. */
+/* All facts (meta) and run records for the report, as one object {"meta": {..}, "runs": [..]}. */
 bool store_get_record(const store *s, buf *json, err *e);
 
 #endif

@@ -1,6 +1,6 @@
-/* table: see table.h. Reads the whole file once: bytes -> UTF-8 (encoding) -> cells in reading order
- * (table_csv, table_jsonl) -> columns. The steps before the last use growing buffers with a maximum; what
- * is kept lies in the caller's arena. */
+/* table: see table.h. Reads the whole file once: bytes -> UTF-8 (encoding) -> cells in reading
+ * order (table_csv, table_jsonl) -> columns. The steps before the last use growing buffers with a
+ * maximum; what is kept lies in the caller's arena. */
 #include "data/table.h"
 
 #include "base/file.h"

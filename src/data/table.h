@@ -1,14 +1,16 @@
 /* table: the user's CSV, TSV or JSONL as columns of UTF-8 text in NFC.
  *
- * CSV: the delimiter (comma, semicolon, tab) is the commonest of the three in the header line; quoted
- * cells may hold delimiters, doubled quotes and new lines. A row with more or fewer cells than the header
- * is an error with its row and line; empty lines and rows of empty cells at the end are not rows. A
- * column without a name is called "column 3".
+ * CSV: the delimiter (comma, semicolon, tab) is the commonest of the three in the header line;
+ * quoted cells may hold delimiters, doubled quotes and new lines. A row with more or fewer cells
+ * than the header is an error with its row and line; empty lines and rows of empty cells at the end
+ * are not rows. A column without a name is called "column 3".
+ *
  * JSONL: one object a line; the columns are the keys in order of first sight; numbers keep their
- * spelling, true and false are those words, null and absent keys are empty; a nested value stays as JSON
- * text and its column is marked, for `table_check_flat`.
- * Refused with a sentence: no header or rows, repeated column names, NUL bytes, bytes that do not decode
- * (encoding.h), more than 10 million rows, 4,096 columns or 4 GB, .xlsx, .xls and compressed files.
+ * spelling, true and false are those words, null and absent keys are empty; a nested value stays as
+ * JSON text and its column is marked, for `table_check_flat`.
+ *
+ * Refused with a sentence: no header or rows, repeated column names, NUL bytes, bytes that do not
+ * decode, more than 10 million rows, 4,096 columns or 4 GB, workbooks, compressed files.
  */
 #ifndef CASELOAD_DATA_TABLE_H
 #define CASELOAD_DATA_TABLE_H
@@ -42,9 +44,8 @@ typedef struct table_record { /* how it was read; goes to the store and the repo
 
 typedef struct table {
     int32_t n_row, n_column;
-    str *column_name; /* [n_column], 0-terminated */
-    int64_t *
-        cell_start; /* [n_column][n_row + 1]: cell (r, c) is bytes[start[c][r] .. start[c][r + 1]) */
+    str *column_name;    /* [n_column], 0-terminated */
+    int64_t *cell_start; /* [n_column][n_row + 1]: cell (r, c): bytes[start[c][r] .. [r + 1]) */
     char *bytes;
     int64_t *row_line;   /* [n_row] line of the file, from 1, where the row begins */
     int32_t *nested_row; /* [n_column] first row with a nested value, -1: none */
@@ -52,7 +53,8 @@ typedef struct table {
     table_record record;
 } table;
 
-/* Everything lands in `a`. ERR_DATA "texts.csv: row 12 (line 15): 6 cells, but the header names 7 ..." */
+/* Everything lands in `a`. ERR_DATA "texts.csv: row 12 (line 15): 6 cells, but the header names 7
+ * ..." */
 bool table_read(table *t, const char *path, table_options o, arena *a, err *e);
 bool table_parse(table *t, str bytes, const char *path, table_options o, arena *a, err *e);
 

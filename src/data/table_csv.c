@@ -5,14 +5,15 @@
  *   quoted = '"' *(any but '"' | '""') '"'          new lines and delimiters belong to the cell
  *   bare  = *(any but delimiter, LF, CR)            a quote inside is a quote
  *
- * Our own rather than libcsv, which reports no position and, when not strict, reads on after `"a"b` and
- * takes the rows behind it into one cell. Here a closing quote must be followed by a delimiter or the
- * row's end: anything else is an error with its row, column and line. White space stays. */
+ * Our own rather than libcsv, which reports no position and, when not strict, reads on after `"a"b`
+ * and takes the rows behind it into one cell. Here a closing quote must be followed by a delimiter
+ * or the row's end: anything else is an error with its row, column and line. White space stays. */
 #include "data/table_in.h"
 
 #include <assert.h>
 
-/* The header line's commonest of comma, semicolon and tab, outside quotes; comma when there is none. */
+/* The header line's commonest of comma, semicolon and tab, outside quotes; comma when there is
+ * none. */
 char table_csv_delimiter(str text, str *rest)
 {
     static const char choice[] = {',', ';', '\t'};

@@ -1,4 +1,5 @@
-/* table_in: what the readers of CSV and JSONL share: cells in reading order, before they are columns. */
+/* table_in: what the readers of CSV and JSONL share: cells in reading order, before they are
+ * columns. */
 #ifndef CASELOAD_DATA_TABLE_IN_H
 #define CASELOAD_DATA_TABLE_IN_H
 

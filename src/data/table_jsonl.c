@@ -1,8 +1,8 @@
 /* table_jsonl: one JSON object a line, or one array of objects, to cells.
  *
- *   string        its text, escapes undone            number   as it is spelt: 007 is an error, 1.50 stays
+ *   string        its text, escapes undone       number   as it is spelt: 1.50 stays 1.50
  *   true, false   those words                         null     empty
- *   list, object  its JSON text, and the column is marked: fine as long as the study does not use it
+ *   list, object  its JSON text, and the column is marked: fine while the study does not use it
  *
  * Our own walk over the top level, because JSON libraries turn numbers into doubles and lose their
  * spelling; nested values are checked by jansson. Refused: repeated keys, half surrogates, U+0000,

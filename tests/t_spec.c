@@ -1,0 +1,307 @@
+/* Tests of data/spec: the study file. */
+#include "data/spec.h"
+
+#include "broken.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+static const char base[] = "study: s\n"
+                           "data:\n"
+                           "  file: t.csv\n"
+                           "  id: id\n"
+                           "  text: text\n"
+                           "  label: label\n"
+                           "classes:\n"
+                           "  yes: [Yes, yes]\n"
+                           "  no: [No]\n"
+                           "positive: yes\n"
+                           "question: Was it?\n";
+
+typedef struct place {
+    arena a;
+    err e;
+    spec s;
+} place;
+
+static int set_up(void **state)
+{
+    static place p;
+    p = (place){0};
+    *state = &p;
+    return arena_open(&p.a, (size_t)1 << 32, "test", &p.e) ? 0 : 1;
+}
+
+static int tear_down(void **state)
+{
+    arena_close(&((place *)*state)->a);
+    return 0;
+}
+
+static bool parse(place *p, const char *text)
+{
+    p->e = (err){0};
+    bool ok = spec_parse(&p->s, str_of(text), "study.yaml", &p->a, &p->e);
+    if (!ok && !p->e.code) fail_msg("failed without an error");
+    return ok;
+}
+
+static bool parse_with(place *p, const char *more)
+{
+    char text[4000];
+    snprintf(text, sizeof text, "%s%s", base, more);
+    return parse(p, text);
+}
+
+#define assert_str(s, text) assert_string_equal((s).data, (text))
+
+/* The study file of the README, key by key. */
+static void test_whole_file(void **state)
+{
+    place *p = *state;
+    static const char text[] = "study: serious-events\n"
+                               "model: models/SmolLM2-135M-Instruct.Q4_1.gguf      # or a folder\n"
+                               "data:\n"
+                               "  file: texts.csv\n"
+                               "  encoding: EUC-KR\n"
+                               "  id: id\n"
+                               "  text: [findings, impression]\n"
+                               "  label: label\n"
+                               "  labels: {serious: [1, 007], not-serious: [No]}\n"
+                               "  missing: [NA, \".\"]\n"
+                               "  patient: patient\n"
+                               "  group: [site, sex]\n"
+                               "  split: split\n"
+                               "  use: dev\n"
+                               "classes:\n"
+                               "  serious: [Yes, yes]\n"
+                               "  not-serious: [No, no]\n"
+                               "positive: serious\n"
+                               "question: |\n"
+                               "  Was the event serious? Answer Yes or No.\n"
+                               "system: You are a clinician.\n"
+                               "template: plain\n"
+                               "seed: 7\n"
+                               "arms:\n"
+                               "  - name: zero-shot\n"
+                               "  - name: three-shot\n"
+                               "    shots: 3\n"
+                               "    seed: 1\n"
+                               "    system: You are a nurse.\n"
+                               "  - name: korean\n"
+                               "    question: 중대한가?\n"
+                               "    classes: {not-serious: [아니오], serious: [예]}\n"
+                               "limits: {max_tokens: 1024, cut: head+tail}\n";
+    assert_true(spec_parse(&p->s, STR(text), "dir/study.yaml", &p->a, &p->e));
+    const spec *s = &p->s;
+    assert_str(s->study.text, "serious-events");
+    assert_str(s->model.text, "dir/models/SmolLM2-135M-Instruct.Q4_1.gguf");
+    assert_str(s->data.file.text, "dir/texts.csv");
+    assert_int_equal(s->data.file.line, 4);
+    assert_int_equal(s->data.encoding, ENCODING_CP949);
+    assert_int_equal(s->data.text.n, 2);
+    assert_str(s->data.text.item[1].text, "impression");
+    assert_int_equal(s->data.n_labels, 2);
+    assert_str(s->data.labels[0].surfaces.item[1].text, "007");
+    assert_int_equal(s->data.missing.n, 2);
+    assert_int_equal(s->data.group.n, 2);
+    assert_str(s->data.use.text, "dev");
+    assert_str(s->data.train.text, "train");
+    assert_int_equal(s->n_class, 2);
+    assert_str(s->classes[1].surfaces.item[0].text, "No");
+    assert_int_equal(s->positive, 0);
+    assert_str(s->question.text, "Was the event serious? Answer Yes or No.\n");
+    assert_int_equal(s->template_kind, SPEC_TEMPLATE_PLAIN);
+    assert_int_equal(s->max_tokens, 1024);
+    assert_int_equal(s->cut, SPEC_CUT_HEAD_TAIL);
+    assert_string_equal(spec_cut_name(s->cut), "head+tail");
+    assert_int_equal(s->n_arm, 3);
+    assert_int_equal(s->arms[0].seed, 7);
+    assert_int_equal(s->arms[1].seed, 1);
+    assert_int_equal(s->arms[1].shots, 3);
+    assert_str(s->arms[0].system.text, "You are a clinician.");
+    assert_str(s->arms[1].system.text, "You are a nurse.");
+    assert_ptr_equal(s->arms[1].classes, s->classes);
+    assert_str(s->arms[2].question.text, "중대한가?");
+    assert_str(s->arms[2].classes[0].name.text, "serious"); /* the study's order */
+    assert_str(s->arms[2].classes[0].surfaces.item[0].text, "예");
+}
+
+static void test_defaults(void **state)
+{
+    place *p = *state;
+    assert_true(parse(p, base));
+    assert_string_equal(p->s.folder, ".");
+    assert_str(p->s.data.file.text, "t.csv");
+    assert_null(p->s.model.text.data);
+    assert_null(p->s.data.split.text.data);
+    assert_null(p->s.data.use.text.data);
+    assert_int_equal(p->s.n_arm, 1);
+    assert_str(p->s.arms[0].name.text, "zero-shot");
+    assert_str(p->s.arms[0].question.text, "Was it?");
+    assert_int_equal(p->s.seed, 1);
+    assert_int_equal(p->s.max_tokens, 0);
+    assert_int_equal(p->s.cut, SPEC_CUT_REFUSE);
+    assert_int_equal(p->s.template_kind, SPEC_TEMPLATE_AUTO);
+}
+
+/* YAML would make booleans, numbers and nothing of these. */
+static void test_scalars_are_text(void **state)
+{
+    place *p = *state;
+    assert_true(parse(p, "study: 007\ndata: {file: 1.0, id: 0x10, text: null, label: ~}\n"
+                         "classes: {Yes: [on, true, 1e3], No: [off, 010, 2020-01-01]}\n"
+                         "positive: Yes\nquestion: 12\n"));
+    assert_str(p->s.study.text, "007");
+    assert_str(p->s.data.id.text, "0x10");
+    assert_str(p->s.data.text.item[0].text, "null");
+    assert_str(p->s.data.label.text, "~");
+    assert_str(p->s.classes[0].name.text, "Yes");
+    assert_str(p->s.classes[1].surfaces.item[1].text, "010");
+    assert_str(p->s.classes[1].surfaces.item[2].text, "2020-01-01");
+}
+
+static void test_classes_as_list(void **state)
+{
+    place *p = *state;
+    assert_true(parse(p, "study: s\ndata: {file: t, id: id, text: t, label: l}\n"
+                         "classes: [T1, T2, T3]\nquestion: q\n"));
+    assert_int_equal(p->s.n_class, 3);
+    assert_int_equal(p->s.positive, -1);
+    assert_str(p->s.classes[2].name.text, "T3");
+    assert_int_equal(p->s.classes[2].surfaces.n, 1);
+    assert_str(p->s.classes[2].surfaces.item[0].text, "T3");
+}
+
+/* Names typed on a Mac arrive decomposed; the table is in NFC. */
+static void test_texts_are_composed(void **state)
+{
+    place *p = *state;
+    assert_true(
+        parse_with(p, "system: \xE1\x84\x91\xE1\x85\xA8\xE1\x84\x85\xE1\x85\xA7\xE1\x86\xB7\n"));
+    assert_str(p->s.system.text, "폐렴");
+}
+
+static void test_byte_order_mark_and_crlf(void **state)
+{
+    place *p = *state;
+    assert_true(parse(p, "\xEF\xBB\xBFstudy: s\r\ndata: {file: t, id: id, text: t, label: l}\r\n"
+                         "classes: {a: [A], b: [B]}\r\npositive: b\r\nquestion: q\r\n"));
+    assert_int_equal(p->s.positive, 1);
+    assert_str(p->s.question.text, "q");
+}
+
+static void test_paths(void **state)
+{
+    place *p = *state;
+    static const char text[] = "study: s\nmodel: /abs/m.gguf\ndata: {file: ../t.csv, id: id, "
+                               "text: t, label: l}\nclasses: {a: [A], b: [B]}\npositive: b\n"
+                               "question: q\n";
+    assert_true(spec_parse(&p->s, STR(text), "/study.yaml", &p->a, &p->e));
+    assert_string_equal(p->s.folder, "/");
+    assert_str(p->s.model.text, "/abs/m.gguf");
+    assert_true(spec_parse(&p->s, STR(text), "/a b/한글/study.yaml", &p->a, &p->e));
+    assert_str(p->s.data.file.text, "/a b/한글/../t.csv");
+}
+
+/* Layout and comments leave the hash alone; anything that is asked changes it. */
+static void test_hash_is_of_meaning(void **state)
+{
+    place *p = *state;
+    assert_true(parse(p, base));
+    hash_text first = p->s.hash;
+    assert_true(parse(p, "# a comment\nquestion: \"Was it?\"\nstudy: s\nseed: 1\npositive: yes\n"
+                         "classes: {yes: [Yes, yes], no: [No]}\n"
+                         "data: {label: label, text: [text], id: id, file: t.csv}\n"
+                         "limits: {cut: refuse}\n"));
+    assert_string_equal(first.hex, p->s.hash.hex);
+    static const char *const more[] = {
+        "seed: 2\n",  "system: x\n",         "limits: {cut: head}\n",     "template: chat\n",
+        "model: m\n", "arms: [{name: b}]\n", "limits: {max_tokens: 99}\n"};
+    for (size_t i = 0; i < countof(more); i++) {
+        assert_true(parse_with(p, more[i]));
+        assert_string_not_equal(first.hex, p->s.hash.hex);
+    }
+}
+
+static void test_too_large(void **state)
+{
+    place *p = *state;
+    buf text = buf_up_to(SPEC_BYTES_MAX * 2);
+    for (int i = 0; i < SPEC_BYTES_MAX / 4; i++) buf_add_text(&text, "# 34\n");
+    assert_false(spec_parse(&p->s, buf_view(&text), "study.yaml", &p->a, &p->e));
+    assert_int_equal(p->e.code, ERR_USAGE);
+    assert_non_null(strstr(p->e.text, "at most 4 MB"));
+    buf_close(&text);
+}
+
+static void test_absent_file(void **state)
+{
+    place *p = *state;
+    assert_false(spec_read(&p->s, "tests/no-such.yaml", &p->a, &p->e));
+    assert_int_equal(p->e.code, ERR_USAGE);
+}
+
+static void test_later_errors_have_lines(void **state)
+{
+    place *p = *state;
+    assert_true(parse(p, base));
+    assert_false(spec_fail(&p->s, p->s.data.text.item[0].line, &p->e, "no column '%s'", "text"));
+    assert_string_equal(p->e.text, "study.yaml: line 5: no column 'text'");
+    assert_int_equal(p->e.code, ERR_USAGE);
+}
+
+/* Whatever the cut, an answer or an error: never a crash, never an error without a sentence. */
+static void test_every_prefix(void **state)
+{
+    place *p = *state;
+    size_t mark = arena_mark(&p->a);
+    for (size_t n = 0; n < sizeof base - 1; n++) {
+        p->e = (err){0};
+        bool ok = spec_parse(&p->s, str_part(STR(base), 0, n), "study.yaml", &p->a, &p->e);
+        assert_int_equal(ok, p->e.code == ERR_NONE);
+        if (!ok) assert_true(strlen(p->e.text) > 20);
+        arena_reset(&p->a, mark);
+    }
+}
+
+static void read_broken(const char *path, err *e)
+{
+    arena a;
+    spec s;
+    if (!arena_open(&a, (size_t)1 << 32, "test", e)) return;
+    bool ok = spec_read(&s, path, &a, e);
+    assert_int_equal(ok, e->code == ERR_NONE);
+    arena_close(&a);
+}
+
+static void test_broken_files(void **state)
+{
+    (void)state;
+    assert_int_equal(broken_run("spec", 40, read_broken), 0);
+}
+
+#define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(test_whole_file),
+        TEST(test_defaults),
+        TEST(test_scalars_are_text),
+        TEST(test_classes_as_list),
+        TEST(test_texts_are_composed),
+        TEST(test_byte_order_mark_and_crlf),
+        TEST(test_paths),
+        TEST(test_hash_is_of_meaning),
+        TEST(test_too_large),
+        TEST(test_absent_file),
+        TEST(test_later_errors_have_lines),
+        TEST(test_every_prefix),
+        TEST(test_broken_files),
+    };
+    return cmocka_run_group_tests_name("spec", tests, NULL, NULL);
+}
