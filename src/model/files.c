@@ -2,37 +2,6 @@
 #include "model/files_in.h"
 
 #include <assert.h>
-#include <stdlib.h>
-
-static int order_entries(const void *a, const void *b)
-{
-    return str_order(((const tensor_entry *)a)->name, ((const tensor_entry *)b)->name);
-}
-
-bool files_sort_tensors(model_header *h, tensor_entry *entry, int32_t n, err *e)
-{
-    char shown[NAME_SHOWN];
-    if (n > 1) qsort(entry, (size_t)n, sizeof *entry, order_entries);
-    h->n_parameter = h->bytes_weights = 0;
-    for (int32_t i = 0; i < n; i++) {
-        if (i > 0 && str_equal(entry[i].name, entry[i - 1].name)) {
-            return err_set(e, ERR_MODEL, "%s: the tensor `%s` is in two files", h->path,
-                           name_shown(shown, entry[i].name));
-        }
-        h->n_parameter += tensor_count(&entry[i].view);
-        h->bytes_weights += entry[i].bytes;
-    }
-    h->tensor = entry;
-    h->n_tensor = n;
-    return true;
-}
-
-const tensor_entry *model_find_tensor(const model_header *h, const char *name)
-{
-    tensor_entry wanted = {.name = str_of(name)};
-    if (h->n_tensor == 0) return NULL;
-    return bsearch(&wanted, h->tensor, (size_t)h->n_tensor, sizeof *h->tensor, order_entries);
-}
 
 static bool peek(model_header *h, const char *path, bool with_tokenizer, arena *a, err *e)
 {
