@@ -422,7 +422,7 @@ static inline void tiny_gguf_config(tiny_gguf *g, const tiny_model *t)
     char name[128];
     const char *arch = tiny_gguf_arch(t);
     tiny_key_text(g, "general.architecture", arch);
-    tiny_key_text(g, "general.name", t->name);
+    tiny_key_text(g, "general.name", "tiny"); /* no family name: llama.cpp looks at it */
     for (size_t i = 0; i < countof(counts); i++) {
         tiny_key_u32(g, tiny_name(name, arch, counts[i][1]), tiny_number(t, counts[i][0], 0));
     }
