@@ -1,5 +1,6 @@
 /* Tests of model/: GGUF and safetensors containers, configurations of every family, binding, broken files. */
 #include "model/bind.h"
+#include "model/describe.h"
 #include "model/files_in.h"
 #include "model/safetensors.h"
 #include "tiny.h"
@@ -10,20 +11,6 @@
 #include <unistd.h>
 
 #include <cmocka.h>
-
-/* DOUBLES until text/token lands. */
-__attribute__((weak)) tokenizer *token_open_source(const token_source *s, const char *path,
-                                                   arena *a, err *e)
-{
-    (void)s, (void)path, (void)a, (void)e;
-    return NULL;
-}
-__attribute__((weak)) tokenizer *token_open_folder(const char *folder, arena *a, err *e)
-{
-    (void)folder, (void)a, (void)e;
-    return NULL;
-}
-__attribute__((weak)) void token_close(tokenizer *t) { (void)t; }
 
 static const char *const families[] = {
     "llama2", "llama3.1", "llama3.1-v5",   "llama-coarse",  "smollm2",          "mistral",
@@ -597,6 +584,75 @@ static void test_stories(void **state)
     model_close_header(&gg);
 }
 
+/* ---- describe --------------------------------------------------------------------------------------- */
+
+/* Opened with its tokenizer; the text says the main things, the JSON parses and says them too. */
+static void test_describe(void **state)
+{
+    room *r = *state;
+    tiny_model t;
+    char file[256];
+    model_header h;
+    assert_true(tiny_open(&t, "gemma3"));
+    snprintf(file, sizeof file, "%s/gemma3.gguf", r->folder);
+    tiny_write_gguf(&t, file, DTYPE_F32);
+    if (!model_peek(&h, file, &r->a, &r->e)) fail_msg("%s", r->e.text);
+    buf text = buf_up_to(1 << 20), json = buf_up_to(1 << 20), all = buf_up_to(1 << 20);
+    assert_true(model_describe(&h, false, &text, &r->e));
+    assert_true(model_describe(&h, true, &all, &r->e));
+    assert_true(model_describe_json(&h, true, &json, &r->e));
+    hash_text sha = model_hash_file(&h, 0);
+    const char *says[] = {"gemma3: ", "GGUF v3", sha.hex, "window ", "RoPE base 1e+06", "F32 ",
+                          "blk.0.attn_q_norm.weight", "<|im_start|>", "320 tokens"};
+    for (size_t i = 0; i < countof(says); i++) {
+        if (!strstr(text.data, says[i])) fail_msg("no \"%s\" in\n%s", says[i], text.data);
+    }
+    assert_null(strstr(text.data, "blk.1.attn_q_norm.weight"));
+    assert_non_null(strstr(all.data, "blk.1.attn_q_norm.weight"));
+    json_error_t why;
+    json_t *root = json_loadb(json.data, json.size, JSON_REJECT_DUPLICATES, &why);
+    if (!root) fail_msg("%s\n%s", why.text, json.data);
+    assert_int_equal(json_array_size(json_object_get(root, "tensors")), h.n_tensor);
+    assert_string_equal(json_string_value(json_object_get(root, "family")), "gemma3");
+    json_t *tokens = json_object_get(root, "tokenizer");
+    assert_int_equal(json_integer_value(json_object_get(tokens, "tokens")), 320);
+    json_decref(root);
+    buf_close(&text);
+    buf_close(&json);
+    buf_close(&all);
+    model_close_header(&h);
+    tiny_close(&t);
+}
+
+/* A name with control bytes and half a character moves no terminal and breaks no JSON. */
+static void test_describe_hostile_words(void **state)
+{
+    room *r = *state;
+    model_header h;
+    const char *path = "fuzz/corpus/gguf/vocabulary.gguf";
+    assert_true(model_peek_without_tokenizer(&h, path, &r->a, &r->e));
+    h.name = "a\x1b[2Jb\xff\x80\"";
+    h.chat_template = STR("\x1b]0;x\x07 {{ \xed\x8f }}");
+    buf text = buf_up_to(1 << 20), json = buf_up_to(1 << 20), tight = buf_up_to(100);
+    assert_true(model_describe(&h, true, &text, &r->e));
+    assert_null(strchr(text.data, '\x1b'));
+    assert_null(strchr(text.data, '\x07'));
+    assert_non_null(strstr(text.data, "a?[2Jb"));
+    assert_true(model_describe_json(&h, true, &json, &r->e));
+    json_error_t why;
+    json_t *root = json_loadb(json.data, json.size, 0, &why);
+    assert_non_null(root);
+    assert_string_equal(json_string_value(json_object_get(root, "name")),
+                        "a\x1b[2Jb\xEF\xBF\xBD\xEF\xBF\xBD\"");
+    json_decref(root);
+    assert_false(model_describe(&h, true, &tight, &r->e));
+    assert_int_equal(r->e.code, ERR_RESOURCE);
+    buf_close(&text);
+    buf_close(&json);
+    buf_close(&tight);
+    model_close_header(&h);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -617,6 +673,8 @@ int main(void)
         cmocka_unit_test(test_family_rows),
         cmocka_unit_test_setup_teardown(test_real_models, make_room, leave_room),
         cmocka_unit_test_setup_teardown(test_stories, make_room, leave_room),
+        cmocka_unit_test_setup_teardown(test_describe, make_room, leave_room),
+        cmocka_unit_test_setup_teardown(test_describe_hostile_words, make_room, leave_room),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

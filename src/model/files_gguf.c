@@ -41,10 +41,12 @@ static bool open_part(model_header *h, gguf *g, int part, int n_part, size_t ste
 {
     const char *path = h->path;
     if (n_part > 1) {
+        char tail[32]; /* n_part has at most four digits here */
+        snprintf(tail, sizeof tail, "-%05d-of-%05d.gguf", part + 1, n_part);
         char *name = arena_take(a, stem + NAME_TAIL + 1, 1, e);
         if (!name) return false;
         memcpy(name, h->path, stem);
-        snprintf(name + stem, NAME_TAIL + 1, "-%05d-of-%05d.gguf", part + 1, n_part);
+        memcpy(name + stem, tail, NAME_TAIL + 1);
         path = name;
     }
     file_map *m = &h->file[part];
