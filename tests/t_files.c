@@ -602,8 +602,15 @@ static void test_describe(void **state)
     assert_true(model_describe(&h, true, &all, &r->e));
     assert_true(model_describe_json(&h, true, &json, &r->e));
     hash_text sha = model_hash_file(&h, 0);
-    const char *says[] = {"gemma3: ", "GGUF v3", sha.hex, "window ", "RoPE base 1e+06", "F32 ",
-                          "blk.0.attn_q_norm.weight", "<|im_start|>", "320 tokens"};
+    const char *says[] = {"gemma3: ",
+                          "GGUF v3",
+                          sha.hex,
+                          "window ",
+                          "RoPE base 1e+06",
+                          "F32 ",
+                          "blk.0.attn_q_norm.weight",
+                          "<|im_start|>",
+                          "320 tokens"};
     for (size_t i = 0; i < countof(says); i++) {
         if (!strstr(text.data, says[i])) fail_msg("no \"%s\" in\n%s", says[i], text.data);
     }

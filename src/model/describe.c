@@ -124,8 +124,9 @@ static void describe_rope(const model_config *c, buf *out)
     }
 }
 
-static void describe_config(const model_config *c, buf *out)
+static void describe_config(const model_header *h, buf *out)
 {
+    const model_config *c = &h->config;
     const model_family *f = c->family;
     buf_printf(out,
                "family      %s: %d layers, width %d, %d heads of %d (%d for keys and values), "
@@ -135,8 +136,9 @@ static void describe_config(const model_config *c, buf *out)
     describe_rope(c, out);
     buf_printf(out, "details     %s, norm epsilon %g%s%s%s%s",
                f->glu == GLU_SILU ? "SiLU" : "GELU (tanh)", (double)c->norm_eps,
-               c->tied ? ", output tied to the embedding" : "", c->qkv_bias ? ", q k v biases" : "",
-               f->qk_norm ? ", q and k norms" : "", f->post_norms ? ", norms after blocks" : "");
+               c->tied && h->n_tensor > 0 ? ", output tied to the embedding" : "",
+               c->qkv_bias ? ", q k v biases" : "", f->qk_norm ? ", q and k norms" : "",
+               f->post_norms ? ", norms after blocks" : "");
     if (c->softcap_attention > 0) {
         buf_printf(out, ", attention capped at %g", (double)c->softcap_attention);
     }
@@ -244,7 +246,7 @@ bool model_describe(const model_header *h, bool all_tensors, buf *out, err *e)
     buf_add_char(out, '\n');
     describe_files(h, out);
     if (h->config.family) {
-        describe_config(&h->config, out);
+        describe_config(h, out);
     } else {
         buf_add_text(out, "family      not one we compute: only the vocabulary can be used\n");
     }
@@ -403,11 +405,14 @@ bool model_describe_json(const model_header *h, bool all_tensors, buf *out, err 
     json_config(&h->config, out);
     json_formats(h, out);
     json_tokenizer(h->tokens, out);
-    buf_add_text(out, ",\"chat_template\":{");
-    json_text(out, "text", h->chat_template);
-    buf_printf(
-        out, ",\"sha256\":\"%s\"}",
-        hash_of(h->chat_template.size ? h->chat_template.data : "", h->chat_template.size).hex);
+    if (h->chat_template.size == 0) {
+        buf_add_text(out, ",\"chat_template\":null");
+    } else {
+        buf_add_text(out, ",\"chat_template\":{");
+        json_text(out, "text", h->chat_template);
+        buf_printf(out, ",\"sha256\":\"%s\"}",
+                   hash_of(h->chat_template.data, h->chat_template.size).hex);
+    }
     json_tensors(h, all_tensors, out);
     buf_add_text(out, "}\n");
     return buf_check(out, "the description of the model", e);
