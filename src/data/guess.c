@@ -451,13 +451,14 @@ bool guess_write_study(const guess *g, const table *t, str table_file, str model
         add_line(out, "model: ", model_file, "a GGUF file, or a Hugging Face folder");
     else buf_add_text(out, "# model: models/name.gguf   # a GGUF file, or a Hugging Face folder\n");
     write_data(g, t, table_file, out);
-    for (int32_t i = 0; i < g->n_class && renamed; i++) {
-        buf_add_text(out, i ? ", " : "  labels: {");
+    for (int32_t k = 0; k < g->n_class && renamed; k++) {
+        int32_t i = (g->positive + k) % g->n_class;
+        buf_add_text(out, k ? ", " : "  labels: {");
         add_scalar(out, class_name[i]);
         buf_add_text(out, ": [");
         add_scalar(out, g->class_value[i]);
         buf_add_text(out,
-                     i + 1 < g->n_class ? "]" : "]}   # values of the label column, by class\n");
+                     k + 1 < g->n_class ? "]" : "]}   # values of the label column, by class\n");
     }
     write_classes(g, class_name, out);
     write_question(g, class_name, out);
