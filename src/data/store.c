@@ -22,11 +22,11 @@ enum { STORE_CHECK_BYTES = 256 << 20 };  /* files up to this size are checked wh
 static const char schema[] =
     "CREATE TABLE meta(key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;"
     "CREATE TABLE run(run INTEGER PRIMARY KEY, started TEXT NOT NULL, ended TEXT,"
-    "  record TEXT NOT NULL CHECK(json_valid(record)));"
+    "  record TEXT NOT NULL);"
     "CREATE TABLE class(class INTEGER PRIMARY KEY, name TEXT NOT NULL, positive INTEGER NOT NULL);"
     "CREATE TABLE flow(step INTEGER PRIMARY KEY, name TEXT NOT NULL, n INTEGER NOT NULL);"
     "CREATE TABLE arm(arm INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE,"
-    "  record TEXT NOT NULL CHECK(json_valid(record)));"
+    "  record TEXT NOT NULL);"
     "CREATE TABLE row(row INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, label INTEGER NOT NULL,"
     "  patient INTEGER NOT NULL, split TEXT NOT NULL);"
     "CREATE TABLE row_group(row INTEGER, grp INTEGER, name TEXT NOT NULL, value TEXT NOT NULL,"
@@ -79,8 +79,9 @@ static const char *const sql[SQL_COUNT] = {
     [SQL_ROLLBACK] = "ROLLBACK",
     [SQL_SET] = "INSERT OR REPLACE INTO meta VALUES(?, ?)",
     [SQL_GET] = "SELECT value FROM meta WHERE key = ?",
-    [SQL_RUN_START] = "INSERT INTO run(started, record) VALUES(?, ?)",
-    [SQL_RUN_END] = "UPDATE run SET ended = ?, record = ? WHERE run = ?",
+    [SQL_RUN_START] = "INSERT INTO run(started, record) VALUES(?1, iif(json_valid(?2), ?2, NULL))",
+    [SQL_RUN_END] =
+        "UPDATE run SET ended = ?1, record = iif(json_valid(?2), ?2, NULL) WHERE run = ?3",
     [SQL_CLEAR_CLASS] = "DELETE FROM class",
     [SQL_CLEAR_FLOW] = "DELETE FROM flow",
     [SQL_CLEAR_ARM] = "DELETE FROM arm",
@@ -89,7 +90,7 @@ static const char *const sql[SQL_COUNT] = {
     [SQL_CLEAR_ASKED] = "DELETE FROM asked",
     [SQL_ADD_CLASS] = "INSERT INTO class VALUES(?, ?, ?)",
     [SQL_ADD_FLOW] = "INSERT INTO flow VALUES(?, ?, ?)",
-    [SQL_ADD_ARM] = "INSERT INTO arm VALUES(?, ?, ?)",
+    [SQL_ADD_ARM] = "INSERT INTO arm VALUES(?1, ?2, iif(json_valid(?3), ?3, NULL))",
     [SQL_ADD_ROW] = "INSERT INTO row VALUES(?, ?, ?, ?, ?)",
     [SQL_ADD_GROUP] = "INSERT INTO row_group VALUES(?, ?, ?, ?)",
     [SQL_ADD_ASKED] = "INSERT OR REPLACE INTO asked VALUES(?, ?, ?, ?, ?, ?, ?)",
@@ -385,8 +386,9 @@ static bool open_to_read(store *s, err *e)
     if (ok) ok = sqlite3_open_v2(uri.data, &s->db, flags, NULL) == SQLITE_OK || fail(s, e);
     buf_close(&uri);
     if (ok) sqlite3_busy_timeout(s->db, 10000);
-    return ok && execute(s, "PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON;", e) &&
-           check_ours(s, false, e) && prepare_all(s, e) && execute(s, "BEGIN", e);
+    return ok &&
+           execute(s, "PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON; BEGIN;", e) &&
+           check_ours(s, false, e) && prepare_all(s, e); /* its first read fixes the moment */
 }
 
 store *store_open(const char *path, err *e)
