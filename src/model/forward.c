@@ -61,27 +61,39 @@ static void add_block(session *s, tensor x, tensor input, const tensor *w, const
     op_add(s->backend, x, out);
 }
 
-static void write_cache(session *s, const step *st, const layer_weights *w, int32_t layer)
+/* K and V of every row into the cache; with `queries`, in the same product, q of every row too. */
+static void write_cache(session *s, const step *st, const layer_weights *w, int32_t layer,
+                        bool queries)
 {
     const model_config *c = s->model->config;
     tensor h = tensor_f32(s->normed, st->n_row, c->d_model);
     tensor k = cache_view(s, s->key, layer, st->first_slot, st->n_row);
     tensor v = cache_view(s, s->value, layer, st->first_slot, st->n_row);
-    op_matmul(s->backend, flat(k), h, w->k, bias_of(&w->k_bias), false);
-    op_matmul(s->backend, flat(v), h, w->v, bias_of(&w->v_bias), false);
+    tensor q = tensor_f32(s->query, st->n_row, (int64_t)c->n_head * c->head_dim);
+    const matmul_part part[3] = {{.y = flat(k), .w = w->k, .bias = bias_of(&w->k_bias)},
+                                 {.y = flat(v), .w = w->v, .bias = bias_of(&w->v_bias)},
+                                 {.y = q, .w = w->q, .bias = bias_of(&w->q_bias)}};
+    op_matmul_group(s->backend, h, part, queries ? 3 : 2);
     if (w->k_norm.data) norm_rows(s, k, k, w->k_norm);
     op_rope(s->backend, k, st->position, rope_table(s, layer), style_of(c));
+}
+
+/* Queries of `rows` from their normed rows, where write_cache has not made them. */
+static void write_queries(session *s, const layer_weights *w, rows_view rows)
+{
+    const model_config *c = s->model->config;
+    tensor h = tensor_f32(rows.normed, rows.n, c->d_model);
+    tensor q = tensor_f32(s->query, rows.n, (int64_t)c->n_head * c->head_dim);
+    op_matmul(s->backend, q, h, w->q, bias_of(&w->q_bias), false);
 }
 
 static void attention(session *s, const step *st, const layer_weights *w, int32_t layer,
                       rows_view rows)
 {
     const model_config *c = s->model->config;
-    tensor x = tensor_f32(rows.x, rows.n, c->d_model),
-           h = tensor_f32(rows.normed, rows.n, c->d_model);
+    tensor x = tensor_f32(rows.x, rows.n, c->d_model);
     tensor q = tensor_f32_3(s->query, rows.n, c->n_head, c->head_dim);
     tensor o = tensor_f32_3(s->attended, rows.n, c->n_head, c->head_dim);
-    op_matmul(s->backend, flat(q), h, w->q, bias_of(&w->q_bias), false);
     if (w->q_norm.data) norm_rows(s, q, q, w->q_norm);
     op_rope(s->backend, q, rows.position, rope_table(s, layer), style_of(c));
     attend_plan plan = {.span = rows.span,
@@ -103,8 +115,9 @@ static void feed_forward(session *s, const layer_weights *w, rows_view rows)
            h = tensor_f32(rows.normed, rows.n, c->d_model);
     tensor gate = tensor_f32(s->gate, rows.n, c->d_ff), up = tensor_f32(s->up, rows.n, c->d_ff);
     norm_rows(s, h, x, w->ffn_norm);
-    op_matmul(s->backend, gate, h, w->gate, bias_of(&w->gate_bias), false);
-    op_matmul(s->backend, up, h, w->up, bias_of(&w->up_bias), false);
+    const matmul_part part[2] = {{.y = gate, .w = w->gate, .bias = bias_of(&w->gate_bias)},
+                                 {.y = up, .w = w->up, .bias = bias_of(&w->up_bias)}};
+    op_matmul_group(s->backend, h, part, 2);
     op_glu(s->backend, gate, gate, up, c->family->glu);
     add_block(s, x, gate, &w->down, &w->down_bias, &w->post_ffn_norm);
 }
@@ -157,10 +170,12 @@ void session_forward(session *s, const step *st)
     for (int32_t i = 0; i < c->n_layer; i++) {
         const layer_weights *w = &s->model->weights.layer[i];
         norm_rows(s, tensor_f32(s->normed, st->n_row, c->d_model), x, w->attn_norm);
-        write_cache(s, st, w, i);
-        if (i == c->n_layer - 1) {
+        const bool last = i == c->n_layer - 1;
+        write_cache(s, st, w, i, !last);
+        if (last) {
             if (st->n_out == 0) return;
             rows = keep_out_rows(s, st);
+            write_queries(s, w, rows);
         }
         attention(s, st, w, i, rows);
         feed_forward(s, w, rows);

@@ -117,7 +117,7 @@ static inline vec vec_doubled(const float *p, int64_t n)
 }
 
 /* The 8 x 8 transpose, in place. */
-static inline void vec_transpose(vec x[LANES])
+static inline __attribute__((always_inline)) void vec_transpose(vec x[LANES])
 {
     vec d[LANES];
 #pragma GCC unroll 8

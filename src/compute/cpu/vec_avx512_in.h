@@ -112,7 +112,7 @@ static inline vec vec_doubled(const float *p, int64_t n)
 }
 
 /* The 16 x 16 transpose, in place. */
-static inline void vec_transpose(vec x[LANES])
+static inline __attribute__((always_inline)) void vec_transpose(vec x[LANES])
 {
     __m512d d[LANES];
 #pragma GCC unroll 16
