@@ -253,6 +253,34 @@ static void test_vocabulary_alone(void **state)
     model_close_header(&h);
 }
 
+/* An arena that is full at any point is ERR_RESOURCE, with everything closed again. */
+static void test_full_arena(void **state)
+{
+    room *r = *state;
+    const char *paths[] = {"fuzz/corpus/gguf/sound.gguf",
+                           "tests/golden/files/split-00001-of-00002.gguf",
+                           "tests/golden/files/shards", "tests/golden/files/sees"};
+    size_t whole = r->a.size, mark = arena_mark(&r->a);
+    for (size_t i = 0; i < countof(paths); i++) {
+        int failures = 0;
+        bool opened = false;
+        for (size_t room_left = 0; !opened; room_left += 64) {
+            err e = {0};
+            model_header h;
+            model_weights w;
+            r->a.size = mark + room_left;
+            opened = model_peek_without_tokenizer(&h, paths[i], &r->a, &e) &&
+                     model_bind(&w, &h, &r->a, &e);
+            if (!opened) assert_int_equal(e.code, ERR_RESOURCE);
+            if (!opened) failures++;
+            model_close_header(&h);
+            arena_reset(&r->a, mark);
+        }
+        assert_true(failures > 10);
+        r->a.size = whole;
+    }
+}
+
 static void test_paths_that_are_no_models(void **state)
 {
     room *r = *state;
@@ -672,6 +700,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_sharded_folder, make_room, leave_room),
         cmocka_unit_test_setup_teardown(test_nested_text_model, make_room, leave_room),
         cmocka_unit_test_setup_teardown(test_vocabulary_alone, make_room, leave_room),
+        cmocka_unit_test_setup_teardown(test_full_arena, make_room, leave_room),
         cmocka_unit_test_setup_teardown(test_paths_that_are_no_models, make_room, leave_room),
         cmocka_unit_test_setup_teardown(test_every_family, make_room, leave_room),
         cmocka_unit_test_setup_teardown(test_fused_rows, make_room, leave_room),

@@ -21,24 +21,29 @@ static int five_digits(const char *p)
     return n;
 }
 
-/* Number of parts by the file's name: 1 when it has no "-00001-of-0000N" ending. */
-static int parts_by_name(const char *path, size_t *stem)
+typedef struct split { /* what a file's name says */
+    int n_part;        /* 1 when it has no "-00001-of-0000N" ending */
+    size_t stem;       /* bytes of the path before that ending */
+} split;
+
+static split split_by_name(const char *path)
 {
     size_t n = strlen(path);
-    *stem = n;
-    if (n < NAME_TAIL) return 1;
+    split whole = {1, n};
+    if (n < NAME_TAIL) return whole;
     const char *tail = path + n - NAME_TAIL;
     int part = five_digits(tail + 1), count = five_digits(tail + 10);
     if (tail[0] != '-' || memcmp(tail + 6, "-of-", 4) != 0 || strcmp(tail + 15, ".gguf") != 0 ||
         part < 1 || count < part) {
-        return 1;
+        return whole;
     }
-    *stem = n - NAME_TAIL;
-    return count;
+    return (split){count, n - NAME_TAIL};
 }
 
-static bool open_part(model_header *h, gguf *g, int part, int n_part, size_t stem, arena *a, err *e)
+static bool open_part(model_header *h, gguf *g, int part, split parts, arena *a, err *e)
 {
+    int n_part = parts.n_part;
+    size_t stem = parts.stem;
     const char *path = h->path;
     if (n_part > 1) {
         char tail[32]; /* n_part has at most four digits here */
@@ -210,8 +215,8 @@ static bool read_words(model_header *h, const gguf *g, bool with_tokenizer, aren
 
 bool files_read_gguf(model_header *h, bool with_tokenizer, arena *a, err *e)
 {
-    size_t stem;
-    int n_part = parts_by_name(h->path, &stem);
+    split parts = split_by_name(h->path);
+    int n_part = parts.n_part;
     if (n_part > PARTS_MAX) {
         return err_set(e, ERR_MODEL, "%s: %d parts; at most %d are read", h->path, n_part,
                        PARTS_MAX);
@@ -220,7 +225,7 @@ bool files_read_gguf(model_header *h, bool with_tokenizer, arena *a, err *e)
     gguf *g = arena_take_zero(a, (size_t)n_part, sizeof *g, e);
     if (!h->file || !g) return false;
     for (int i = 0; i < n_part; i++) {
-        if (!open_part(h, &g[i], i, n_part, stem, a, e)) return false;
+        if (!open_part(h, &g[i], i, parts, a, e)) return false;
     }
     if (!list_tensors(h, g, n_part, a, e)) return false;
     if (!config_from_gguf(&h->config, &g[0], h, a, e)) return false;
