@@ -1,4 +1,5 @@
-/* Fuzzes the GGUF reader, the configuration in its keys, and binding: any bytes give a model or an error. */
+/* Fuzzes the GGUF reader, the configuration in its keys, and binding: any bytes give a model or an
+ * error. */
 #include "model/bind.h"
 #include "model/files_in.h"
 

@@ -1,4 +1,5 @@
-/* Tests of model/: GGUF and safetensors containers, configurations of every family, binding, broken files. */
+/* Tests of model/: GGUF and safetensors containers, configurations of every family, binding, broken
+ * files. */
 #include "model/bind.h"
 #include "model/describe.h"
 #include "model/files_in.h"
@@ -45,7 +46,7 @@ static int leave_room(void **state)
     return rc;
 }
 
-/* ---- broken files --------------------------------------------------------------------------------- */
+/* ---- broken files -------------------------------------------------------------------------- */
 
 static bool open_broken_gguf(const char *path, arena *a, err *e)
 {
@@ -142,7 +143,7 @@ static void test_every_cut(void **state)
     file_map_close(&m);
 }
 
-/* ---- containers ------------------------------------------------------------------------------------ */
+/* ---- containers ---------------------------------------------------------------------------- */
 
 static void test_gguf_values(void **state)
 {
@@ -220,7 +221,7 @@ static void test_sharded_folder(void **state)
     model_close_header(&h);
 }
 
-/* Gemma 3 that also sees: the text part under either prefix; the jinja file counts before the list. */
+/* Gemma 3 that also sees: the text part under either prefix; the jinja file counts first. */
 static void test_nested_text_model(void **state)
 {
     room *r = *state;
@@ -301,7 +302,7 @@ static void test_paths_that_are_no_models(void **state)
     }
 }
 
-/* ---- families -------------------------------------------------------------------------------------- */
+/* ---- families ------------------------------------------------------------------------------ */
 
 static void compare_rope(const rope_config *a, const rope_config *b, int32_t half,
                          double base_error)
@@ -322,7 +323,8 @@ static void compare_rope(const rope_config *a, const rope_config *b, int32_t hal
     }
 }
 
-/* The same model as folder and as GGUF gives the same configuration (but how norms and RoPE are stored). */
+/* The same model as folder and as GGUF gives the same configuration (but how norms and RoPE are
+ * stored). */
 static void compare_configs(const model_config *a, const model_config *b)
 {
     assert_true(a->n_layer == b->n_layer && a->d_model == b->d_model && a->n_head == b->n_head);
@@ -431,7 +433,8 @@ static model_config parse(room *r, const char *text)
     "4,"                                                                                           \
     "\"vocab_size\":99,\"max_position_embeddings\":128"
 
-/* What keys that are absent mean, and what the odd ones do. Facts: transformers' configuration classes. */
+/* What keys that are absent mean, and what the odd ones do. Facts: transformers' configuration
+ * classes. */
 static void test_config_defaults(void **state)
 {
     room *r = *state;
@@ -519,7 +522,7 @@ static void test_family_rows(void **state)
     assert_null(model_tensor_name(f, true, SLOT_Q_NORM, 0, name));
 }
 
-/* ---- real models ------------------------------------------------------------------------------------ */
+/* ---- real models --------------------------------------------------------------------------- */
 
 /* Resident bytes of this process's map of a file, by /proc/self/smaps. */
 static long resident_of(const char *name)
@@ -612,7 +615,7 @@ static void test_stories(void **state)
     model_close_header(&gg);
 }
 
-/* ---- describe --------------------------------------------------------------------------------------- */
+/* ---- describe ------------------------------------------------------------------------------ */
 
 /* Opened with its tokenizer; the text says the main things, the JSON parses and says them too. */
 static void test_describe(void **state)

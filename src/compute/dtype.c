@@ -1,9 +1,9 @@
 /* dtype: what a stored weight is, as float32 values.
  *
- * How: plain C, strict floating point, one block at a time, every load through memcpy or bytes, so the
- * input needs no alignment. Each product and each difference is rounded to float32 on its own, in the
- * order written here; that order is part of the definition (ggml's reference reading, with which all bits
- * agree). Assumes a little-endian machine.
+ * How: plain C, strict floating point, one block at a time, every load through memcpy or bytes, so
+ * the input needs no alignment. Each product and each difference is rounded to float32 on its own,
+ * in the order written here; that order is part of the definition (ggml's reference reading, with
+ * which all bits agree). Assumes a little-endian machine.
  *
  * Block layouts, bytes in file order (f16: IEEE binary16; a half-byte "low" is bits 0-3):
  *
@@ -18,12 +18,12 @@
  *   IQ4_NL 18  d f16 | qs 16                   d * table[q]
  *
  *   256 values a block, in groups of 16 or 32 with their own small scale.
- *   Q2_K   84  scales 16 (low: scale, high: min) | qs 64 | d f16 | m f16        d * s * q - m * min
- *   Q3_K  110  hmask 32 | qs 64 | scales 12 (16 of 6 bits) | d f16              d * (s - 32) * (q - 4)
- *   Q4_K  144  d f16 | m f16 | scales 12 (8 scales, 8 mins, 6 bits) | qs 128    d * s * q - m * min
- *   Q5_K  176  d f16 | m f16 | scales 12 | qh 32 | qs 128                       d * s * q - m * min
- *   Q6_K  210  ql 128 | qh 64 | scales 16 (int8) | d f16                        d * s * (q - 32)
- *   IQ4_XS 136 d f16 | scales_h u16 | scales_l 4 | qs 128                       d * (s - 32) * table[q]
+ *   Q2_K    84 scales 16 (low: scale, high: min) | qs 64 | d f16 | m f16     d * s * q - m * min
+ *   Q3_K   110 hmask 32 | qs 64 | scales 12 (16 of 6 bits) | d f16           d * (s - 32) * (q - 4)
+ *   Q4_K   144 d f16 | m f16 | scales 12 (8 scales, 8 mins, 6 bits) | qs 128 d * s * q - m * min
+ *   Q5_K   176 d f16 | m f16 | scales 12 | qh 32 | qs 128                    d * s * q - m * min
+ *   Q6_K   210 ql 128 | qh 64 | scales 16 (int8) | d f16                     d * s * (q - 32)
+ *   IQ4_XS 136 d f16 | scales_h u16 | scales_l 4 | qs 128           d * (s - 32) * table[q]
  */
 #include "compute/dtype.h"
 
@@ -247,7 +247,7 @@ static void q6_k_to_f32(float *out, const void *in, int64_t n)
         float d = load_half(p + 208);
         for (int i = 0; i < K_BLOCK; i++) {
             /* Each half of 128 values has 64 bytes of ql and 32 of qh; quarter k of it (32 values)
-             * takes ql bytes 0-31 (k even) or 32-63 (k odd), low (k < 2) or high, and qh bits 2k. */
+             * takes ql bytes 0-31 (k even) or 32-63 (k odd), low (k < 2) or high, and qh bits 2k */
             int half = i / 128, k = i % 128 / 32, l = i % 32;
             int low = p[64 * half + 32 * (k % 2) + l] >> (4 * (k / 2)) & 15;
             int high = p[128 + 32 * half + l] >> (2 * k) & 3;

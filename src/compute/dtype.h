@@ -1,8 +1,8 @@
 /* dtype: the number formats a weight may be stored in, one table row each.
  *
- * A row of n values is n / block_size blocks of block_bytes. Block layouts are ggml's (drawn in dtype.c).
- * dtype_to_f32 is the definition of what a stored weight *is*; every faster path must give the same bits.
- * Its input needs no alignment.
+ * A row of n values is n / block_size blocks of block_bytes. Block layouts are ggml's (drawn in
+ * dtype.c). dtype_to_f32 is the definition of what a stored weight *is*; every faster path must
+ * give the same bits. Its input needs no alignment.
  */
 #ifndef CASELOAD_COMPUTE_DTYPE_H
 #define CASELOAD_COMPUTE_DTYPE_H
@@ -45,7 +45,8 @@ const dtype_info *dtype_get(dtype t);
 dtype dtype_from_ggml(uint32_t ggml_type);
 dtype dtype_from_name(const char *name);
 
-/* Bytes of a row of n values; false when n is not a multiple of the block size or the product overflows. */
+/* Bytes of a row of n values; false when n is not a multiple of the block size or the product
+ * overflows. */
 bool dtype_row_bytes(dtype t, int64_t n, int64_t *bytes);
 
 static inline void dtype_to_f32(dtype t, float *out, const void *in, int64_t n)

@@ -1,8 +1,8 @@
 /* arch: the families, and what must hold between the numbers of any configuration. See arch.h.
  *
- * Defaults are those the makers' configuration classes fill in when config.json leaves a key out (Gemma 3
- * files leave out most of them). A new family is a new row here and, if it names tensors differently, a
- * column in bind.c. */
+ * Defaults are those the makers' configuration classes fill in when config.json leaves a key out
+ * (Gemma 3 files leave out most of them). A new family is a new row here and, if it names tensors
+ * differently, a column in bind.c. */
 #include "model/files_in.h"
 
 #include <assert.h>

@@ -1,11 +1,11 @@
 /* arch: what a model's configuration says, and one table row a family.
  *
- * A family is data: its names in config.json and in GGUF, the defaults its makers leave unsaid, and the
- * switches in which families differ. Nothing else in the program asks "is this Gemma?".
+ * A family is data: its names in config.json and in GGUF, the defaults its makers leave unsaid, and
+ * the switches in which families differ. Nothing else in the program asks "is this Gemma?".
  *
- * Facts are those of the makers' own code as kept in transformers (models/<family>/) and, for GGUF, of the
- * converter that wrote the file: q and k rows of the llama family are stored in pair order there, Gemma's
- * norm weights have their 1 already added.
+ * Facts are those of the makers' own code as kept in transformers (models/<family>/) and, for GGUF,
+ * of the converter that wrote the file: q and k rows of the llama family are stored in pair order
+ * there, Gemma's norm weights have their 1 already added.
  */
 #ifndef CASELOAD_MODEL_ARCH_H
 #define CASELOAD_MODEL_ARCH_H
@@ -13,20 +13,19 @@
 #include "base/str.h"
 #include "compute/backend.h"
 
-typedef enum window_rule { /* which layers look through the sliding window, when there is one */
-                           WINDOW_NONE, /* the family has none; a window in the file is ignored as its makers do */
-                           WINDOW_ALL, /* every layer (mistral, phi3) */
-                           WINDOW_PERIOD, /* layer i is global when (i + 1) % period == 0, else local (gemma2, gemma3) */
-                           WINDOW_UPPER, /* layers from max_window_layers on, if use_sliding_window (qwen2, qwen3) */
+/* Which layers look through the sliding window, when the file gives one. */
+typedef enum window_rule {
+    WINDOW_NONE,   /* none: the family's makers ignore the key */
+    WINDOW_ALL,    /* every layer (mistral, phi3) */
+    WINDOW_PERIOD, /* layer i unless (i + 1) % period == 0 (gemma2, gemma3) */
+    WINDOW_UPPER,  /* from max_window_layers on, if use_sliding_window (qwen2, qwen3) */
 } window_rule;
 
 typedef struct model_family {
-    const char *name; /* "llama", "gemma3", .. */
-    const char
-        *hf_class[2]; /* architectures[0] of config.json, e.g. "LlamaForCausalLM"; NULL: none */
-    const char *hf_type[2]; /* model_type, used when architectures is absent */
-    const char
-        *gguf_arch; /* general.architecture; NULL: another row's (a mistral file says llama) */
+    const char *name;        /* "llama", "gemma3", .. */
+    const char *hf_class[2]; /* architectures[0] of config.json; NULL: none */
+    const char *hf_type[2];  /* model_type, used when architectures is absent */
+    const char *gguf_arch;   /* general.architecture; NULL: as another row (mistral: llama) */
     rope_style rope_hf, rope_gguf;
     glu_kind glu;
     window_rule window;
@@ -42,9 +41,8 @@ typedef struct model_family {
     float softcap_attention, softcap_final; /* unless the file says otherwise; 0: none */
     double rope_base, rope_base_local;      /* likewise; local 0: the same base everywhere */
     double norm_eps;                        /* likewise */
-    int32_t n_head, n_head_kv, head_dim, n_vocab, n_context,
-        window_size; /* likewise; 0: must be stated,
-                                            or follows (n_head_kv from n_head, head_dim from d_model) */
+    /* Likewise; 0: must be stated, or follows (n_head_kv from n_head, head_dim from d_model). */
+    int32_t n_head, n_head_kv, head_dim, n_vocab, n_context, window_size;
 } model_family;
 
 typedef enum rope_scaling {
@@ -59,9 +57,9 @@ typedef struct rope_config {
     rope_scaling scaling;
     double factor, low_freq_factor, high_freq_factor; /* LINEAR: factor; LLAMA3: all three */
     int32_t original_context;                         /* LLAMA3, FACTORS */
-    const float *short_factor,
-        *long_factor;        /* FACTORS: [rotary_dim / 2] each; long when the context in use
-                                                is over original_context; both the same for rope_freqs */
+    /* FACTORS: [rotary_dim / 2] divisors each; the long ones when the context in use is over
+     * original_context. Both the same for rope_freqs. */
+    const float *short_factor, *long_factor;
     double attention_factor; /* multiplies cos and sin; 1 by default */
 } rope_config;
 
@@ -85,10 +83,11 @@ typedef struct model_config {
     bool qkv_bias, o_bias, mlp_bias; /* which biases the file says it has (GGUF: has) */
 } model_config;
 
-enum { /* more than any model known; a file over these is damaged or hostile */
-       MODEL_LAYERS_MAX = 1024,
-       MODEL_WIDTH_MAX = 1 << 20, /* d_model, d_ff, heads x head_dim */
-       MODEL_VOCAB_MAX = 1 << 22,
+/* More than any model known; a file over these is damaged or hostile. */
+enum {
+    MODEL_LAYERS_MAX = 1024,
+    MODEL_WIDTH_MAX = 1 << 20, /* d_model, d_ff, heads x head_dim */
+    MODEL_VOCAB_MAX = 1 << 22,
 };
 
 /* The rows, for --help, inspect and tests. */

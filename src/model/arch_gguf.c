@@ -14,8 +14,10 @@
  *   rope.freq_base, freq_base_swa     the family's
  *   rope.dimension_count              the head width
  *   rope.scaling.type factor          none or linear; yarn is refused
- *   rope.scaling.attn_factor, original_context_length: beside tensors rope_factors_short, _long (phi3)
+ *   rope.scaling.attn_factor, original_context_length
+ *                                     beside tensors rope_factors_short and _long (phi3)
  *   attn_logit_softcapping, final_logit_softcapping
+ *                                     the family's
  *
  * Tensor rope_freqs.weight (Llama 3.1): one divisor a frequency, at every context length. */
 #include "model/files_in.h"
@@ -40,8 +42,8 @@ static const gguf_value *find(const reader *r, const char *suffix)
 
 enum { REQUIRED = -1 };
 
-/* An integer key: lone, or a list of equal values (one a layer). `absent` is the answer when it is not
- * there, REQUIRED an error. The first failure sticks in r->e. */
+/* An integer key: lone, or a list of equal values (one a layer). `absent` is the answer when it is
+ * not there, REQUIRED an error. The first failure sticks in r->e. */
 static int32_t get_int(reader *r, const char *suffix, int32_t absent)
 {
     const gguf_value *v = find(r, suffix);
@@ -176,7 +178,7 @@ static void read_window(reader *r, model_config *c)
     }
 }
 
-/* Gemma 2 and 3 of 27B scale by the width a head would have; the converter does not write it down. */
+/* Gemma 2 and 3 of 27B scale by the width a head would have; files do not say so. */
 static double default_query_scale(const model_config *c)
 {
     bool is_27b = (str_is(str_of(c->family->name), "gemma2") && c->n_layer == 46) ||

@@ -1,12 +1,14 @@
 /* arch_json: config.json of a Hugging Face folder -> model_config.
  *
- * What a key's absence means is what the makers' configuration class fills in (the family's row in arch.c);
- * a key that has no default is missed by name. Where a model also sees (Gemma 3), the text part is read.
+ * What a key's absence means is what the makers' configuration class fills in (the family's row in
+ * arch.c); a key that has no default is missed by name. Where a model also sees (Gemma 3), the text
+ * part is read.
  *
- *   RoPE   rope_theta + rope_scaling {rope_type or type, ...}, or the newer rope_parameters {rope_type,
- *          rope_theta, ...}, or that once for full_attention and once for sliding_attention
- *          default, linear, llama3, longrope (also "su", and "yarn" in a phi3 file); others are refused
- *   window sliding_window, layer_types, sliding_window_pattern, use_sliding_window, max_window_layers
+ *   RoPE   rope_theta + rope_scaling {rope_type or type, ...}, or the newer rope_parameters
+ *          {rope_type, rope_theta, ...}, or that once for each of full_ and sliding_attention;
+ *          default, linear, llama3, longrope ("su", in phi3 also "yarn"); others are refused
+ *   window sliding_window, layer_types, sliding_window_pattern, use_sliding_window,
+ *          max_window_layers
  *
  * Refused: quantization_config, attention that looks ahead, activations the family never had. */
 #include "model/files_in.h"
@@ -30,7 +32,7 @@ static const json_t *get(const json_t *object, const char *key)
     return json_is_null(v) ? NULL : v;
 }
 
-/* A whole number from 0 on. `absent` answers a missing or null key; REQUIRED makes that an error. */
+/* A whole number from 0 on. `absent` answers a missing or null key; REQUIRED: an error. */
 static int32_t get_int(reader *r, const char *key, int32_t absent)
 {
     const json_t *v = get(r->text, key);
@@ -180,8 +182,8 @@ static const float *read_factors(reader *r, const json_t *rope, const char *key,
     return out;
 }
 
-/* longrope, Microsoft's LongRoPE: its own divisor a frequency, one list up to the original context, one
- * beyond; cos and sin times sqrt(1 + ln(factor) / ln(original)). */
+/* longrope, Microsoft's LongRoPE: its own divisor a frequency, one list up to the original context,
+ * one beyond; cos and sin times sqrt(1 + ln(factor) / ln(original)). */
 static void read_longrope(reader *r, const json_t *rope, const model_config *c, rope_config *out)
 {
     out->scaling = ROPE_SCALE_FACTORS;

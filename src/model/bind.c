@@ -1,5 +1,5 @@
-/* bind: see bind.h. One table of names and shapes; a slot is wanted when the family (or, for biases, the
- * file) says so, and then it must be there with exactly its shape. */
+/* bind: see bind.h. One table of names and shapes; a slot is wanted when the family (or, for
+ * biases, the file) says so, and then it must be there with exactly its shape. */
 #include "model/bind.h"
 
 #include "model/files_in.h"
@@ -51,7 +51,7 @@ static const slot_row slots[SLOT_COUNT] = {
                             "layers.%d.post_feedforward_layernorm.weight", X_D, X_ONE},
 };
 
-/* Where checkpoints of the same weights keep the decoder: alone, or inside a model that also sees. */
+/* Where checkpoints of the same weights keep the decoder: alone, or in a model that also sees. */
 static const char *const hf_prefixes[] = {"model.", "language_model.model.",
                                           "model.language_model.", ""};
 

@@ -1,9 +1,11 @@
 /* bind: which tensor of a file is which weight of the computation, checked shape by shape.
  *
- * Names are a table: one row a slot, one column a way of naming. Fused tensors (phi3's qkv and gate_up)
- * become views of their rows. Nothing is read or copied: every tensor points into the file's map.
+ * Names are a table: one row a slot, one column a way of naming. Fused tensors (phi3's qkv and
+ * gate_up) become views of their rows. Nothing is read or copied: every tensor points into the
+ * file's map.
  *
- * Shapes (rows first): d model width, h heads, g K/V heads, hd head width, f feed-forward width, V tokens.
+ * Shapes (rows first): d model width, h heads, g K/V heads, hd head width, f feed-forward width,
+ * V tokens.
  */
 #ifndef CASELOAD_MODEL_BIND_H
 #define CASELOAD_MODEL_BIND_H
@@ -51,8 +53,8 @@ typedef struct model_weights {
     const char *first_unused; /* the name of one of them, or NULL */
 } model_weights;
 
-/* The name of a slot's tensor in GGUF, or in safetensors under the usual prefix "model.". NULL when the
- * family has no such slot there. `buffer` holds the answer. */
+/* The name of a slot's tensor in GGUF, or in safetensors under the usual prefix "model.". NULL when
+ * the family has no such slot there. `buffer` holds the answer. */
 const char *model_tensor_name(const model_family *f, bool from_gguf, weight_slot slot,
                               int32_t layer, char buffer[128]);
 

@@ -6,7 +6,7 @@
 
 enum { SPECIAL_SHOWN = 24, TEMPLATE_LINES = 6, LINE_SHOWN = 100 };
 
-/* ---- shared ---------------------------------------------------------------------------------------- */
+/* ---- shared -------------------------------------------------------------------------------- */
 
 /* Bytes of a file as text that cannot move a terminal: control bytes become '?'. */
 static void add_shown(buf *out, str s)
@@ -86,7 +86,7 @@ static int32_t count_special(const tokenizer *t)
     return n;
 }
 
-/* ---- for people ------------------------------------------------------------------------------------ */
+/* ---- for people ---------------------------------------------------------------------------- */
 
 static void describe_files(const model_header *h, buf *out)
 {
@@ -258,9 +258,9 @@ bool model_describe(const model_header *h, bool all_tensors, buf *out, err *e)
     return buf_check(out, "the description of the model", e);
 }
 
-/* ---- for programs ---------------------------------------------------------------------------------- */
+/* ---- for programs -------------------------------------------------------------------------- */
 
-/* Escaped for a JSON string; bytes that are no UTF-8 (half characters in a vocabulary) as U+FFFD. */
+/* Escaped for a JSON string; bytes that are no UTF-8 (half characters of a vocabulary): U+FFFD. */
 static void json_escaped(buf *out, str s)
 {
     for (size_t at = 0; at < s.size;) {

@@ -1,9 +1,10 @@
-/* files: a model on disk, whatever its format, as one header: configuration, tensor directory, tokenizer,
- * chat template. Headers only: the weights stay in their map and are not read here.
+/* files: a model on disk, whatever its format, as one header: configuration, tensor directory,
+ * tokenizer, chat template. Headers only: the weights stay in their map and are not read here.
  *
- * Formats: GGUF (v2, v3; little-endian; split files -00001-of-0000N) and Hugging Face folders (config.json,
- * model.safetensors or shards with an index, tokenizer files, tokenizer_config.json, chat_template.jinja).
- * Every count, length and offset is checked against the bytes of the file before it is used.
+ * Formats: GGUF (v2, v3; little-endian; split files -00001-of-0000N) and Hugging Face folders
+ * (config.json, model.safetensors or shards with an index, tokenizer files, tokenizer_config.json,
+ * chat_template.jinja). Every count, length and offset is checked against the bytes of the file
+ * before it is used.
  */
 #ifndef CASELOAD_MODEL_FILES_H
 #define CASELOAD_MODEL_FILES_H
@@ -16,9 +17,8 @@
 
 typedef struct tensor_entry {
     str name;
-    tensor
-        view; /* data points into a file's map, aligned to its element (4 bytes for F32, 2 for the
-                    rest); dim in row-major order, slowest first */
+    tensor view; /* data points into a file's map, aligned to its element (4 bytes for F32, 2 for
+                    the rest); dim in row-major order, slowest first */
     int64_t bytes;
     int32_t file; /* which of model_header.file */
 } tensor_entry;
@@ -32,18 +32,17 @@ typedef struct model_header {
     int32_t n_tensor;           /* 0: a vocabulary-only GGUF */
     const tensor_entry *tensor; /* sorted by name */
     int32_t n_file;
-    file_map *file; /* [n_file] those that hold weights */
-    tokenizer
-        *tokens; /* NULL when opened without. May know ids at or beyond config.n_vocab (Gemma 3
-                               1B knows one): such an id must not reach a forward pass */
-    str chat_template;      /* empty: none */
+    file_map *file;    /* [n_file] those that hold weights */
+    tokenizer *tokens; /* NULL when opened without. May know ids at or beyond config.n_vocab (Gemma
+                          3 1B knows one): such an id must not reach a forward pass */
+    str chat_template; /* empty: none */
     str bos_text, eos_text; /* for the template; empty: none */
     int64_t n_parameter;    /* sum of tensor sizes */
     int64_t bytes_weights;
 } model_header;
 
-/* Opens maps and reads every header; everything else goes into `a`. ERR_MODEL names the file, the place
- * and what is wrong. On failure nothing stays open. */
+/* Opens maps and reads every header; everything else goes into `a`. ERR_MODEL names the file, the
+ * place and what is wrong. On failure nothing stays open. */
 bool model_peek(model_header *h, const char *path, arena *a, err *e);
 bool model_peek_without_tokenizer(model_header *h, const char *path, arena *a, err *e);
 void model_close_header(model_header *h); /* twice is fine */

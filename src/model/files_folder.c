@@ -3,8 +3,10 @@
  *   config.json                       required
  *   model.safetensors                 or model.safetensors.index.json and the shards it names
  *   tokenizer files                   text/token.h reads them
- *   tokenizer_config.json             bos_token, eos_token, chat_template; special_tokens_map.json helps out
- *   chat_template.jinja, chat_template.json   count before tokenizer_config.json's template
+ *   chat_template.jinja, chat_template.json
+ *                                     count before the template in tokenizer_config.json
+ *   tokenizer_config.json             bos_token, eos_token, chat_template
+ *   special_tokens_map.json           fills in tokens that are missing there
  */
 #include "model/files_in.h"
 

@@ -1,8 +1,8 @@
 /* files_gguf: a GGUF file, or all parts of a split one, as a model_header.
  *
- * A split model is files NAME-00001-of-00004.gguf and so on; any of them may be given. Keys split.no (from
- * 0) and split.count must agree with the names; the first part holds the model's own keys. Tensors point
- * into the maps; nothing of them is touched. */
+ * A split model is files NAME-00001-of-00004.gguf and so on; any of them may be given. Keys
+ * split.no (from 0) and split.count must agree with the names; the first part holds the model's own
+ * keys. Tensors point into the maps; nothing of them is touched. */
 #include "model/files_in.h"
 
 #include <assert.h>

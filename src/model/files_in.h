@@ -15,8 +15,8 @@ const char *name_shown(char out[NAME_SHOWN], str name);
 /* config.json -> config. `path` is for messages. */
 bool config_from_json(model_config *c, const json_t *root, const char *path, arena *a, err *e);
 
-/* The keys of the first GGUF file -> config; h's tensors are already listed. An unknown architecture is an
- * error unless the file is vocabulary-only. */
+/* The keys of the first GGUF file -> config; h's tensors are already listed. An unknown
+ * architecture is an error unless the file is vocabulary-only. */
 bool config_from_gguf(model_config *c, const gguf *g, const model_header *h, arena *a, err *e);
 
 /* Checks what must hold between the numbers of a configuration, whatever its source. */

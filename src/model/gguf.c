@@ -1,4 +1,4 @@
-/* gguf: see gguf.h. One cursor walks the header once; every take is checked against the bytes left. */
+/* gguf: see gguf.h. One cursor walks the header once; a take is checked against the bytes left. */
 #include "model/gguf.h"
 
 #include "model/files_in.h"
@@ -101,7 +101,8 @@ static bool take_array(cursor *c, gguf_value *v)
     if (type >= GGUF_TYPE_COUNT) {
         return err_set(c->e, ERR_MODEL, "%s: unknown item type %u", c->path, type);
     }
-    /* Each item takes at least one byte (a string at least eight): bounds the count before any loop. */
+    /* Each item takes at least one byte (a string at least eight): bounds the count before any
+     * loop. */
     size_t least = type == GGUF_STRING ? 8 : (size_t)type_bytes[type];
     if (count > (c->size - c->at) / least) {
         return err_set(c->e, ERR_MODEL,

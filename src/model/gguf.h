@@ -15,9 +15,12 @@
  *   padding    to general.alignment (32 unless stated)
  *   data       each tensor at its offset, a multiple of the alignment
  *
- * Nothing is copied: strings and data are views into the caller's bytes, which must outlive the struct.
- * Refused with ERR_MODEL: a length, count or offset that the bytes left do not hold, duplicate keys or
- * tensors, overlapping tensors, an unknown number format, counts over the limits below.
+ * Nothing is copied: strings and data are views into the caller's bytes, which must outlive the
+ * struct.
+ *
+ * Refused with ERR_MODEL: a length, count or offset that the bytes left do not hold,
+ * duplicate keys or tensors, overlapping tensors, an unknown number format, counts over the limits
+ * below.
  */
 #ifndef CASELOAD_MODEL_GGUF_H
 #define CASELOAD_MODEL_GGUF_H
@@ -78,16 +81,16 @@ bool gguf_read(gguf *g, const char *path, const uint8_t *data, size_t size, aren
 const gguf_value *gguf_find(const gguf *g, const char *key);          /* NULL: absent */
 const gguf_tensor *gguf_find_tensor(const gguf *g, const char *name); /* NULL: absent */
 
-/* Item i of a value (0 of a lone one). False when i is out of range or the type does not fit: _int takes
- * any integer or bool that fits int64_t, _double any number. Strings are read by gguf_texts. */
+/* Item i of a value (0 of a lone one). False when i is out of range or the type does not fit: _int
+ * takes any integer or bool that fits int64_t, _double any number. Strings: gguf_texts. */
 bool gguf_item_int(const gguf_value *v, int64_t i, int64_t *out);
 bool gguf_item_double(const gguf_value *v, int64_t i, double *out);
 
 /* A lone string. False for anything else. */
 bool gguf_text(const gguf_value *v, str *out);
 
-/* All strings of an array, as views: one walk. NULL when v is no array of strings (no error set) or when
- * the arena is full (error set). */
+/* All strings of an array, as views: one walk. NULL when v is no array of strings (no error set) or
+ * when the arena is full (error set). */
 const str *gguf_texts(const gguf_value *v, arena *a, err *e);
 
 #endif

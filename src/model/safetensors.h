@@ -6,9 +6,9 @@
  *           {"dtype": "BF16", "shape": [rows, columns], "data_offsets": [from, to]}
  *   rest    data; offsets count from here; no gaps are required, no overlaps are allowed
  *
- * Nothing is copied but names. Refused with ERR_MODEL: a header that is no such object, offsets outside the
- * file, bytes that do not match dtype and shape, overlaps, tensors that start between elements, formats
- * other than F32, F16 and BF16.
+ * Nothing is copied but names. Refused with ERR_MODEL: a header that is no such object, offsets
+ * outside the file, bytes that do not match dtype and shape, overlaps, tensors that start between
+ * elements, formats other than F32, F16 and BF16.
  */
 #ifndef CASELOAD_MODEL_SAFETENSORS_H
 #define CASELOAD_MODEL_SAFETENSORS_H
