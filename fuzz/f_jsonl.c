@@ -1,0 +1,10 @@
+/* Any bytes as a JSONL table: columns that hold together and read back the same, or a sentence. */
+#include "table_check.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    check_table(data, size, "fuzz.jsonl", true);
+    return 0;
+}
