@@ -515,6 +515,33 @@ static void test_guess_missing_labels(void **state)
     buf_close(&study);
 }
 
+/* Too little memory, whatever the amount: a sentence. From the table to the examples. */
+static void test_memory_runs_out(void **state)
+{
+    place *p = *state;
+    int n_failed = 0;
+    static const char csv[] = "id,f,g,label,who,part\n1,a,b,yes,p,test\n2,b,c,no,q,test\n"
+                              "3,c,d,no,q,train\n4,d,e,yes,p,train\n5,e,f,no,r,train\n"
+                              "6,e,f,yes,r,train\n";
+    assert_true(make(p, "  text: [f, g]\n  patient: who\n  group: [g]\n  split: part\n",
+                     "arms: [{name: a, shots: 2}]\n", csv, 0));
+    for (size_t bytes = 64; bytes < 128 << 10; bytes += 64) {
+        arena a;
+        err e = {0};
+        table t;
+        rows r;
+        shots s;
+        assert_true(arena_open(&a, bytes, "test", &e));
+        bool ok = table_parse(&t, STR(csv), "t.csv", (table_options){0}, &a, &e) &&
+                  rows_make(&r, &p->s, &t, (rows_options){0}, &a, &e) &&
+                  shots_pick(&s, &r, &p->s.arms[0], 1, &a, &e);
+        assert_int_equal(e.code, ok ? ERR_NONE : ERR_RESOURCE);
+        n_failed += !ok;
+        arena_close(&a);
+    }
+    assert_in_range(n_failed, 40, 1900);
+}
+
 /* --- real tables, when they are there --- */
 
 static void test_real_tables(void **state)
@@ -576,6 +603,7 @@ int main(void)
         TEST(test_shots_errors),
         TEST(test_guess),
         TEST(test_guess_missing_labels),
+        TEST(test_memory_runs_out),
         TEST(test_real_tables),
     };
     return cmocka_run_group_tests_name("rows", tests, NULL, NULL);

@@ -268,6 +268,27 @@ static void test_every_prefix(void **state)
     }
 }
 
+/* Too little memory, whatever the amount: a sentence. */
+static void test_memory_runs_out(void **state)
+{
+    (void)state;
+    int n_failed = 0;
+    for (size_t bytes = 64; bytes < 64 << 10; bytes += 64) {
+        arena a;
+        err e = {0};
+        spec s;
+        static const char more[] = "arms: [{name: a}, {name: b, classes: {no: [n], yes: [y]}}]\n";
+        char text[1000];
+        snprintf(text, sizeof text, "%s%s", base, more);
+        assert_true(arena_open(&a, bytes, "test", &e));
+        bool ok = spec_parse(&s, str_of(text), "folder/study.yaml", &a, &e);
+        assert_int_equal(e.code, ok ? ERR_NONE : ERR_RESOURCE);
+        n_failed += !ok;
+        arena_close(&a);
+    }
+    assert_in_range(n_failed, 40, 900);
+}
+
 static void read_broken(const char *path, err *e)
 {
     arena a;
@@ -301,6 +322,7 @@ int main(void)
         TEST(test_absent_file),
         TEST(test_later_errors_have_lines),
         TEST(test_every_prefix),
+        TEST(test_memory_runs_out),
         TEST(test_broken_files),
     };
     return cmocka_run_group_tests_name("spec", tests, NULL, NULL);

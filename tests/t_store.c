@@ -30,7 +30,7 @@ typedef struct place {
 static int set_up(void **state)
 {
     static place p;
-    p = (place){.folder = "/tmp/t_store.XXXXXX"};
+    p = (place){.folder = P_tmpdir "/t_store.XXXXXX"};
     *state = &p;
     if (!mkdtemp(p.folder)) return 1;
     snprintf(p.path, sizeof p.path, "%s/study.db", p.folder);
@@ -519,6 +519,30 @@ static void test_damaged_files(void **state)
     free(bad);
 }
 
+/* Too little memory to read it: a sentence, and the store can be read again. */
+static void test_memory_runs_out(void **state)
+{
+    place *p = *state;
+    int n_failed = 0;
+    store *s = open_new(p);
+    set_study(p, s, 10);
+    append_step(p, s, 0, 10);
+    for (size_t bytes = 64; bytes < 64 << 10; bytes += 64) {
+        arena a;
+        err e = {0};
+        store_study study;
+        store_results r;
+        assert_true(arena_open(&a, bytes, "test", &e));
+        bool good = store_get_study(s, &study, &a, &e) && store_get_results(s, 0, &r, &a, &e);
+        assert_int_equal(e.code, good ? ERR_NONE : ERR_RESOURCE);
+        n_failed += !good;
+        arena_close(&a);
+    }
+    assert_in_range(n_failed, 40, 900);
+    check_results(p, s, 10, 10);
+    store_close(s);
+}
+
 static void test_broken_numbers(void **state)
 {
     place *p = *state;
@@ -631,11 +655,21 @@ static void test_speed(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_there_and_back),   TEST(test_resume),         TEST(test_undo),
-        TEST(test_one_writer),       TEST(test_killed),         TEST(test_disk_full),
-        TEST(test_read_only_folder), TEST(test_rights),         TEST(test_foreign_files),
-        TEST(test_damaged_files),    TEST(test_broken_numbers), TEST(test_keys),
-        TEST(test_more_classes),     TEST(test_speed),
+        TEST(test_there_and_back),
+        TEST(test_resume),
+        TEST(test_undo),
+        TEST(test_one_writer),
+        TEST(test_killed),
+        TEST(test_disk_full),
+        TEST(test_read_only_folder),
+        TEST(test_rights),
+        TEST(test_foreign_files),
+        TEST(test_damaged_files),
+        TEST(test_memory_runs_out),
+        TEST(test_broken_numbers),
+        TEST(test_keys),
+        TEST(test_more_classes),
+        TEST(test_speed),
     };
     return cmocka_run_group_tests_name("store", tests, NULL, NULL);
 }

@@ -1,4 +1,5 @@
-/* err: see err.h. Text that does not fit is cut at the last whole UTF-8 character. */
+/* err: see err.h. Text that does not fit is cut at the last whole UTF-8 character;
+ * control characters become spaces. */
 #include "base/err.h"
 
 #include <assert.h>
@@ -15,6 +16,16 @@ static void cut_at_character(char *text, size_t size)
     text[n] = 0;
 }
 
+/* Names in a message come from files: a line end or an escape code must not reach the terminal. */
+static void drop_controls(char *text)
+{
+    for (unsigned char *c = (unsigned char *)text; *c; c++) {
+        bool high = c[0] == 0xC2 && c[1] >= 0x80 && c[1] < 0xA0; /* U+0080 .. U+009F */
+        if (high) *c++ = ' ';
+        if (high || *c < 0x20 || *c == 0x7F) *c = ' ';
+    }
+}
+
 bool err_set(err *e, err_code code, const char *format, ...)
 {
     assert(e && code != ERR_NONE);
@@ -25,6 +36,7 @@ bool err_set(err *e, err_code code, const char *format, ...)
     vsnprintf(e->text, sizeof e->text, format, rest);
     va_end(rest);
     cut_at_character(e->text, sizeof e->text);
+    drop_controls(e->text);
     return false;
 }
 

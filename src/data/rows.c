@@ -48,12 +48,15 @@ static void warn(rows_maker *m, const char *format, ...) PRINTF(2, 3);
 static void warn(rows_maker *m, const char *format, ...)
 {
     char text[600];
+    err shown = {0}; /* for what it does to names from a file */
     va_list rest;
     va_start(rest, format);
     vsnprintf(text, sizeof text, format, rest);
     va_end(rest);
+    str whole = encoding_cut(str_of(text), 590);
+    err_set(&shown, ERR_DATA, "%.*s", (int)whole.size, whole.data);
     assert(m->r->n_warning < ROWS_WARNINGS_MAX);
-    m->r->warning[m->r->n_warning++] = str_keep(m->a, encoding_cut(str_of(text), 590), m->e);
+    m->r->warning[m->r->n_warning++] = str_keep(m->a, str_of(shown.text), m->e);
 }
 
 /* --- columns --- */
