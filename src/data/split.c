@@ -5,6 +5,7 @@
 #include "base/rng.h"
 
 #include <assert.h>
+#include <stdlib.h>
 
 typedef struct shots_maker {
     const rows *r;
@@ -16,6 +17,13 @@ typedef struct shots_maker {
     err *e;
 } shots_maker;
 
+static int by_id(const void *a, const void *b, void *id)
+{
+    const str *ids = id;
+    return str_order(ids[*(const int32_t *)a], ids[*(const int32_t *)b]);
+}
+
+/* Within a class by id: a draw depends on which rows there are, not on their order in the table. */
 static void sort_by_class(shots_maker *m)
 {
     const row_set *pool = &m->r->pool;
@@ -26,6 +34,10 @@ static void sort_by_class(shots_maker *m)
     for (int32_t i = 0; i < pool->n; i++) {
         int32_t c = pool->label[i];
         m->class_member[m->class_start[c] + m->have[c]++] = i;
+    }
+    for (int32_t c = 0; c < n_class; c++) {
+        size_t n = (size_t)(m->class_start[c + 1] - m->class_start[c]);
+        if (n > 1) qsort_r(m->class_member + m->class_start[c], n, sizeof(int32_t), by_id, pool->id);
     }
 }
 

@@ -4,8 +4,8 @@
  *     h = norm(x)   q, k, v = h Wq, h Wk, h Wv   (+ bias)   (norm of each q and k head)   RoPE
  *     x += o(attend(q, K, V))   (through a norm first where the family has post-norms)
  *     h = norm(x)   x += down(act(h gate) * (h up))   (likewise)
- * Keys and values are computed straight into the cache. The last layer computes K/V for every row but goes on
- * with the `out` rows alone. */
+ * Keys and values are computed straight into the cache. The last layer computes K/V for every row
+ * but goes on with the `out` rows alone. */
 #include "model/session.h"
 
 #include <assert.h>

@@ -1,5 +1,5 @@
-/* session: its memory; see session.h. The K/V cache and each activation are one take each, so the block is
- * the sum of what this file lists. */
+/* session: its memory; see session.h. The K/V cache and each activation are one take each, so the
+ * block is the sum of what this file lists. */
 #include "model/session.h"
 
 #include "model/rope.h"

@@ -1,15 +1,17 @@
-/* session: everything that changes while a model computes: the K/V cache and the activations of one step.
+/* session: everything that changes while a model computes: the K/V cache and the activations of one
+ * step.
  *
- * The model is read-only; a session is one block laid out by `session_lay_out`, once measuring and once
- * for real with the same bytes (that number is the plan).
+ * The model is read-only; a session is one block laid out by `session_lay_out`, once measuring and
+ * once for real with the same bytes (that number is the plan).
  *
- * A **step** is a run of rows (tokens) forwarded together. Row r writes its K/V to slot `first_slot + r`, and
- * attends to the ranges of slots its span names: the segments that are its ancestors, then its own. So one
- * call serves a prompt's head, its text, its answers, and any mixture of them; nothing is padded.
- * Rows whose distribution nobody reads stop early: in the last layer only `out` rows have queries.
+ * A **step** is a run of rows (tokens) forwarded together. Row r writes its K/V to slot `first_slot
+ * + r`, and attends to the ranges of slots its span names: the segments that are its ancestors,
+ * then its own. So one call serves a prompt's head, its text, its answers, and any mixture of them;
+ * nothing is padded. Rows whose distribution nobody reads stop early: in the last layer only `out`
+ * rows have queries.
  *
- * Bits: what a row computes depends on its own path (token ids, positions, how the template cuts them into
- * segments), never on the rest of the step.
+ * Bits: what a row computes depends on its own path (token ids, positions, how the template cuts
+ * them into segments), never on the rest of the step.
  */
 #ifndef CASELOAD_MODEL_SESSION_H
 #define CASELOAD_MODEL_SESSION_H

@@ -333,8 +333,8 @@ static bool is_prefix(const asked *q, int32_t i, int32_t j)
     return n <= m && !memcmp(a, b, (size_t)n * sizeof *a);
 }
 
-/* No answer may be the beginning of another class's: its probability would hold the other's. If one is, every answer
- * gets the end of turn as its last token. */
+/* No answer may be the beginning of another class's: its probability would hold the other's. If one
+ * is, every answer gets the end of turn as its last token. */
 static bool part_classes(const arm *m, const tokenizer *t, asked *q, err *e)
 {
     bool clash = false;

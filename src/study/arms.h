@@ -1,12 +1,14 @@
-/* arms: a study's arms as prompts: which messages, which examples, which answers, how much of a text.
+/* arms: a study's arms as prompts: which messages, which examples, which answers, how much of a
+ * text.
  *
- * Layout of a prompt (chat): [system] then for every example user: question + text, assistant: its label's first
- * answer; at last user: question + text. `{text}` in the question says where the text goes; without it, it follows
- * after an empty line. Plain prompts put the same parts one after the other and end in "Answer:"; their answers
- * begin with a space.
+ * Layout of a prompt (chat): [system] then for every example user: question + text, assistant: its
+ * label's first answer; at last user: question + text. `{text}` in the question says where the text
+ * goes; without it, it follows after an empty line. Plain prompts put the same parts one after the
+ * other and end in "Answer:"; their answers begin with a space.
  *
- * One note budget serves all arms: what `limits: max_tokens` leaves after the longest frame of any arm and the longest
- * answer. So every arm sees the same text of a row. A text that is longer is cut by the study's rule, or refused.
+ * One note budget serves all arms: what `limits: max_tokens` leaves after the longest frame of any
+ * arm and the longest answer. So every arm sees the same text of a row. A text that is longer is
+ * cut by the study's rule, or refused.
  */
 #ifndef CASELOAD_STUDY_ARMS_H
 #define CASELOAD_STUDY_ARMS_H
@@ -43,8 +45,8 @@ typedef struct arms {
     int32_t n_row_cut;
 } arms;
 
-/* `threads` share the tokenising. ERR_USAGE for what the study file asks and cannot have, ERR_DATA for a text that is too
- * long under `cut: refuse` (naming the row), ERR_MODEL from the template. */
+/* `threads` share the tokenising. ERR_USAGE for what the study file asks and cannot have, ERR_DATA
+ * for a text that is too long under `cut: refuse` (naming the row), ERR_MODEL from the template. */
 bool arms_make(arms *a, const spec *s, const rows *r, const prompt_rules *rules, int32_t n_context,
                pool *threads, arena *memory, err *e);
 

@@ -1,8 +1,9 @@
-/* engine: a model opened for one run: threads, device, weights, and the session that a schedule needs.
+/* engine: a model opened for one run: threads, device, weights, and the session that a schedule
+ * needs.
  *
- * Opening is in two steps, because everything is parsed, tokenised and planned before a weight is read:
- * engine_peek gives configuration, tokenizer and template; engine_start takes the finished schedules and lays out
- * exactly the planned memory. */
+ * Opening is in two steps, because everything is parsed, tokenised and planned before a weight is
+ * read: engine_peek gives configuration, tokenizer and template; engine_start takes the finished
+ * schedules and lays out exactly the planned memory. */
 #ifndef CASELOAD_STUDY_ENGINE_H
 #define CASELOAD_STUDY_ENGINE_H
 
@@ -33,7 +34,8 @@ typedef struct engine {
 } engine;
 
 bool engine_peek(engine *g, const engine_options *o, err *e);
-/* Binds the weights and lays out a session that serves each of the schedules, and room for the largest scorer. */
+/* Binds the weights and lays out a session that serves each of the schedules, and room for the
+ * largest scorer. */
 bool engine_start(engine *g, const schedule *const *s, int32_t n_schedule, err *e);
 
 /* The bytes that engine_start would lay out for them. */

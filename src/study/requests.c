@@ -1,5 +1,5 @@
-/* requests: see requests.h. The whole input is read, checked and tokenised into one tree before a weight is
- * touched; then it runs as a schedule like any study. */
+/* requests: see requests.h. The whole input is read, checked and tokenised into one tree before a
+ * weight is touched; then it runs as a schedule like any study. */
 #include "study/requests.h"
 
 #include <assert.h>

@@ -1,11 +1,14 @@
-/* requests: `caseload score`, the door for other programs: prompts and answers in, log-probabilities out.
+/* requests: `caseload score`, the door for other programs: prompts in, log-probabilities out.
  *
- * One JSON object a line. In:   {"id": .., "prompt": ".." | "messages": [{"role", "content"}], "answers": [".."]}
- *                         Out:  {"id": .., "ids": [..], "answers": {text: {"ids": [..], "logprob": x,
- *                                "boundary": "clean"|"forced"}}, "top": [[id, logprob] x 10], "prompt_logprob": x}
- * A prompt is taken verbatim: special tokens in it are recognised, BOS is added where the model asks for it and none is
- * there. Messages go through the model's template with its generation prompt; what they spell out is plain.
- * prompt_logprob sums over the prompt's tokens from the second on. Logarithms are natural.
+ * One JSON object a line.
+ *   in   {"id": .., "prompt": ".." | "messages": [{"role", "content"}, ..], "answers": ["..", ..]}
+ *   out  {"id": .., "ids": [..], "answers": {text: {"ids": [..], "logprob": x,
+ *         "boundary": "clean"|"forced"}}, "top": [[id, logprob] x 10], "prompt_logprob": x}
+ *
+ * A prompt is taken verbatim: special tokens in it are recognised, BOS is added where the model asks
+ * for it and none is there. Messages go through the model's template with its generation prompt; what
+ * they spell out is plain. prompt_logprob sums over the prompt's tokens from the second on.
+ * Logarithms are natural.
  */
 #ifndef CASELOAD_STUDY_REQUESTS_H
 #define CASELOAD_STUDY_REQUESTS_H
@@ -20,7 +23,8 @@ typedef struct requests_options {
     void *context;
 } requests_options;
 
-/* Bad lines are ERR_DATA with the line's number, before anything is computed. Lines come out in the order of input. */
+/* Bad lines are ERR_DATA with the line's number, before anything is computed. Lines come out in the
+ * order of input. */
 bool requests_run(engine *g, str jsonl, requests_options o, buf *out, err *e);
 
 #endif

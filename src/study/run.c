@@ -102,7 +102,8 @@ static hash_text key_of(const run *r, int32_t which, const asked *q)
     return store_key(&parts);
 }
 
-/* The head's segment: shared by all rows whose ids begin with it, else (or unshared) the row's own. */
+/* The head's segment: shared by all rows whose ids begin with it, else (or unshared) the row's own.
+ * */
 static int32_t add_head(run *r, arm_job *job, const prompt_form *f, const asked *q, int32_t *shared,
                         int32_t owner, err *e)
 {
@@ -268,7 +269,8 @@ static bool record_rows(run *r, store_study *study, err *e)
     return true;
 }
 
-/* The prompt's form for the report: everything but the text. Examples hold texts of patients: only their ids. */
+/* The prompt's form for the report: everything but the text. Examples hold texts of patients: only
+ * their ids. */
 static void write_arm_record(const run *r, int32_t which, buf *out)
 {
     const arm *m = &r->arms.arm[which];
@@ -462,7 +464,8 @@ static double class_log_score(const run *r, int32_t which, int32_t first, int32_
     return score_log_sum(l->part, n);
 }
 
-/* Z of the positive class against the rest: Z1 - Z0 of two classes; NaN when the study names none. */
+/* Z of the positive class against the rest: Z1 - Z0 of two classes; NaN when the study names none.
+ * */
 static double binary_score(const run *r, line *l)
 {
     int32_t n = 0, positive = r->spec.positive;
@@ -530,21 +533,104 @@ static bool score_arm(run *r, int32_t which, err *e)
     return ok;
 }
 
-bool run_score(run *r, err *e)
+static const schedule **open_schedules(run *r, int32_t *n, err *e)
 {
-    if (r->state.texts_done == r->state.texts_all) return true;
     const schedule **all = arena_take(&r->memory, (size_t)r->spec.n_arm, sizeof *all, e);
-    if (!all) return false;
-    int32_t n = 0;
-    for (int32_t i = 0; i < r->spec.n_arm; i++) {
-        if (r->job[i].n_todo > 0) all[n++] = &r->job[i].schedule;
+    *n = 0;
+    for (int32_t i = 0; all && i < r->spec.n_arm; i++) {
+        if (r->job[i].n_todo > 0) all[(*n)++] = &r->job[i].schedule;
     }
-    if (!report_progress(r, "opening the weights", e) || !engine_start(&r->engine, all, n, e))
-        return false;
+    return all;
+}
+
+bool run_describe_plan(run *r, buf *out, err *e)
+{
+    int32_t n = 0;
+    const schedule **all = open_schedules(r, &n, e);
+    int64_t bytes = 0;
+    if (!all || (n > 0 && !engine_plan(&r->engine, all, n, &bytes, e))) return false;
+    buf_printf(out, "%-20s %8s %14s %14s\n", "arm", "texts", "tokens", "unshared");
+    for (int32_t i = 0; i < r->spec.n_arm; i++) {
+        const arm_job *job = &r->job[i];
+        str name = r->spec.arms[i].name.text;
+        buf_printf(out, "%-20.*s %8d %14lld %14lld\n", (int)name.size, name.data, job->n_todo,
+                   (long long)job->tokens_forwarded, (long long)job->tokens_unshared);
+    }
+    buf_printf(out, "model file %.1f MB, session %.1f MB (planned to the byte: %lld)\n",
+               (double)r->engine.header.bytes_weights / 1e6, (double)bytes / 1e6, (long long)bytes);
+    return buf_check(out, "the plan", e);
+}
+
+static void clock_text(char text[32])
+{
+    time_t now = time(NULL);
+    struct tm utc;
+    gmtime_r(&now, &utc);
+    strftime(text, 32, "%Y-%m-%dT%H:%M:%SZ", &utc);
+}
+
+static bool score_arms(run *r, err *e)
+{
+    int32_t n = 0;
+    const schedule **all = open_schedules(r, &n, e);
+    if (!all || !report_progress(r, "opening the weights", e)) return false;
+    if (!engine_start(&r->engine, all, n, e)) return false;
     for (int32_t i = 0; i < r->spec.n_arm; i++) {
         if (!score_arm(r, i, e)) return false;
     }
     return true;
+}
+
+/* Peak resident memory of this process in bytes. */
+static int64_t bytes_peak(void)
+{
+    struct rusage u;
+    return getrusage(RUSAGE_SELF, &u) == 0 ? (int64_t)u.ru_maxrss * 1024 : 0;
+}
+
+static bool end_record(run *r, int64_t number, double seconds, err *e)
+{
+    char ended[32], record[600];
+    clock_text(ended);
+    snprintf(record, sizeof record,
+             "{\"texts\": %lld, \"tokens\": %lld, \"seconds\": %.3f, \"threads\": %d, "
+             "\"bytes_planned\": %zu, \"bytes_peak\": %lld, \"numerics\": \"%s\"}",
+             (long long)r->state.texts_now, (long long)r->state.tokens_done, seconds,
+             pool_size(r->engine.threads), r->engine.bytes_planned, (long long)bytes_peak(),
+             r->numerics);
+    return store_begin(r->store, e) &&
+           store_run_end(r->store, number, str_of(ended), str_of(record), e) &&
+           store_set(r->store, "ended", str_of(ended), e) &&
+           set_number(r, "bytes_planned", (int64_t)r->engine.bytes_planned, e) &&
+           set_number(r, "bytes_peak", bytes_peak(), e) && store_commit(r->store, e);
+}
+
+static bool start_record(run *r, int64_t *number, err *e)
+{
+    char started[32];
+    clock_text(started);
+    buf first = buf_up_to(1000);
+    bool had = store_get(r->store, "started", &first, e);
+    buf_close(&first);
+    return e->code == ERR_NONE && store_begin(r->store, e) &&
+           store_run_start(r->store, str_of(started), STR("{}"), number, e) &&
+           (had || store_set(r->store, "started", str_of(started), e)) && store_commit(r->store, e);
+}
+
+bool run_score(run *r, err *e)
+{
+    int64_t number = 0;
+    double start = seconds_now();
+    if (r->state.texts_done == r->state.texts_all) return true;
+    if (r->store && !start_record(r, &number, e)) return false;
+    bool ok = score_arms(r, e);
+    if (r->store && (ok || e->code == ERR_STOPPED)) { /* a stopped run's record is complete too */
+        err failure = {0};
+        bool kept = end_record(r, number, seconds_now() - start, &failure);
+        if (ok && !kept) *e = failure;
+        ok = ok && kept;
+    }
+    return ok;
 }
 
 void run_close(run *r)

@@ -1,10 +1,10 @@
 /* run: a whole study, from left to right, once.
  *
- *   read study and table -> peek at the model -> write and tokenise every prompt -> plan from the true lengths ->
- *   open the weights -> score step by step, one transaction a step -> judge -> show
+ *   read study and table -> peek at the model -> write and tokenise every prompt
+ *   -> plan from the true lengths -> open the weights -> score step by step, one transaction a step
  *
- * Running again with the same output folder goes on where the last run stopped: a score is keyed by everything that
- * shapes it, so what is there is kept, and what changed is computed anew.
+ * Running again with the same output folder goes on where the last run stopped: a score is keyed by
+ * everything that shapes it, so what is there is kept, and what changed is computed anew.
  */
 #ifndef CASELOAD_STUDY_RUN_H
 #define CASELOAD_STUDY_RUN_H

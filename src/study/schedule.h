@@ -1,11 +1,12 @@
 /* schedule: the tree of prompts as steps of the model.
  *
- * Shared heads are forwarded once and keep their K/V slots for the whole run. Everything else comes in **items**: a
- * case and its answers (and, when sharing is off, its own copy of the head), consecutive in the tree. Items are taken
- * in batches of at most `rows` rows; a longer one goes through in several steps. A batch's slots are used
- * again by the next.
+ * Shared heads are forwarded once and keep their K/V slots for the whole run. Everything else comes
+ * in **items**: a case and its answers (and, when sharing is off, its own copy of the head),
+ * consecutive in the tree. Items are taken in batches of at most `rows` rows; a longer one goes
+ * through in several steps. A batch's slots are used again by the next.
  *
- * Nothing here changes a number: rows are packed, never padded, and a row's result depends on its own path.
+ * Nothing here changes a number: rows are packed, never padded, and a row's result depends on its
+ * own path.
  */
 #ifndef CASELOAD_STUDY_SCHEDULE_H
 #define CASELOAD_STUDY_SCHEDULE_H

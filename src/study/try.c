@@ -1,5 +1,5 @@
-/* try: see try.h. The run is prepared whole (so that budgets and examples are those of the study), without an output
- * folder; then only the asked row's item is scored, in each arm. */
+/* try: see try.h. The run is prepared whole (so that budgets and examples are those of the study),
+ * without an output folder; then only the asked row's item is scored, in each arm. */
 #include "study/try.h"
 
 #include <math.h>

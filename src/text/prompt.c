@@ -1,5 +1,5 @@
-/* prompt: see prompt.h. Marks are U+E000 number U+E001 from the private-use area: no template writes them, and a
- * content that holds them itself is refused. */
+/* prompt: see prompt.h. Marks are U+E000 number U+E001 from the private-use area: no template
+ * writes them, and a content that holds them itself is refused. */
 #include "text/prompt.h"
 
 #include <assert.h>
@@ -134,7 +134,8 @@ static int32_t common_prefix(const token_list *a, const token_list *b)
     return n;
 }
 
-/* Tokens that stay whatever stands in the slot: the common beginning over probes of every kind of character. */
+/* Tokens that stay whatever stands in the slot: the common beginning over probes of every kind of
+ * character. */
 static bool find_head(prompt_form *f, arena *a, err *e)
 {
     static const char *const probes[] = {"",          "a",   "Zq",    "the ", " x",

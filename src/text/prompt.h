@@ -1,15 +1,17 @@
 /* prompt: from messages with a slot for the text to token ids cut into head, case and answers.
  *
- * A form is rendered once with marks in the place of every content, which tells what the template writes
- * around them. The template's own words may hold special tokens; contents never do: whatever a question, an example
- * or a patient's text spells out is plain text. Each prompt is then checked against a true rendering of the template.
+ * A form is rendered once with marks in the place of every content, which tells what the template
+ * writes around them. The template's own words may hold special tokens; contents never do: whatever
+ * a question, an example or a patient's text spells out is plain text. Each prompt is then checked
+ * against a true rendering of the template.
  *
- * The **head** is what comes before the text and is sure to be tokenised the same whatever the text is: its length is
- * found from the form alone (with probes of many kinds in the slot), never from the rows. A row whose ids do not
- * begin with the head's keeps its own copy.
+ * The **head** is what comes before the text and is sure to be tokenised the same whatever the text
+ * is: its length is found from the form alone (with probes of many kinds in the slot), never from
+ * the rows. A row whose ids do not begin with the head's keeps its own copy.
  *
- * Answers (Holtzman et al. 2021; the boundary rule of many bug reports): prompt and answer are encoded as one string. If
- * that changes the prompt's ids, the answer is encoded apart and marked as forced.
+ * Answers (Holtzman et al. 2021; the boundary rule of many bug reports): prompt and answer are
+ * encoded as one string. If that changes the prompt's ids, the answer is encoded apart and marked
+ * as forced.
  */
 #ifndef CASELOAD_TEXT_PROMPT_H
 #define CASELOAD_TEXT_PROMPT_H
@@ -52,14 +54,17 @@ bool prompt_form_make(prompt_form *f, const prompt_rules *r, const prompt_messag
 void prompt_write(const prompt_form *f, str text, buf *out);
 bool prompt_encode(const prompt_form *f, str text, token_list *out, err *e);
 
-/* Renders the template with the true contents; ERR_MODEL when it differs from what prompt_write gives. */
+/* Renders the template with the true contents; ERR_MODEL when it differs from what prompt_write
+ * gives. */
 bool prompt_check(const prompt_form *f, str text, err *e);
 
-/* Ids of `answer` behind the prompt whose text and ids are given; *forced as above. Appends to `out`. */
+/* Ids of `answer` behind the prompt whose text and ids are given; *forced as above. Appends to
+ * `out`. */
 bool prompt_encode_answer(const prompt_form *f, str text, const token_list *prompt, str answer,
                           token_list *out, bool *forced, err *e);
 
-/* The same for a prompt taken verbatim: special tokens in it are recognised, BOS is added where due. */
+/* The same for a prompt taken verbatim: special tokens in it are recognised, BOS is added where
+ * due. */
 bool prompt_encode_verbatim(const tokenizer *t, str prompt, token_list *out, err *e);
 bool prompt_encode_answer_verbatim(const tokenizer *t, str prompt, const token_list *ids,
                                    str answer, token_list *out, bool *forced, err *e);

@@ -1,14 +1,16 @@
 /* tree: every prompt of a run as a path in one tree of segments.
  *
- * A segment is a stretch that the template declares: a head (role, instructions, examples), a case (the text
- * and what follows it), an answer. What prompts share is one segment, computed once. Cuts depend on the
- * template alone, never on other rows: that keeps a score the same whatever else is in the run.
+ * A segment is a stretch that the template declares: a head (role, instructions, examples), a case
+ * (the text and what follows it), an answer. What prompts share is one segment, computed once. Cuts
+ * depend on the template alone, never on other rows: that keeps a score the same whatever else is
+ * in the run.
  *
  *     head ── case(row 0) ── "Yes"
  *          │             └─ "No"
  *          └─ case(row 1) ── ...
  *
- * An answer of n tokens forwards n - 1 rows: its first token is read off the last row of its parent.
+ * An answer of n tokens forwards n - 1 rows: its first token is read off the last row of its
+ * parent.
  */
 #ifndef CASELOAD_TEXT_TREE_H
 #define CASELOAD_TEXT_TREE_H
@@ -36,8 +38,8 @@ typedef struct tree {
 void tree_open(tree *t, int64_t segment_max, int64_t id_max);
 void tree_close(tree *t);
 
-/* Adds a segment; its number, or -1 with ERR_RESOURCE when the tree is full. `s` gives parent, kind, owner and
- * answer; `n` 0 is allowed. */
+/* Adds a segment; its number, or -1 with ERR_RESOURCE when the tree is full. `s` gives parent,
+ * kind, owner and answer; `n` 0 is allowed. */
 int32_t tree_add(tree *t, tree_segment s, const int32_t *id, int32_t n, err *e);
 
 static inline int32_t tree_count(const tree *t)

@@ -1,8 +1,10 @@
 /* show: see show.h. Columns of scores.csv:
  *
- *   arm, id, label, score, logprob_<class>.., probability_<class>.., label_mass, tokens, cut, boundary, status
+ *   arm, id, label, score, logprob_<class>.., probability_<class>.., label_mass, tokens, cut,
+ * boundary, status
  *
- * Numbers have 17 digits: they read back bit for bit. UTF-8 with a byte-order mark and CRLF, as Excel wants it. */
+ * Numbers have 17 digits: they read back bit for bit. UTF-8 with a byte-order mark and CRLF, as
+ * Excel wants it. */
 #include "view/show.h"
 
 #include "base/file.h"

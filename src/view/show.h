@@ -1,5 +1,6 @@
-/* show: from a store to everything that is shown: statistics, results.json, scores.csv, report.html and the closing
- * table. Reads study.db alone: neither model nor table, so old studies can be drawn again anywhere. */
+/* show: from a store to everything that is shown: statistics, results.json, scores.csv, report.html
+ * and the closing table. Reads study.db alone: neither model nor table, so old studies can be drawn
+ * again anywhere. */
 #ifndef CASELOAD_VIEW_SHOW_H
 #define CASELOAD_VIEW_SHOW_H
 

@@ -1,0 +1,236 @@
+/* caseload: the facade behind include/caseload.h. Translates options and errors, hands texts to
+ * sinks. */
+#include "caseload.h"
+
+#include "data/guess.h"
+#include "model/describe.h"
+#include "view/show.h"
+#include "study/requests.h"
+#include "study/run.h"
+#include "study/try.h"
+
+#include <stdio.h>
+#include <time.h>
+
+static const size_t bytes_inspect = (size_t)16 << 30; /* address space */
+enum { OUTPUT_BYTES_MAX = 1 << 30 };
+
+static bool hand_over(const err *from, caseload_error *to)
+{
+    if (to && from->code != ERR_NONE) {
+        to->code = (int)from->code;
+        memcpy(to->text, from->text, sizeof to->text);
+    }
+    return from->code == ERR_NONE;
+}
+
+_Static_assert(sizeof((caseload_error *)0)->text == sizeof((err *)0)->text,
+               "errors are copied whole");
+
+static void pour(const buf *b, caseload_sink *sink, void *context)
+{
+    if (sink && b->size) sink(context, b->data, b->size);
+}
+
+static engine_options engine_of(const caseload_engine_options *o)
+{
+    return (engine_options){.model = o->model, .device = o->device, .threads = o->threads};
+}
+
+static double seconds_now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+bool caseload_inspect(const caseload_inspect_options *o, caseload_sink *sink, void *context,
+                      caseload_error *e)
+{
+    err failure = {0};
+    arena memory;
+    model_header h = {0};
+    buf out = buf_up_to(OUTPUT_BYTES_MAX);
+    bool opened = arena_open(&memory, bytes_inspect, "the model's tables", &failure);
+    bool ok = opened && model_peek(&h, o->model, &memory, &failure);
+    ok = ok && (o->json ? model_describe_json(&h, o->tensors, &out, &failure)
+                        : model_describe(&h, o->tensors, &out, &failure));
+    ok = ok && buf_check(&out, "the description", &failure);
+    if (ok) pour(&out, sink, context);
+    if (h.path) model_close_header(&h);
+    if (opened) arena_close(&memory);
+    buf_close(&out);
+    return hand_over(&failure, e);
+}
+
+typedef struct watch { /* progress of the library seen through the public callback */
+    caseload_progress *progress;
+    void *context;
+    const char *phase;
+    double start;
+} watch;
+
+static bool tell(watch *w, const run_state *s)
+{
+    if (!w->progress) return true;
+    double now = seconds_now();
+    if (!w->phase || strcmp(w->phase, s->phase)) {
+        w->phase = s->phase;
+        w->start = now;
+    }
+    caseload_state state = {.phase = s->phase,
+                            .texts_done = s->texts_done,
+                            .texts_all = s->texts_all,
+                            .texts_now = s->texts_now,
+                            .tokens_done = s->tokens_done,
+                            .tokens_all = s->tokens_all,
+                            .seconds = now - w->start,
+                            .seconds_left = -1};
+    if (s->tokens_done > 0 && state.seconds > 0) {
+        state.seconds_left =
+            state.seconds * (double)(s->tokens_all - s->tokens_done) / (double)s->tokens_done;
+    }
+    return w->progress(w->context, &state);
+}
+
+static bool tell_run(void *context, const run_state *s) { return tell(context, s); }
+
+static bool tell_requests(void *context, int64_t done, int64_t all)
+{
+    run_state s = {.phase = "scoring",
+                   .texts_done = done,
+                   .texts_all = all,
+                   .texts_now = done,
+                   .tokens_done = done,
+                   .tokens_all = all};
+    return tell(context, &s);
+}
+
+bool caseload_score(const caseload_engine_options *o, const char *jsonl, size_t size,
+                    caseload_sink *sink, caseload_progress *progress, void *context,
+                    caseload_error *e)
+{
+    err failure = {0};
+    engine g = {0};
+    engine_options how = engine_of(o);
+    watch w = {.progress = progress, .context = context};
+    buf out = buf_up_to(BUF_MAX);
+    requests_options options = {.rows = o->rows,
+                                .batch_items = o->batch,
+                                .done = tell_requests,
+                                .context = &w};
+    bool ok = engine_peek(&g, &how, &failure);
+    ok = ok && requests_run(&g, (str){jsonl, size}, options, &out, &failure);
+    if (ok) pour(&out, sink, context);
+    engine_close(&g);
+    buf_close(&out);
+    return hand_over(&failure, e);
+}
+
+bool caseload_init(const char *file, const char *model, caseload_sink *sink, void *context,
+                   caseload_error *e)
+{
+    err failure = {0};
+    arena memory;
+    table t;
+    guess g;
+    buf out = buf_up_to(OUTPUT_BYTES_MAX);
+    bool opened = arena_open(&memory, bytes_inspect, "the table", &failure);
+    bool ok = opened && table_read(&t, file, (table_options){0}, &memory, &failure);
+    ok = ok && guess_columns(&g, &t, &memory, &failure);
+    ok = ok && guess_write_study(&g, &t, str_of(file), str_of(model ? model : "models/model.gguf"),
+                                 &out, &failure);
+    if (ok) pour(&out, sink, context);
+    if (opened) arena_close(&memory);
+    buf_close(&out);
+    return hand_over(&failure, e);
+}
+
+static run_options run_of(const caseload_engine_options *o, const char *study, watch *w)
+{
+    return (run_options){.study = study,
+                         .engine = engine_of(o),
+                         .batch_items = o->batch,
+                         .rows = o->rows,
+                         .unshared = o->unshared,
+                         .progress = tell_run,
+                         .context = w};
+}
+
+bool caseload_try(const caseload_try_options *o, caseload_sink *sink, void *context,
+                  caseload_error *e)
+{
+    err failure = {0};
+    watch w = {0};
+    run_options how = run_of(&o->engine, o->study, &w);
+    buf out = buf_up_to(OUTPUT_BYTES_MAX);
+    try_options what = {.row = o->row, .arm = o->arm, .colour = o->colour};
+    if (try_row(&how, &what, &out, &failure)) pour(&out, sink, context);
+    buf_close(&out);
+    return hand_over(&failure, e);
+}
+
+static bool judge_folder(const store *s, const char *out, bool colour, buf *shown, err *e)
+{
+    char date[32];
+    time_t now = time(NULL);
+    struct tm utc;
+    gmtime_r(&now, &utc);
+    strftime(date, sizeof date, "%Y-%m-%d", &utc);
+    show_options o = {.out = out, .colour = colour, .date = date, .version = CASELOAD_VERSION};
+    return show_study(s, &o, shown, e);
+}
+
+bool caseload_run(const caseload_run_options *o, caseload_error *e)
+{
+    err failure = {0};
+    run r;
+    watch w = {.progress = o->progress, .context = o->context};
+    run_options how = run_of(&o->engine, o->study, &w);
+    buf shown = buf_up_to(OUTPUT_BYTES_MAX);
+    how.out = o->plan ? NULL : o->out;
+    how.limit = o->limit;
+    bool ok = run_prepare(&r, &how, &failure);
+    if (o->plan) ok = ok && run_describe_plan(&r, &shown, &failure);
+    else
+        ok = ok && run_score(&r, &failure) &&
+             judge_folder(r.store, o->out, o->colour, &shown, &failure);
+    if (ok) pour(&shown, o->sink, o->context);
+    run_close(&r);
+    buf_close(&shown);
+    return hand_over(&failure, e);
+}
+
+bool caseload_report(const char *out, bool colour, caseload_sink *sink, void *context,
+                     caseload_error *e)
+{
+    err failure = {0};
+    char path[4096];
+    buf shown = buf_up_to(OUTPUT_BYTES_MAX);
+    snprintf(path, sizeof path, "%s/study.db", out);
+    store *s = store_open_read(path, &failure);
+    bool ok = s && judge_folder(s, out, colour, &shown, &failure);
+    if (ok) pour(&shown, sink, context);
+    store_close(s);
+    buf_close(&shown);
+    return hand_over(&failure, e);
+}
+
+bool caseload_devices(caseload_sink *sink, void *context, caseload_error *e)
+{
+    static const char *const devices[] = {"cpu", "cpu:avx512", "cpu:avx2", "ref"};
+    err failure = {0};
+    buf out = buf_up_to(OUTPUT_BYTES_MAX);
+    pool *threads = pool_open(0, &failure);
+    for (size_t i = 0; threads && i < countof(devices); i++) {
+        err why = {0};
+        backend b;
+        bool ok = backend_open(&b, devices[i], threads, &why);
+        if (ok) buf_printf(&out, "%-11s %s, %d threads\n", devices[i], b.isa, pool_size(threads));
+        else buf_printf(&out, "%-11s not on this machine\n", devices[i]);
+    }
+    pool_close(threads);
+    pour(&out, sink, context);
+    buf_close(&out);
+    return hand_over(&failure, e);
+}

@@ -1,0 +1,179 @@
+/* Agreement with transformers in float32 on real models: ids exact, log-probabilities within 2e-3 on cpu and 5e-4 on ref.
+ *
+ * Needs a model in models/ and its answers in ../shared/data/models/reference; skips with a line without.
+ * `t_reference full` takes all models, every path of this machine, and every case on ref (hours): `make reference`.
+ */
+#include "caseload.h"
+
+#include <jansson.h>
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+typedef struct reference {
+    const char *model, *answers;
+    bool always; /* else only under `full` */
+} reference;
+
+static const reference references[] = {
+    {"models/SmolLM2-135M-Instruct.Q4_1.gguf", "smollm2-135m-instruct-q4_1", true},
+    {"models/gemma-3-270m.Q4_K_M.gguf", "gemma3-270m-q4_k_m", true},
+    {"models/qwen2.5-coder-0.5b-instruct.Q4_K_M.gguf", "qwen2.5-coder-0.5b-instruct-q4_k_m", true},
+    {"models/qwen2.5-coder-1.5b-instruct.Q4_K_M.gguf", "qwen2.5-coder-1.5b-instruct-q4_k_m", false},
+};
+
+typedef struct check {
+    const reference *reference;
+    const char *device;
+    size_t tokens_max; /* longer cases are left out */
+    double limit;
+} check;
+
+static void collect(void *context, const char *text, size_t size)
+{
+    char **out = context;
+    *out = strndup(text, size);
+}
+
+static json_t *load(const reference *r)
+{
+    char path[300];
+    json_error_t why;
+    snprintf(path, sizeof path, "../shared/data/models/reference/%s.json", r->answers);
+    return json_load_file(path, 0, &why);
+}
+
+static char *make_requests(const json_t *cases, size_t tokens_max)
+{
+    char *all = NULL;
+    size_t size = 0, i = 0;
+    FILE *f = open_memstream(&all, &size);
+    json_t *one = NULL;
+    json_array_foreach(cases, i, one)
+    {
+        if (json_array_size(json_object_get(one, "ids")) > tokens_max) continue;
+        json_t *answers = json_array(), *value = NULL;
+        const char *name = NULL;
+        json_object_foreach(json_object_get(one, "answers"), name, value)
+            json_array_append_new(answers, json_string(name));
+        json_t *request = json_pack("{s:i, s:O, s:o}", "id", (int)i, "prompt",
+                                    json_object_get(one, "text"), "answers", answers);
+        json_dumpf(request, f, JSON_COMPACT);
+        fputc('\n', f);
+        json_decref(request);
+    }
+    fclose(f);
+    return all;
+}
+
+typedef struct worst {
+    double answer, top, prompt_a_token;
+    int cases, ids_wrong;
+} worst;
+
+static void raise_to(double *most, double x)
+{
+    if (!(x <= *most)) *most = x;
+}
+
+static void compare(const json_t *want, const json_t *got, worst *w)
+{
+    const char *name = NULL;
+    json_t *value = NULL;
+    w->cases++;
+    w->ids_wrong += !json_equal(json_object_get(want, "ids"), json_object_get(got, "ids"));
+    json_object_foreach(json_object_get(want, "answers"), name, value)
+    {
+        const json_t *mine = json_object_get(json_object_get(got, "answers"), name);
+        const char *forced = json_string_value(json_object_get(value, "boundary"));
+        w->ids_wrong += !json_equal(json_object_get(value, "ids"), json_object_get(mine, "ids"));
+        w->ids_wrong += strcmp(forced ? forced : "clean",
+                               json_string_value(json_object_get(mine, "boundary"))) != 0;
+        double a = json_number_value(json_object_get(value, "logprob")),
+               b = json_number_value(json_object_get(mine, "logprob"));
+        raise_to(&w->answer, fabs(a - b));
+    }
+    for (size_t k = 0; k < 10; k++) {
+        double a = json_number_value(json_array_get(json_object_get(want, "top_logprob"), k));
+        double b =
+            json_number_value(json_array_get(json_array_get(json_object_get(got, "top"), k), 1));
+        raise_to(&w->top, fabs(a - b));
+    }
+    double n = (double)json_array_size(json_object_get(want, "ids"));
+    double a = json_number_value(json_object_get(want, "prompt_logprob_sum"));
+    raise_to(&w->prompt_a_token,
+             fabs(a - json_number_value(json_object_get(got, "prompt_logprob"))) / n);
+}
+
+static void run_check(void **state)
+{
+    const check *c = *state;
+    json_t *answers = load(c->reference);
+    if (!answers || access(c->reference->model, R_OK) != 0) {
+        print_message("skip: %s or its reference answers are not here\n", c->reference->model);
+        json_decref(answers);
+        skip();
+    }
+    const json_t *cases = json_object_get(answers, "cases");
+    char *requests = make_requests(cases, c->tokens_max), *out = NULL;
+    caseload_error e = {0};
+    caseload_engine_options o = {.model = c->reference->model, .device = c->device};
+    if (!caseload_score(&o, requests, strlen(requests), collect, NULL, &out, &e))
+        fail_msg("%s", e.text);
+    worst w = {0};
+    for (char *line = out; line && *line;) {
+        char *end = strchr(line, '\n');
+        json_error_t why;
+        json_t *got = json_loadb(line, (size_t)(end - line), 0, &why);
+        assert_non_null(got);
+        compare(json_array_get(cases, (size_t)json_integer_value(json_object_get(got, "id"))), got,
+                &w);
+        json_decref(got);
+        line = end + 1;
+    }
+    print_message("%s on %s: %d cases, ids wrong %d, largest difference: answers %.1e, top ten "
+                  "%.1e, prompt %.1e a token\n",
+                  c->reference->answers, c->device, w.cases, w.ids_wrong, w.answer, w.top,
+                  w.prompt_a_token);
+    assert_true(w.cases > 0);
+    assert_int_equal(w.ids_wrong, 0);
+    assert_true(w.answer <= c->limit);
+    assert_true(w.top <= c->limit);
+    free(requests);
+    free(out);
+    json_decref(answers);
+}
+
+enum { CHECKS_MAX = 32 };
+
+int main(int argc, char **argv)
+{
+    static check checks[CHECKS_MAX];
+    static struct CMUnitTest tests[CHECKS_MAX];
+    static char names[CHECKS_MAX][100];
+    bool full = argc > 1 && !strcmp(argv[1], "full");
+    static const char *const devices[] = {"cpu", "cpu:avx2", "ref"};
+    size_t n = 0;
+    for (size_t i = 0; i < sizeof references / sizeof references[0]; i++) {
+        for (size_t d = 0; d < sizeof devices / sizeof devices[0]; d++) {
+            bool slow = !strcmp(devices[d], "ref"), small = i == 0;
+            if (!full && (!references[i].always || (slow && !small))) continue;
+            checks[n] = (check){.reference = &references[i],
+                                .device = devices[d],
+                                .tokens_max = slow && !full ? 60 : SIZE_MAX,
+                                .limit = slow ? 5e-4 : 2e-3};
+            snprintf(names[n], sizeof names[n], "%s on %s", references[i].answers, devices[d]);
+            tests[n] = (struct CMUnitTest){.name = names[n],
+                                           .test_func = run_check,
+                                           .initial_state = &checks[n]};
+            n++;
+        }
+    }
+    return _cmocka_run_group_tests("reference", tests, n, NULL, NULL);
+}

@@ -1,0 +1,292 @@
+/* A whole study on tiny random models, through the public header: results, privacy, resume, and the promise that a
+ * score belongs to its text. */
+#include "caseload.h"
+#include "tiny.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#define SECRET "XQZWPATIENT" /* in every text; must be in no result */
+
+typedef struct world {
+    char dir[64], study[128], out[128];
+    caseload_error e;
+    int stop_at, calls; /* of progress */
+} world;
+
+static void write_text(const char *dir, const char *name, const char *text)
+{
+    char path[256];
+    snprintf(path, sizeof path, "%s/%s", dir, name);
+    FILE *f = fopen(path, "w");
+    assert_non_null(f);
+    fputs(text, f);
+    assert_int_equal(fclose(f), 0);
+}
+
+static void write_table(const char *dir)
+{
+    char table[8000];
+    size_t n = (size_t)snprintf(table, sizeof table, "id,text,label,patient,split,site\n");
+    for (int i = 0; i < 16; i++) {
+        n += (size_t)snprintf(table + n, sizeof table - n,
+                              "r%02d,\"" SECRET " %.*s 열 %d\",%s,p%d,%s,%s\n", i, 3 + i,
+                              "fever and cough and rash", i * 7, i % 2 ? "bad" : "good", i / 2,
+                              i < 4 ? "train" : "test", i % 3 ? "A" : "B");
+    }
+    write_text(dir, "texts.csv", table);
+}
+
+static void open_world(world *w, const char *model, bool gguf)
+{
+    *w = (world){.stop_at = -1};
+    snprintf(w->dir, sizeof w->dir, "/tmp/caseload-study-XXXXXX");
+    assert_non_null(mkdtemp(w->dir));
+    tiny_model t;
+    char path[128];
+    assert_true(tiny_open(&t, model));
+    snprintf(path, sizeof path, "%s/%s", w->dir, gguf ? "model.gguf" : "model");
+    if (gguf) tiny_write_gguf(&t, path, DTYPE_F32);
+    else assert_int_equal(mkdir(path, 0700), 0), tiny_write_folder(&t, path, 0);
+    tiny_close(&t);
+    write_table(w->dir);
+    char study[1000];
+    snprintf(study, sizeof study,
+             "study: tiny\nmodel: %s\ndata: {file: texts.csv, id: id, text: text, label: label, "
+             "patient: patient,\n"
+             "  split: split, use: test, group: site}\nclasses: {bad: [Yes, yes sir], good: "
+             "[No]}\npositive: bad\n"
+             "question: Bad?\narms:\n  - name: zero\n  - {name: one, shots: 1, seed: 2}\n"
+             "limits: {max_tokens: 250, cut: head+tail}\n",
+             gguf ? "model.gguf" : "model");
+    write_text(w->dir, "study.yaml", study);
+    snprintf(w->study, sizeof w->study, "%s/study.yaml", w->dir);
+    snprintf(w->out, sizeof w->out, "%s/out", w->dir);
+}
+
+static void close_world(world *w)
+{
+    char command[128];
+    snprintf(command, sizeof command, "rm -rf %s", w->dir);
+    assert_int_equal(system(command), 0);
+}
+
+static bool stopper(void *context, const caseload_state *s)
+{
+    world *w = context;
+    assert_true(s->texts_done <= s->texts_all);
+    return w->stop_at < 0 || w->calls++ < w->stop_at;
+}
+
+static bool run_study(world *w, const char *out, caseload_engine_options engine)
+{
+    caseload_run_options o = {
+        .study = w->study, .out = out, .engine = engine, .progress = stopper, .context = w};
+    w->e = (caseload_error){0};
+    return caseload_run(&o, &w->e);
+}
+
+static char *read_file(const char *dir, const char *name, size_t *size)
+{
+    char path[300];
+    snprintf(path, sizeof path, "%s/%s", dir, name);
+    FILE *f = fopen(path, "rb");
+    if (!f) return NULL;
+    char *data = malloc(1 << 22);
+    *size = fread(data, 1, (1 << 22) - 1, f);
+    data[*size] = 0;
+    fclose(f);
+    return data;
+}
+
+static void assert_same_scores(const char *a, const char *b)
+{
+    size_t n = 0, m = 0;
+    char *x = read_file(a, "scores.csv", &n), *y = read_file(b, "scores.csv", &m);
+    assert_non_null(x);
+    assert_non_null(y);
+    assert_int_equal(n, m);
+    assert_memory_equal(x, y, n);
+    free(x);
+    free(y);
+}
+
+static void must_run(world *w, const char *out, caseload_engine_options engine)
+{
+    if (run_study(w, out, engine)) return;
+    fail_msg("%s (code %d)", w->e.text, w->e.code);
+}
+
+static void test_results_are_there_and_hold_no_text(void **state)
+{
+    (void)state;
+    static const char *const files[] = {"scores.csv", "results.json", "report.html", "study.db"};
+    world w;
+    open_world(&w, "llama2", true);
+    must_run(&w, w.out, (caseload_engine_options){0});
+    for (size_t i = 0; i < sizeof files / sizeof files[0]; i++) {
+        size_t n = 0;
+        char *data = read_file(w.out, files[i], &n);
+        assert_non_null(data);
+        assert_true(n > 100);
+        assert_null(memmem(data, n, SECRET, strlen(SECRET)));
+        if (i == 1) {
+            assert_non_null(strstr(data, "\"arms\""));
+            assert_non_null(strstr(data, "\"auroc\""));
+            assert_null(strstr(data, "nan"));
+        }
+        if (i == 0) { /* a header and 12 rows an arm */
+            int lines = 0;
+            for (size_t k = 0; k < n; k++) lines += data[k] == '\n';
+            assert_int_equal(lines, 1 + 2 * 12);
+        }
+        free(data);
+    }
+    close_world(&w);
+}
+
+static void test_a_score_belongs_to_its_text(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *model;
+        bool gguf;
+    } models[] = {{"llama2", true},  {"gemma3", true},   {"gemma3", false},
+                  {"gemma2", false}, {"mistral", false}, {"qwen2", true},
+                  {"qwen3", false},  {"phi3", false},    {"llama3.1", true}};
+    static const caseload_engine_options ways[] = {
+        {.batch = 1},       {.batch = 2},   {.batch = 7, .threads = 1},
+        {.batch = 32},      {.rows = 5},    {.rows = 64, .threads = 2},
+        {.unshared = true}, {.threads = 3}, {.unshared = true, .rows = 33, .batch = 3},
+    };
+    for (size_t m = 0; m < sizeof models / sizeof models[0]; m++) {
+        world w;
+        open_world(&w, models[m].model, models[m].gguf);
+        must_run(&w, w.out, (caseload_engine_options){0});
+        for (size_t i = 0; i < sizeof ways / sizeof ways[0]; i++) {
+            char out[200];
+            snprintf(out, sizeof out, "%s/way%zu", w.dir, i);
+            must_run(&w, out, ways[i]);
+            assert_same_scores(w.out, out);
+        }
+        close_world(&w);
+    }
+}
+
+static void test_stopped_anywhere_goes_on(void **state)
+{
+    (void)state;
+    world w;
+    char out[200];
+    open_world(&w, "smollm2", true);
+    caseload_engine_options two = {.batch = 2};
+    must_run(&w, w.out, two);
+    int stops = 0;
+    for (int at = 0;; at++) {
+        snprintf(out, sizeof out, "%s/stop%d", w.dir, at);
+        w.stop_at = at;
+        w.calls = 0;
+        if (run_study(&w, out, two)) break;
+        assert_int_equal(w.e.code, CASELOAD_STOPPED);
+        stops++;
+        w.stop_at = -1;
+        must_run(&w, out, two);
+        assert_same_scores(w.out, out);
+    }
+    assert_true(stops > 12);
+    close_world(&w);
+}
+
+static void test_a_changed_prompt_meets_no_old_score(void **state)
+{
+    (void)state;
+    world w;
+    open_world(&w, "llama2", true);
+    must_run(&w, w.out, (caseload_engine_options){0});
+    size_t n = 0, m = 0;
+    char *before = read_file(w.out, "scores.csv", &n);
+    char command[300];
+    snprintf(command, sizeof command, "sed -i 's/question: Bad/question: Ill/' %s", w.study);
+    assert_int_equal(system(command), 0);
+    must_run(&w, w.out, (caseload_engine_options){0});
+    char *after = read_file(w.out, "scores.csv", &m);
+    assert_true(n != m || memcmp(before, after, n) != 0);
+    snprintf(command, sizeof command, "sed -i 's/question: Ill/question: Bad/' %s", w.study);
+    assert_int_equal(system(command), 0);
+    must_run(&w, w.out, (caseload_engine_options){0});
+    char *again = read_file(w.out, "scores.csv", &m);
+    assert_int_equal(n, m);
+    assert_memory_equal(before, again, n);
+    free(before);
+    free(after);
+    free(again);
+    close_world(&w);
+}
+
+static void test_report_needs_only_the_store(void **state)
+{
+    (void)state;
+    world w;
+    char command[300];
+    open_world(&w, "qwen2", false);
+    must_run(&w, w.out, (caseload_engine_options){0});
+    size_t n = 0, m = 0;
+    char *before = read_file(w.out, "results.json", &n);
+    snprintf(command, sizeof command,
+             "cd %s && rm -r model texts.csv study.yaml out/results.json out/report.html", w.dir);
+    assert_int_equal(system(command), 0);
+    assert_true(caseload_report(w.out, false, NULL, NULL, &w.e));
+    char *after = read_file(w.out, "results.json", &m);
+    assert_non_null(after);
+    assert_int_equal(n, m);
+    free(before);
+    free(after);
+    close_world(&w);
+}
+
+static void test_unwritable_output(void **state)
+{
+    (void)state;
+    world w;
+    open_world(&w, "llama2", true);
+    assert_false(run_study(&w, "/proc/caseload-out", (caseload_engine_options){0}));
+    assert_int_equal(w.e.code, CASELOAD_RESOURCE);
+    close_world(&w);
+}
+
+static void test_too_long_is_refused_by_name(void **state)
+{
+    (void)state;
+    world w;
+    char command[300];
+    open_world(&w, "llama2", true);
+    snprintf(command, sizeof command,
+             "sed -i 's/max_tokens: 250, cut: head+tail/max_tokens: 205, cut: refuse/' %s",
+             w.study);
+    assert_int_equal(system(command), 0);
+    bool ran = run_study(&w, w.out, (caseload_engine_options){0});
+    if (!ran) {
+        assert_true(w.e.code == CASELOAD_DATA || w.e.code == CASELOAD_USAGE);
+        assert_null(strstr(w.e.text, SECRET));
+    }
+    close_world(&w);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_results_are_there_and_hold_no_text),
+        cmocka_unit_test(test_a_score_belongs_to_its_text),
+        cmocka_unit_test(test_stopped_anywhere_goes_on),
+        cmocka_unit_test(test_a_changed_prompt_meets_no_old_score),
+        cmocka_unit_test(test_report_needs_only_the_store),
+        cmocka_unit_test(test_unwritable_output),
+        cmocka_unit_test(test_too_long_is_refused_by_name),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
