@@ -157,7 +157,6 @@ static void encode_text(token_work *w, str text)
 {
     text_view whole = {.text = text, .end = (int32_t)text.size, .leads = true, .side = -1};
     size_t at = 0;
-    bool follows = false;
     for (;;) {
         found f;
         bool any = find_added(w, &whole, 0, at, &f);
@@ -165,12 +164,10 @@ static void encode_text(token_work *w, str text)
         if (to > at) {
             text_view v = view_part(&whole, at, to);
             v.leads = at == 0;
-            v.follows = follows;
             encode_stretch(w, v);
         }
         if (!any || w->failed) return;
         token_put(w, f.token->id);
-        follows = f.token->inner;
         at = f.to;
     }
 }
@@ -283,7 +280,7 @@ void token_hash(const tokenizer *t, char hex[65])
         hash_add_field(&h, x->text);
         hash_number(&h, x->id);
         hash_number(&h, x->special + 2 * x->normalized + 4 * x->lstrip + 8 * x->rstrip +
-                            16 * x->single_word + 32 * x->inner);
+                            16 * x->single_word + 32 * x->as_is);
     }
     hash_steps(&h, t->norm, t->n_norm);
     hash_steps(&h, t->pre, t->n_pre);

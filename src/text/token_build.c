@@ -145,6 +145,7 @@ static bool lay_out_bytes(tokenizer *t, arena *a, err *e)
 static bool may_be_piece(const tokenizer *t, int32_t i)
 {
     if (t->text[i].size == 0 || t->mark[i] & MARK_SPECIAL) return false;
+    if (t->type[i] == TYPE_BYTE) return t->unigram && t->double_sum; /* as tokenizers has it */
     return t->type[i] == TYPE_NORMAL || (t->type[i] == TYPE_USER && !t->by_score && !t->byte_level);
 }
 
@@ -352,7 +353,7 @@ static bool lay_out_added(tokenizer *t, arena *a, err *e)
         token_added *x = &t->added[i];
         x->guard = x->special || x->id == t->bos || x->id == t->eos || looks_special(t, x->text);
         text_view v = {.text = x->text, .end = (int32_t)x->text.size, .leads = true, .side = -1};
-        if (x->normalized && !token_normalize(&w, &v)) good = false;
+        if (x->normalized && !x->as_is && !token_normalize(&w, &v)) good = false;
         if (!good || v.text.size == 0) continue;
         int which = x->normalized ? 1 : 0;
         if (x->normalized) x->text = str_keep(a, v.text, e);

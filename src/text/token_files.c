@@ -189,24 +189,26 @@ static int32_t control_id(const tokenizer *t, int64_t id)
     return id >= 0 && id < t->n_token && t->type[id] == TYPE_CONTROL ? (int32_t)id : -1;
 }
 
+/* Tokens looked for before anything else: user-defined pieces (in the normalized text, as SentencePiece
+ * does; in a unigram lattice they are pieces that always win), the configuration's, control pieces. */
 static bool add_proto_tokens(tokenizer *t, int32_t n_piece, const json_t *decoder, arena *a, err *e)
 {
     size_t n = (size_t)n_piece + json_object_size(decoder);
     t->added = arena_take_zero(a, n, sizeof *t->added, e);
     if (!t->added) return false;
-    for (int pass = 0; pass < 2;
-         pass++) { /* user-defined pieces, the configuration's, control pieces */
-        for (int32_t i = 0; i < n_piece; i++) {
-            bool user = t->type[i] == TYPE_USER;
-            if (pass == 0 ? !user : (t->type[i] != TYPE_CONTROL && t->type[i] != TYPE_UNKNOWN))
-                continue;
-            if (t->mark[i] & MARK_ADDED) continue;
-            t->mark[i] |= MARK_ADDED;
-            str text = user ? token_unescaped(t->text[i], a, e) : t->text[i];
+    for (int32_t i = 0; i < n_piece; i++) {
+        if (t->type[i] != TYPE_USER) continue;
+        t->mark[i] |= MARK_ADDED;
+        if (!t->unigram)
             t->added[t->n_added++] =
-                (token_added){.text = text, .id = i, .special = !user, .inner = user};
-        }
-        if (pass == 0 && !token_json_added_decoder(t, decoder, a, e)) return false;
+                (token_added){.text = t->text[i], .id = i, .normalized = true, .as_is = true};
+    }
+    if (!token_json_added_decoder(t, decoder, a, e)) return false;
+    for (int32_t i = 0; i < n_piece; i++) {
+        bool control = t->type[i] == TYPE_CONTROL || t->type[i] == TYPE_UNKNOWN;
+        if (!control || t->mark[i] & MARK_ADDED) continue;
+        t->mark[i] |= MARK_ADDED;
+        t->added[t->n_added++] = (token_added){.text = t->text[i], .id = i, .special = true};
     }
     return e->code == ERR_NONE;
 }

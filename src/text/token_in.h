@@ -13,6 +13,7 @@
 
 enum {
     TOKEN_VOCAB_MAX = 2000000,
+    TOKEN_HOLES_MAX = 65536, /* ids without a token, beyond as many as there are tokens */
     TOKEN_FILE_MAX = 256 << 20,
     TOKEN_TEXT_MAX = 128 << 20,
     TOKEN_MERGE_MAX = 8000000,
@@ -71,7 +72,7 @@ typedef struct token_added { /* a token looked for in the text before anything e
     int32_t id;
     bool special, normalized, lstrip, rstrip, single_word;
     bool guard; /* never recognised in plain ranges nor without parse_special */
-    bool inner; /* part of the running text: no dummy prefix after it */
+    bool as_is; /* its text is a normalized one already */
 } token_added;
 
 typedef struct text_slot {
@@ -203,7 +204,6 @@ typedef struct text_view { /* a text on its way, and where its bytes came from *
     const int32_t *from; /* [size] offset in the input, or NULL: start + i */
     int32_t start, end;  /* its range in the input */
     bool leads;          /* takes a dummy prefix by LEAD_FIRST too */
-    bool follows;        /* takes none even by LEAD_ALWAYS: it goes on after an inner token */
     int32_t side;        /* which of w->text holds it; -1: the input */
 } text_view;
 

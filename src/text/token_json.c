@@ -82,10 +82,10 @@ static int64_t highest_id(const json_t *vocab)
 int64_t token_json_highest(const json_t *vocab, const json_t *added)
 {
     int64_t most = -1;
-    size_t i;
+    size_t i, count = json_is_array(vocab) ? json_array_size(vocab) : json_object_size(vocab);
     const json_t *x;
-    if (json_is_array(vocab)) most = (int64_t)json_array_size(vocab) - 1;
-    else if (json_object_size(vocab) > 0 && (most = highest_id(vocab)) < 0) return -1;
+    if (json_is_array(vocab)) most = (int64_t)count - 1;
+    else if (count > 0 && (most = highest_id(vocab)) < 0) return -1;
     json_array_foreach(added, i, x)
     {
         const json_t *id = json_object_get(x, "id");
@@ -93,7 +93,8 @@ int64_t token_json_highest(const json_t *vocab, const json_t *added)
         if (n < 0 || n >= TOKEN_VOCAB_MAX) return -1;
         if (n > most) most = n;
     }
-    return most;
+    count += json_array_size(added);
+    return most < 2 * (int64_t)count + TOKEN_HOLES_MAX ? most : -1;
 }
 
 bool token_json_set(tokenizer *t, int64_t id, str text, arena *a, err *e)
@@ -614,7 +615,9 @@ tokenizer *token_read_json(const json_t *root, const json_t *config, const char 
     }
     int64_t most = token_json_highest(vocab, json_object_get(root, "added_tokens"));
     if (most < 0) {
-        err_set(e, ERR_MODEL, "%s: an id is not a number from 0 to %d, or there are no tokens",
+        err_set(e, ERR_MODEL,
+                "%s: an id is not a number from 0 to %d or far beyond the tokens there are, or "
+                "there are none",
                 path, TOKEN_VOCAB_MAX - 1);
         return NULL;
     }

@@ -84,7 +84,7 @@ static bool expression_error(const tokenizer *t, str pattern, const char *why, e
                    pattern.data, pattern.size > 60 ? ".." : "", why);
 }
 
-/* What \s, \S, \w, \W mean to the makers' engines. NULL: leave as it is. */
+/* What \s, \S, \w, \W, \h mean to the makers' engines. NULL: leave as it is. */
 static const char *class_of(char letter, bool in_class)
 {
     switch (letter) {
@@ -92,6 +92,7 @@ static const char *class_of(char letter, bool in_class)
     case 'S': return in_class ? NULL : "[^" SPACE_CLASS "]";
     case 'w': return in_class ? WORD_CLASS : "[" WORD_CLASS "]";
     case 'W': return in_class ? NULL : "[^" WORD_CLASS "]";
+    case 'h': return in_class ? "0-9a-fA-F" : "[0-9a-fA-F]";
     default: return NULL;
     }
 }
@@ -106,7 +107,10 @@ static bool rewrite(const tokenizer *t, str p, buf *out, err *e)
             char letter = p.data[++i];
             const char *class = class_of(letter, in_class);
             if (class) buf_add_text(out, class);
-            else if (in_class && letter == 'W')
+            else if (letter == 'u' && i + 4 < p.size) { /* Oniguruma's \uHHHH */
+                buf_printf(out, "\\x{%.4s}", p.data + i + 1);
+                i += 4;
+            } else if (in_class && letter == 'W')
                 return expression_error(t, p, "\\W inside a class is not supported", e);
             else buf_add(out, p.data + i - 1, 2);
             continue;
@@ -266,7 +270,7 @@ static bool take_side(token_work *w, text_view *v, int side)
 
 static bool wants_lead(const text_view *v, step_scheme scheme)
 {
-    if (v->text.size == 0 || v->follows) return false;
+    if (v->text.size == 0) return false;
     return scheme == LEAD_ALWAYS || (scheme == LEAD_FIRST && v->leads);
 }
 
@@ -361,7 +365,12 @@ static void put_lower(token_work *w, const text_view *v, int side)
 static void put_squeezed(token_work *w, const text_view *v, int side)
 {
     size_t to = v->text.size;
-    while (to > 0 && v->text.data[to - 1] == ' ') to--;
+    for (;;) { /* at the end a written-out U+2581 counts as a blank, as in SentencePiece */
+        str rest = str_part(v->text, 0, to);
+        if (str_ends(rest, " ")) to -= 1;
+        else if (str_ends(rest, "\xE2\x96\x81")) to -= 3;
+        else break;
+    }
     bool after_blank = true;
     for (size_t i = 0; i < to; i++) {
         bool blank = v->text.data[i] == ' ';
