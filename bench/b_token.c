@@ -25,8 +25,7 @@ static void add_english(buf *b, size_t bytes)
         "She doesn't smoke; she drinks 2-3 glasses of wine a week. ",
         "Hb 9.8 g/dL, CRP 12.3 mg/L, BP 120/80 mmHg.\n",
         "There was no evidence of pneumonia on the chest X-ray, and he was discharged on day 5. ",
-        "Past medical history includes hypertension, type 2 diabetes mellitus and "
-        "hyperlipidaemia.\n\n",
+        "Past medical history: hypertension, type 2 diabetes, hyperlipidaemia.\n\n",
         "Coronary angiography showed a 70% stenosis of the left anterior descending artery. "};
     for (size_t i = 0; b->size < bytes; i = i * 5 + 3)
         buf_add_text(b, parts[(i >> 4) % countof(parts)]);
