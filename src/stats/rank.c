@@ -83,28 +83,27 @@ static void rough_bound(double share, int64_t k, double level, stat_estimate *ou
     out->method = "Clopper-Pearson bound on the smaller class";
 }
 
-rank_auroc rank_auroc_of(const rank_parts *p, double level)
+rank_auroc rank_auroc_with(const rank_parts *p, bool exists, double variance, double level)
 {
     if (level == 0) level = 0.95;
     assert(level > 0 && level < 1);
     rank_auroc out = {.logit = stat_none(p->status, p->n, p->n_positive)};
     if (!stat_status_usable(p->status)) return out;
     stat_estimate *o = &out.logit;
+    double v = p->auroc;
     o->has_value = true;
-    o->value = p->auroc;
+    o->value = v;
+    if (!exists) return out;
     int64_t m = p->n_positive, n = p->n - m, smaller = m < n ? m : n;
-    if (smaller < 2) return out; /* one case of a class has no variance */
     o->has_variance = true;
-    o->variance = rank_covariance(p, p);
-    if (o->variance <= 0) {
-        rough_bound(p->auroc, smaller, level, o);
-        return out;
+    o->variance = fmax(0, variance);
+    double z = dist_normal_factor(level), se = sqrt(o->variance);
+    if (se > 0) {
+        out.has_wald = true;
+        out.wald_low = v - z * se;
+        out.wald_high = v + z * se;
     }
-    double z = dist_normal_factor(level), se = sqrt(o->variance), v = p->auroc;
-    out.has_wald = true;
-    out.wald_low = v - z * se;
-    out.wald_high = v + z * se;
-    if (v <= 0 || v >= 1) {
+    if (se == 0 || v <= 0 || v >= 1) {
         rough_bound(v, smaller, level, o);
         return out;
     }
@@ -114,6 +113,12 @@ rank_auroc rank_auroc_of(const rank_parts *p, double level)
     o->has_interval = true;
     o->method = "DeLong, logit";
     return out;
+}
+
+rank_auroc rank_auroc_of(const rank_parts *p, double level)
+{
+    bool two = p->n_positive >= 2 && p->n - p->n_positive >= 2 && stat_status_usable(p->status);
+    return rank_auroc_with(p, two, two ? rank_covariance(p, p) : 0, level);
 }
 
 bool rank_auroc_rows(const double *score, const uint8_t *positive, int64_t n, arena *scratch,
@@ -144,6 +149,26 @@ static stat_status worse(stat_status a, stat_status b)
     return a != STAT_OK ? a : b;
 }
 
+rank_test rank_test_with(double difference, double variance, stat_status status, double level)
+{
+    if (level == 0) level = 0.95;
+    rank_test out = {.status = status, .difference = difference, .method = "normal"};
+    if (variance <= 0) { /* the same placements, or curves that differ by a constant */
+        out.status = STAT_ZERO_VARIANCE;
+        out.has_value = difference == 0;
+        out.p = out.has_value ? 1 : 0;
+        return out;
+    }
+    double z = dist_normal_factor(level), se = sqrt(variance);
+    out.has_value = out.has_interval = true;
+    out.variance = variance;
+    out.statistic = difference / se;
+    out.p = dist_normal_two_sided(out.statistic);
+    out.low = difference - z * se;
+    out.high = difference + z * se;
+    return out;
+}
+
 rank_test rank_compare_paired(const rank_parts *a, const rank_parts *b, double level)
 {
     if (level == 0) level = 0.95;
@@ -155,20 +180,9 @@ rank_test rank_compare_paired(const rank_parts *a, const rank_parts *b, double l
     if (m < 2 || n < 2) return out;
     double variance = variance_of_difference(a->v10, b->v10, m) / (double)m +
                       variance_of_difference(a->v01, b->v01, n) / (double)n;
-    if (variance <= 0) { /* the same placements, or curves that differ by a constant */
-        out.status = STAT_ZERO_VARIANCE;
-        out.has_value = out.difference == 0;
-        out.p = out.has_value ? 1 : 0;
-        return out;
-    }
-    double z = dist_normal_factor(level), se = sqrt(variance);
-    out.has_value = out.has_interval = true;
-    out.variance = variance;
-    out.statistic = out.difference / se;
-    out.p = dist_normal_two_sided(out.statistic);
-    out.low = out.difference - z * se;
-    out.high = out.difference + z * se;
-    return out;
+    rank_test tested = rank_test_with(out.difference, variance, out.status, level);
+    tested.method = out.method;
+    return tested;
 }
 
 rank_test rank_compare_unpaired(const rank_parts *a, const rank_parts *b, double level)
@@ -232,4 +246,25 @@ bool rank_roc_take(const double *score, const uint8_t *positive, int64_t n, aren
     out->n_point = point + 1;
     arena_reset(a, mark);
     return true;
+}
+
+double rank_partial_area(const rank_roc *r, double fpr_from, double fpr_to)
+{
+    assert(r->n_point > 0 && fpr_from >= 0 && fpr_from < fpr_to && fpr_to <= 1);
+    double area = 0;
+    for (int64_t i = 1; i < r->n_point; i++) {
+        double x0 = rank_roc_fpr(r, i - 1), x1 = rank_roc_fpr(r, i);
+        double y0 = rank_roc_tpr(r, i - 1), y1 = rank_roc_tpr(r, i);
+        double from = fmax(x0, fpr_from), to = fmin(x1, fpr_to);
+        if (to <= from) continue;
+        double slope = (y1 - y0) / (x1 - x0);
+        area += (to - from) * (y0 + slope * (0.5 * (from + to) - x0));
+    }
+    return area;
+}
+
+double rank_partial_corrected(double area, double fpr_from, double fpr_to)
+{
+    double chance = 0.5 * (fpr_to * fpr_to - fpr_from * fpr_from), most = fpr_to - fpr_from;
+    return 0.5 * (1 + (area - chance) / (most - chance));
 }

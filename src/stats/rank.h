@@ -48,6 +48,9 @@ typedef struct rank_auroc {
 /* `level` 0 means 0.95. */
 rank_auroc rank_auroc_of(const rank_parts *p, double level);
 
+/* The same with a variance from elsewhere (clusters); `exists` false: none, so no interval. */
+rank_auroc rank_auroc_with(const rank_parts *p, bool exists, double variance, double level);
+
 /* All in one, giving the arena's space back. */
 bool rank_auroc_rows(const double *score, const uint8_t *positive, int64_t n, arena *scratch,
                      rank_auroc *out, err *e);
@@ -68,6 +71,9 @@ typedef struct rank_test {
  * The two must have been made from the same rows in the same order. */
 rank_test rank_compare_paired(const rank_parts *a, const rank_parts *b, double level);
 
+/* The test of a difference whose variance is known; variance <= 0 is zero_variance. */
+rank_test rank_test_with(double difference, double variance, stat_status status, double level);
+
 /* Different rows (two sites): t with Welch-Satterthwaite degrees of freedom. */
 rank_test rank_compare_unpaired(const rank_parts *a, const rank_parts *b, double level);
 
@@ -79,6 +85,11 @@ typedef struct rank_roc {
     double *threshold;
     int64_t *true_positive, *false_positive; /* [n_point] each */
 } rank_roc;
+
+/* Area under the ROC between two false-positive rates, 0 <= from < to <= 1, and McClish's correction
+ * (1989), which gives 0.5 to chance and 1 to perfection whatever the stretch. Needs points. */
+double rank_partial_area(const rank_roc *r, double fpr_from, double fpr_to);
+double rank_partial_corrected(double area, double fpr_from, double fpr_to);
 
 bool rank_roc_take(const double *score, const uint8_t *positive, int64_t n, arena *a, rank_roc *out,
                    err *e);
