@@ -61,3 +61,53 @@ cut_measures cut_measures_of(cut_table t, prop_method method, double level)
     m.balanced_accuracy = mix(ratio(tp, tp + fn, n, events), 1, ratio(tn, tn + fp, n, events), 1);
     return m;
 }
+
+static double worth(const rank_roc *r, int64_t i, cut_rule rule, double target)
+{
+    double sens = rank_roc_tpr(r, i), spec = 1 - rank_roc_fpr(r, i);
+    switch (rule) {
+    case CUT_YOUDEN: return sens - rank_roc_fpr(r, i);
+    case CUT_SENSITIVITY: return sens >= target ? 2 + spec : sens;
+    case CUT_SPECIFICITY: return spec >= target ? 2 + sens : spec;
+    case CUT_NET_BENEFIT:
+        return (double)r->true_positive[i] - (double)r->false_positive[i] * target / (1 - target);
+    }
+    assert(false);
+    return 0;
+}
+
+cut_choice cut_choose(const rank_roc *tune, cut_rule rule, double target)
+{
+    assert(rule == CUT_YOUDEN || (target > 0 && target < 1));
+    cut_choice out = {.status = tune->status};
+    if (!stat_status_usable(tune->status)) return out;
+    int64_t best = 0;
+    double best_worth = worth(tune, 0, rule, target);
+    /* points run from high thresholds to low; a later equal one wins where the lowest is wanted */
+    bool lowest = rule != CUT_SENSITIVITY;
+    for (int64_t i = 1; i < tune->n_point; i++) {
+        double w = worth(tune, i, rule, target);
+        double slack = 1e-12 * fabs(best_worth);
+        if (w > best_worth + slack || (lowest && w >= best_worth - slack)) {
+            best = i;
+            best_worth = fmax(w, best_worth);
+        }
+    }
+    out.threshold = tune->threshold[best];
+    out.sensitivity = rank_roc_tpr(tune, best);
+    out.specificity = 1 - rank_roc_fpr(tune, best);
+    out.youden = out.sensitivity + out.specificity - 1;
+    return out;
+}
+
+stat_estimate cut_ppv_at(double sensitivity, double specificity, double prevalence)
+{
+    assert(prevalence >= 0 && prevalence <= 1);
+    double right = sensitivity * prevalence, wrong = (1 - specificity) * (1 - prevalence);
+    return ratio(right, right + wrong, 0, 0);
+}
+
+stat_estimate cut_npv_at(double sensitivity, double specificity, double prevalence)
+{
+    return cut_ppv_at(specificity, sensitivity, 1 - prevalence);
+}

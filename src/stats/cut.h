@@ -8,6 +8,7 @@
 #define CASELOAD_STATS_CUT_H
 
 #include "stats/prop.h"
+#include "stats/rank.h"
 
 typedef struct cut_table { /* counts */
     int64_t tp, fp, tn, fn;
@@ -24,5 +25,28 @@ typedef struct cut_measures {
 } cut_measures;
 
 cut_measures cut_measures_of(cut_table t, prop_method method, double level);
+
+/* --- choosing a threshold: on tune rows only, never on the rows it is judged on --- */
+
+typedef enum cut_rule {
+    CUT_YOUDEN, /* largest sensitivity + specificity - 1; ties: the lowest threshold, which has the
+                        higher sensitivity */
+    CUT_SENSITIVITY, /* the highest threshold with sensitivity >= target */
+    CUT_SPECIFICITY, /* the lowest threshold with specificity >= target */
+    CUT_NET_BENEFIT  /* largest TP - FP * target / (1 - target); ties: the lowest threshold */
+} cut_rule;
+
+typedef struct cut_choice {
+    stat_status status;
+    double threshold; /* one of the scores, or +infinity: call nobody positive */
+    double sensitivity, specificity, youden; /* on the rows it was chosen on */
+} cut_choice;
+
+/* `target` in (0, 1); ignored by CUT_YOUDEN. */
+cut_choice cut_choose(const rank_roc *tune, cut_rule rule, double target);
+
+/* Predictive values at another prevalence (Bayes). No value: nobody would be called (or passed). */
+stat_estimate cut_ppv_at(double sensitivity, double specificity, double prevalence);
+stat_estimate cut_npv_at(double sensitivity, double specificity, double prevalence);
 
 #endif
