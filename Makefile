@@ -17,7 +17,7 @@ SRC     := $(shell find src -name '*.c' | LC_ALL=C sort)
 CLI     := $(wildcard cli/*.c)
 TESTS   := $(patsubst tests/%.c,$(BUILD)/tests/%,$(sort $(wildcard tests/t_*.c)))
 FUZZERS := $(patsubst fuzz/%.c,$(BUILD)/fuzz/%,$(sort $(wildcard fuzz/f_*.c)))
-BENCHES := $(patsubst bench/%.c,$(BUILD)/bench/%,$(sort $(wildcard bench/b_*.c)))
+BENCHES := $(patsubst bench/%.c,$(BUILD)/bench/%,$(sort $(wildcard bench/b_*.c bench/kernels/b_*.c)))
 LIB      = $(BUILD)/libcaseload.a
 OBJ     := $(SRC:%.c=$(BUILD)/%.o)
 
@@ -44,6 +44,9 @@ $(BUILD)/bench/%: $(BUILD)/bench/%.o $(LIB)
 	$(V)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 $(BUILD)/fuzz/%: $(BUILD)/fuzz/%.o $(LIB)
 	$(V)$(CC) $(CFLAGS) $(LDFLAGS) $(FUZZLINK) -o $@ $^ $(LDLIBS)
+
+# Benches are programs of their own; bench/run_prefill puts one beside its peer.
+bench: $(BENCHES)
 
 # Each test is a program; its exit status is its verdict. Models and shared data are optional: a test that
 # needs one that is absent says so and is counted as skipped.

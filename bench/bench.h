@@ -45,7 +45,7 @@ static inline double median(double *x, int n)
 __attribute__((target("avx512f"))) static inline double chains_avx512(float *sink, long steps)
 {
     __m512 x[12], m = _mm512_set1_ps(0.9999f), a = _mm512_set1_ps(0.0001f);
-    for (int i = 0; i < 12; i++) x[i] = _mm512_set1_ps((float)i);
+    for (int i = 0; i < 12; i++) x[i] = _mm512_set1_ps((float)i + 2);
     for (long s = 0; s < steps; s++) {
 #pragma GCC unroll 12
         for (int i = 0; i < 12; i++) x[i] = _mm512_fmadd_ps(x[i], m, a);
@@ -58,7 +58,7 @@ __attribute__((target("avx512f"))) static inline double chains_avx512(float *sin
 __attribute__((target("avx2,fma"))) static inline double chains_avx2(float *sink, long steps)
 {
     __m256 x[12], m = _mm256_set1_ps(0.9999f), a = _mm256_set1_ps(0.0001f);
-    for (int i = 0; i < 12; i++) x[i] = _mm256_set1_ps((float)i);
+    for (int i = 0; i < 12; i++) x[i] = _mm256_set1_ps((float)i + 2);
     for (long s = 0; s < steps; s++) {
 #pragma GCC unroll 12
         for (int i = 0; i < 12; i++) x[i] = _mm256_fmadd_ps(x[i], m, a);

@@ -6,18 +6,10 @@
  * bit: whether such a block is skipped or computed makes no difference. */
 
 static inline __attribute__((always_inline)) void score_tile(const int rows, const attend_job *t,
-                                                             const int64_t panel, const int n_vec)
+                                                             int64_t panel, const int n_vec)
 {
-    vec acc[TILE_ROWS][2];
-#pragma GCC unroll 16
-    for (int i = 0; i < rows; i++) acc[i][0] = acc[i][1] = vec_zero();
-    sums(acc, rows, n_vec, t->q, 1, TILE_ROWS, t->k + panel * t->head_dim * PANEL, PANEL,
-         t->head_dim);
-#pragma GCC unroll 16
-    for (int i = 0; i < rows; i++) {
-        vec_store(t->score + i * ATTEND_BLOCK + panel * PANEL, acc[i][0]);
-        if (n_vec > 1) vec_store(t->score + i * ATTEND_BLOCK + panel * PANEL + LANES, acc[i][1]);
-    }
+    const operands o = {t->q, t->k + panel * t->head_dim * PANEL, t->head_dim};
+    sums(rows, n_vec, o, 1, TILE_ROWS, t->score + panel * PANEL, ATTEND_BLOCK, NULL);
 }
 
 /* What a key that may not be seen scores: finite, so that no step meets inf - inf; far below any score. */
@@ -84,22 +76,10 @@ static inline __attribute__((always_inline)) void weigh_tile(const int rows, con
 
 static inline __attribute__((always_inline)) void mix_tile(const int rows, const attend_job *t,
                                                            const float *factor, int64_t ld,
-                                                           const int64_t first, const int n_vec)
+                                                           int64_t first, const int n_vec)
 {
-    vec acc[TILE_ROWS][2];
-#pragma GCC unroll 16
-    for (int i = 0; i < rows; i++) {
-        const float *mixed = t->mixed + i * ld + first;
-        acc[i][0] = vec_mul(vec_load(mixed), vec_all(factor[i]));
-        acc[i][1] = n_vec > 1 ? vec_mul(vec_load(mixed + LANES), vec_all(factor[i])) : vec_zero();
-    }
-    sums(acc, rows, n_vec, t->score, ATTEND_BLOCK, 1, t->v + first * ATTEND_BLOCK, PANEL, t->keys);
-#pragma GCC unroll 16
-    for (int i = 0; i < rows; i++) {
-        float *mixed = t->mixed + i * ld + first;
-        vec_store(mixed, acc[i][0]);
-        if (n_vec > 1) vec_store(mixed + LANES, acc[i][1]);
-    }
+    const operands o = {t->score, t->v + first * ATTEND_BLOCK, t->keys};
+    sums(rows, n_vec, o, ATTEND_BLOCK, 1, t->mixed + first, ld, factor);
 }
 
 static inline __attribute__((always_inline)) void attend_of(const int rows, const attend_job *t)

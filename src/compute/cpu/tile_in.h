@@ -1,25 +1,80 @@
 /* tile_in: packing and the tile of the matrix product over `vec`; included after a vec header.
  *
- * `sums` is the one inner loop: R x (n_vec vectors) of running sums, one step of k at a time. All of its
- * uses give it constant sizes, so that the sums stay in registers. */
+ * `sums` is the one inner loop: up to TILE_ROWS rows of one or two vectors of running sums, one step of k
+ * at a time. All of its uses give it constant sizes, so that the sums stay in registers; rows are written
+ * out in fours because compilers disagree on how a loop is asked to be unrolled. */
 
-/* a: row i, step p at a[i * a_row + p * a_step]; b: vector j, step p at b[p * b_step + j * LANES]. */
-static inline __attribute__((always_inline)) void sums(vec acc[TILE_ROWS][2], const int rows,
-                                                       const int n_vec, const float *a,
-                                                       const int a_row, const int a_step,
-                                                       const float *b, const int b_step, int64_t k)
+enum { ROWS_WRITTEN = 16 }; /* TILE_ROWS rounded up to fours */
+
+typedef struct
+    operands { /* row i, step p: a[i * a_row + p * a_step]; vector j: b[p * b_step + j LANES] */
+    const float *a, *b;
+    int64_t k;
+} operands;
+
+static inline __attribute__((always_inline)) void four_begin(vec acc[ROWS_WRITTEN][2],
+                                                             const int first, const int rows,
+                                                             const int n_vec, const float *from,
+                                                             int64_t ld, const float *factor)
 {
-    for (int64_t p = 0; p < k; p++) {
-        vec w0 = vec_load(b), w1 = n_vec > 1 ? vec_load(b + LANES) : w0;
-#pragma GCC unroll 16
-        for (int i = 0; i < rows; i++) {
-            vec x = vec_all(a[i * a_row]);
-            acc[i][0] = vec_fma(x, w0, acc[i][0]);
-            if (n_vec > 1) acc[i][1] = vec_fma(x, w1, acc[i][1]);
-        }
-        a += a_step;
-        b += b_step;
+#pragma GCC unroll 4
+    for (int i = first; i < first + 4; i++) {
+        acc[i][0] = acc[i][1] = vec_zero();
+        if (i >= rows || !factor) continue;
+        acc[i][0] = vec_mul(vec_load(from + i * ld), vec_all(factor[i]));
+        if (n_vec > 1) acc[i][1] = vec_mul(vec_load(from + i * ld + LANES), vec_all(factor[i]));
     }
+}
+
+static inline __attribute__((always_inline)) void four_step(vec acc[ROWS_WRITTEN][2],
+                                                            const int first, const int rows,
+                                                            const int n_vec, const float *a,
+                                                            const int a_row, const vec w[2])
+{
+#pragma GCC unroll 4
+    for (int i = first; i < first + 4; i++) {
+        if (i >= rows) continue;
+        vec x = vec_all(a[i * a_row]);
+        acc[i][0] = vec_fma(x, w[0], acc[i][0]);
+        if (n_vec > 1) acc[i][1] = vec_fma(x, w[1], acc[i][1]);
+    }
+}
+
+static inline __attribute__((always_inline)) void four_end(vec acc[ROWS_WRITTEN][2],
+                                                           const int first, const int rows,
+                                                           const int n_vec, float *to, int64_t ld)
+{
+#pragma GCC unroll 4
+    for (int i = first; i < first + 4; i++) {
+        if (i >= rows) continue;
+        vec_store(to + i * ld, acc[i][0]);
+        if (n_vec > 1) vec_store(to + i * ld + LANES, acc[i][1]);
+    }
+}
+
+/* to [rows][ld] = to * factor (0 without one) + the sums. */
+static inline __attribute__((always_inline)) void sums(const int rows, const int n_vec, operands o,
+                                                       const int a_row, const int a_step, float *to,
+                                                       int64_t ld, const float *factor)
+{
+    vec acc[ROWS_WRITTEN][2];
+    four_begin(acc, 0, rows, n_vec, to, ld, factor);
+    four_begin(acc, 4, rows, n_vec, to, ld, factor);
+    four_begin(acc, 8, rows, n_vec, to, ld, factor);
+    four_begin(acc, 12, rows, n_vec, to, ld, factor);
+    for (int64_t p = 0; p < o.k; p++) {
+        const vec w[2] = {vec_load(o.b), n_vec > 1 ? vec_load(o.b + LANES) : vec_zero()};
+        four_step(acc, 0, rows, n_vec, o.a, a_row, w);
+        four_step(acc, 4, rows, n_vec, o.a, a_row, w);
+        four_step(acc, 8, rows, n_vec, o.a, a_row, w);
+        four_step(acc, 12, rows, n_vec, o.a, a_row, w);
+        o.a += a_step;
+        o.b += PANEL;
+    }
+    four_end(acc, 0, rows, n_vec, to, ld);
+    four_end(acc, 4, rows, n_vec, to, ld);
+    four_end(acc, 8, rows, n_vec, to, ld);
+    four_end(acc, 12, rows, n_vec, to, ld);
 }
 
 static inline vec load_columns(const float *p, int64_t n) /* n may be <= 0 or > LANES */
@@ -36,17 +91,13 @@ static inline void store_columns(float *p, vec x, int64_t n)
 
 static inline __attribute__((always_inline)) void tile_of(const int rows, const tile_job *t)
 {
-    vec acc[TILE_ROWS][2];
-#pragma GCC unroll 16
-    for (int i = 0; i < rows; i++) acc[i][0] = acc[i][1] = vec_zero();
-    sums(acc, rows, 2, t->a, 1, TILE_ROWS, t->b, PANEL, t->k);
-#pragma GCC unroll 16
+    float sum[TILE_ROWS * PANEL] __attribute__((aligned(64)));
+    sums(rows, 2, (operands){t->a, t->b, t->k}, 1, TILE_ROWS, sum, PANEL, NULL);
     for (int i = 0; i < rows; i++) {
-#pragma GCC unroll 2
         for (int j = 0; j < 2; j++) {
             int64_t n = t->columns - j * LANES;
             float *y = t->y + i * t->ld + j * LANES;
-            vec v = acc[i][j];
+            vec v = vec_load(sum + i * PANEL + j * LANES);
             if (t->from) v = vec_add(vec_load(t->from + i * t->from_ld + j * LANES), v);
             if (t->bias) v = vec_add(v, load_columns(t->bias + j * LANES, n));
             if (t->add) v = vec_add(load_columns(y, n), v);
