@@ -496,6 +496,87 @@ static void test_config_rope(void **state)
     assert_int_equal(c.rope_local.scaling, ROPE_SCALE_FACTORS);
 }
 
+static double number(const json_t *o, const char *key)
+{
+    const json_t *v = json_object_get(o, key);
+    return json_is_boolean(v) ? json_is_true(v) : json_number_value(v);
+}
+
+static void compare_rope_answer(const char *name, const json_t *o, const rope_config *r)
+{
+    static const char *const kinds[] = {"default", "linear", "llama3", "longrope"};
+    const char *kind = json_string_value(json_object_get(o, "kind"));
+    bool same = !strcmp(kind, kinds[r->scaling]) && r->base == number(o, "base") &&
+                fabs(r->attention_factor - number(o, "attention_factor")) < 1e-12;
+    if (json_object_get(o, "factor")) same = same && r->factor == number(o, "factor");
+    if (json_object_get(o, "low_freq_factor")) {
+        same = same && r->low_freq_factor == number(o, "low_freq_factor") &&
+               r->high_freq_factor == number(o, "high_freq_factor");
+    }
+    if (json_object_get(o, "original_context")) {
+        same = same && r->original_context == number(o, "original_context");
+    }
+    if (!same) fail_msg("%s: another RoPE than transformers has", name);
+}
+
+/* config.json read as transformers reads it: tests/golden/configs.json (tools/golden/make_configs.py). */
+static void test_configs_of_transformers(void **state)
+{
+    room *r = *state;
+    json_t *root = json_read_file("tests/golden/configs.json", 1 << 20, &r->e), *row;
+    assert_non_null(root);
+    size_t i;
+    json_array_foreach(json_object_get(root, "rows"), i, row)
+    {
+        const char *name = json_string_value(json_object_get(row, "name"));
+        const json_t *o = json_object_get(row, "answer"), *local = json_object_get(o, "local");
+        model_config c;
+        if (!config_from_json(&c, json_object_get(row, "config"), name, &r->a, &r->e)) {
+            fail_msg("%s", r->e.text);
+        }
+        const struct {
+            const char *key;
+            double ours;
+        } fields[] = {
+            {"n_layer", c.n_layer},
+            {"d_model", c.d_model},
+            {"d_ff", c.d_ff},
+            {"n_head", c.n_head},
+            {"n_head_kv", c.n_head_kv},
+            {"head_dim", c.head_dim},
+            {"n_vocab", c.n_vocab},
+            {"n_context", c.n_context},
+            {"norm_eps", c.norm_eps},
+            {"tied", c.tied},
+            {"window", c.window},
+            {"softcap_attention", c.softcap_attention},
+            {"softcap_final", c.softcap_final},
+            {"query_scale", c.query_scale},
+            {"embed_scale", c.embed_scale},
+            {"qkv_bias", c.qkv_bias},
+            {"o_bias", c.o_bias},
+            {"mlp_bias", c.mlp_bias},
+        };
+        for (size_t k = 0; k < countof(fields); k++) {
+            double wanted = number(o, fields[k].key);
+            if (!json_object_get(o, fields[k].key) || (float)fields[k].ours != (float)wanted) {
+                fail_msg("%s: %s is %g, transformers has %g", name, fields[k].key, fields[k].ours,
+                         wanted);
+            }
+        }
+        for (int32_t k = 0; k < c.n_layer; k++) {
+            if (c.layer_is_local[k] != json_integer_value(json_array_get(local, (size_t)k))) {
+                fail_msg("%s: layer %d is %slocal", name, k, c.layer_is_local[k] ? "" : "not ");
+            }
+        }
+        compare_rope_answer(name, json_object_get(o, "rope"), &c.rope);
+        if (c.window > 0)
+            compare_rope_answer(name, json_object_get(o, "rope_local"), &c.rope_local);
+    }
+    assert_true(i >= 25);
+    json_decref(root);
+}
+
 static void test_family_rows(void **state)
 {
     (void)state;
@@ -709,6 +790,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_fused_rows, make_room, leave_room),
         cmocka_unit_test_setup_teardown(test_config_defaults, make_room, leave_room),
         cmocka_unit_test_setup_teardown(test_config_rope, make_room, leave_room),
+        cmocka_unit_test_setup_teardown(test_configs_of_transformers, make_room, leave_room),
         cmocka_unit_test(test_family_rows),
         cmocka_unit_test_setup_teardown(test_real_models, make_room, leave_room),
         cmocka_unit_test_setup_teardown(test_stories, make_room, leave_room),
