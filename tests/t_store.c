@@ -316,11 +316,7 @@ static void test_killed(void **state)
         waitpid(child, NULL, 0);
         s = store_open(p->path, &p->e);
         ok(p, s != NULL);
-        store_results r;
-        ok(p, store_get_results(s, 0, &r, &p->a, &p->e));
-        int32_t n = 0;
-        for (int32_t i = 0; i < r.n; i++) n += r.scored[i] || r.refused[i];
-        bool has = false; /* row 5 is refused, its key is appended all the same */
+        bool has = false;
         for (int32_t from = 0; from < ROWS; from += STEP) {
             int n_there = 0;
             for (int i = from; i < from + STEP; i++) {

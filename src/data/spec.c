@@ -254,22 +254,29 @@ static bool read_classes(spec_reader *r, const spec_key *key, const yaml_item *v
     return r->e->code == ERR_NONE;
 }
 
+/* The first of n classes that has the surface; -1: none. */
+static int32_t find_surface(const spec_class *c, int32_t n, str text)
+{
+    for (int32_t i = 0; i < n; i++) {
+        for (int32_t k = 0; k < c[i].surfaces.n; k++) {
+            if (str_equal(c[i].surfaces.item[k].text, text)) return i;
+        }
+    }
+    return -1;
+}
+
 static bool check_surfaces(spec_reader *r, const char *key, const spec_class *c, int32_t n)
 {
     for (int32_t i = 0; i < n; i++) {
         for (int32_t k = 0; k < c[i].surfaces.n; k++) {
             spec_text one = c[i].surfaces.item[k];
-            for (int32_t other = 0; other < i; other++) {
-                for (int32_t j = 0; j < c[other].surfaces.n; j++) {
-                    if (!str_equal(c[other].surfaces.item[j].text, one.text)) continue;
-                    str s = encoding_cut(one.text, 60), a = encoding_cut(c[other].name.text, 60),
-                        b = encoding_cut(c[i].name.text, 60);
-                    return spec_fail(r->s, one.line, r->e,
-                                     "'%.*s' stands for two classes in '%s', %.*s and %.*s",
-                                     (int)s.size, s.data, key, (int)a.size, a.data, (int)b.size,
-                                     b.data);
-                }
-            }
+            int32_t other = find_surface(c, i, one.text);
+            if (other < 0) continue;
+            str s = encoding_cut(one.text, 60), a = encoding_cut(c[other].name.text, 60),
+                b = encoding_cut(c[i].name.text, 60);
+            return spec_fail(r->s, one.line, r->e,
+                             "'%.*s' stands for two classes in '%s', %.*s and %.*s", (int)s.size,
+                             s.data, key, (int)a.size, a.data, (int)b.size, b.data);
         }
     }
     return true;

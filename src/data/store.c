@@ -564,41 +564,49 @@ static bool next_numbered(const store *s, statement which, int32_t i, int32_t n,
     return false;
 }
 
-static void get_lists(const store *s, store_study *study, str *class_name, store_flow *flow,
-                      store_arm *arm, arena *a, err *e)
+typedef struct study_lists { /* what store_study points at, while it is filled */
+    str *class_name, *group_name, *group;
+    store_flow *flow;
+    store_arm *arm;
+    store_row *row;
+} study_lists;
+
+static void get_lists(const store *s, store_study *study, const study_lists *to, arena *a, err *e)
 {
     for (int32_t i = 0; next_numbered(s, SQL_CLASSES, i, study->n_class, e); i++) {
-        class_name[i] = str_keep(a, column_text(s->stmt[SQL_CLASSES], 1), e);
+        to->class_name[i] = str_keep(a, column_text(s->stmt[SQL_CLASSES], 1), e);
         if (sqlite3_column_int(s->stmt[SQL_CLASSES], 2)) study->positive = i;
     }
     for (int32_t i = 0; next_numbered(s, SQL_FLOW, i, study->n_flow, e); i++) {
-        flow[i] = (store_flow){.name = str_keep(a, column_text(s->stmt[SQL_FLOW], 1), e),
-                               .n = sqlite3_column_int64(s->stmt[SQL_FLOW], 2)};
+        to->flow[i] = (store_flow){.name = str_keep(a, column_text(s->stmt[SQL_FLOW], 1), e),
+                                   .n = sqlite3_column_int64(s->stmt[SQL_FLOW], 2)};
     }
     for (int32_t i = 0; next_numbered(s, SQL_ARMS, i, study->n_arm, e); i++) {
-        arm[i] = (store_arm){.name = str_keep(a, column_text(s->stmt[SQL_ARMS], 1), e),
-                             .record_json = str_keep(a, column_text(s->stmt[SQL_ARMS], 2), e)};
+        to->arm[i] = (store_arm){.name = str_keep(a, column_text(s->stmt[SQL_ARMS], 1), e),
+                                 .record_json = str_keep(a, column_text(s->stmt[SQL_ARMS], 2), e)};
     }
+    for (int32_t i = 0; next_numbered(s, SQL_GROUP_NAMES, i, study->n_group, e); i++)
+        to->group_name[i] = str_keep(a, column_text(s->stmt[SQL_GROUP_NAMES], 1), e);
 }
 
-static void get_rows(const store *s, const store_study *study, store_row *row, str *group, arena *a,
+static void get_rows(const store *s, const store_study *study, const study_lists *to, arena *a,
                      err *e)
 {
     sqlite3_stmt *q = s->stmt[SQL_ROWS], *g = s->stmt[SQL_GROUPS];
     size_t n_group = (size_t)study->n_group, at = 0, n = (size_t)study->n_row * n_group;
     for (int32_t i = 0; next_numbered(s, SQL_ROWS, i, study->n_row, e); i++) {
-        row[i] = (store_row){.id = str_keep(a, column_text(q, 1), e),
-                             .label = sqlite3_column_int(q, 2),
-                             .patient = sqlite3_column_int(q, 3),
-                             .split = str_keep(a, column_text(q, 4), e),
-                             .group = group + (size_t)i * n_group};
-        if (row[i].label < 0 || row[i].label >= study->n_class)
-            damaged(s, e, "a label has no class");
+        store_row *row = &to->row[i];
+        *row = (store_row){.id = str_keep(a, column_text(q, 1), e),
+                           .label = sqlite3_column_int(q, 2),
+                           .patient = sqlite3_column_int(q, 3),
+                           .split = str_keep(a, column_text(q, 4), e),
+                           .group = to->group + (size_t)i * n_group};
+        if (row->label < 0 || row->label >= study->n_class) damaged(s, e, "a label has no class");
     }
     for (; next_row(s, SQL_GROUPS, e); at++) {
         bool fits = at < n && (size_t)sqlite3_column_int64(g, 0) == at / n_group &&
                     (size_t)sqlite3_column_int64(g, 1) == at % n_group;
-        if (fits) group[at] = str_keep(a, column_text(g, 2), e);
+        if (fits) to->group[at] = str_keep(a, column_text(g, 2), e);
         else damaged(s, e, "the subgroups do not fit the rows");
     }
     if (at < n) damaged(s, e, "subgroups are missing");
@@ -607,24 +615,23 @@ static void get_rows(const store *s, const store_study *study, store_row *row, s
 bool store_get_study(const store *s, store_study *study, arena *a, err *e)
 {
     if (!get_counts(s, study, e)) return false;
-    str *class_name = arena_take_zero(a, (size_t)study->n_class, sizeof(str), e);
-    store_flow *flow = arena_take_zero(a, (size_t)study->n_flow, sizeof *flow, e);
-    store_arm *arm = arena_take_zero(a, (size_t)study->n_arm, sizeof *arm, e);
-    store_row *row = arena_take_zero(a, (size_t)study->n_row, sizeof *row, e);
-    str *group_name = arena_take_zero(a, (size_t)study->n_group, sizeof(str), e);
     size_t n_cell = 0;
     if (!size_multiply((size_t)study->n_row, (size_t)study->n_group, &n_cell)) n_cell = SIZE_MAX;
-    str *group = arena_take_zero(a, n_cell, sizeof(str), e);
+    study_lists to = {0};
+    to.class_name = arena_take_zero(a, (size_t)study->n_class, sizeof(str), e);
+    to.flow = arena_take_zero(a, (size_t)study->n_flow, sizeof *to.flow, e);
+    to.arm = arena_take_zero(a, (size_t)study->n_arm, sizeof *to.arm, e);
+    to.row = arena_take_zero(a, (size_t)study->n_row, sizeof *to.row, e);
+    to.group_name = arena_take_zero(a, (size_t)study->n_group, sizeof(str), e);
+    to.group = arena_take_zero(a, n_cell, sizeof(str), e);
     if (e->code) return false;
-    get_lists(s, study, class_name, flow, arm, a, e);
-    for (int32_t i = 0; next_numbered(s, SQL_GROUP_NAMES, i, study->n_group, e); i++)
-        group_name[i] = str_keep(a, column_text(s->stmt[SQL_GROUP_NAMES], 1), e);
-    get_rows(s, study, row, group, a, e);
-    study->class_name = class_name;
-    study->flow = flow;
-    study->arm = arm;
-    study->row = row;
-    study->group_name = group_name;
+    get_lists(s, study, &to, a, e);
+    get_rows(s, study, &to, a, e);
+    study->class_name = to.class_name;
+    study->flow = to.flow;
+    study->arm = to.arm;
+    study->row = to.row;
+    study->group_name = to.group_name;
     return e->code == ERR_NONE;
 }
 
