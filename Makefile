@@ -11,7 +11,7 @@ WARN     = -Wall -Wextra -Werror $(SHADOW) -Wpointer-arith -Wstrict-prototypes -
 OPT     ?= -O2 -g
 CFLAGS  += -std=c17 -D_GNU_SOURCE $(OPT) $(WARN) -pthread -ffp-contract=off -fno-math-errno \
            $(shell pkg-config --cflags $(PKGS)) -Isrc -Iinclude
-LDLIBS  += $(shell pkg-config --libs $(PKGS)) -lcsv -lm -pthread
+LDLIBS  += $(shell pkg-config --libs $(PKGS)) -lm -pthread
 
 SRC     := $(shell find src -name '*.c' | LC_ALL=C sort)
 CLI     := $(wildcard cli/*.c)

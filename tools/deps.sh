@@ -7,7 +7,7 @@ want=""
 for group in "$@"; do
     case $group in
         build) want="$want gcc make pkg-config libc6-dev libyaml-dev libjansson-dev libsqlite3-dev libpcre2-dev
-                     libutf8proc-dev libsodium-dev libcsv-dev";;
+                     libutf8proc-dev libsodium-dev";;
         test)  want="$want libcmocka-dev";;
         model) # a Python that has pip, to fetch the demonstration's model; never needed by the program
                python3 -m pip --version >/dev/null 2>&1 || want="$want python3 python3-pip ca-certificates";;

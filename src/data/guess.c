@@ -410,8 +410,8 @@ static void write_question(const guess *g, const str *class_name, buf *out)
         }
         buf_add_text(&asked, ".");
     }
-    buf_add_text(
-        out, "\n# The text comes after the question, or where {text} stands in it. Your own words matter most.\n");
+    buf_add_text(out, "\n# The text comes after the question, or where {text} stands in it. Your "
+                      "own words matter most.\n");
     add_line(out, "question: ", buf_view(&asked), NULL);
     if (asked.failed) out->failed = true;
     buf_close(&asked);
