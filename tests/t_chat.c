@@ -293,12 +293,12 @@ static void test_system_messages(void **state)
         chat_close(t);
     }
     json_decref(context);
-    const char *in[] = {"[{\"role\": \"system\", \"content\": \"S\"}, {\"role\": \"user\", "
-                        "\"content\": \"U\"}, {\"role\": \"user\", \"content\": \"V\"}]",
-                        "[{\"role\": \"system\", \"content\": \"S\"}]", "[]"};
-    const char *want[] = {"[{\"role\": \"user\", \"content\": \"S\\nU\"}, {\"role\": \"user\", "
-                          "\"content\": \"V\"}]",
-                          "[{\"role\": \"user\", \"content\": \"S\"}]", "[]"};
+    static const char *const in[] = {
+        "[{\"role\":\"system\",\"content\":\"S\"},{\"role\":\"user\",\"content\":\"U\"}]",
+        "[{\"role\":\"system\",\"content\":\"S\"}]", "[{\"role\":\"user\",\"content\":\"U\"}]"};
+    static const char *const want[] = {"[{\"role\":\"user\",\"content\":\"S\\nU\"}]",
+                                       "[{\"role\":\"user\",\"content\":\"S\"}]",
+                                       "[{\"role\":\"user\",\"content\":\"U\"}]"};
     for (int i = 0; i < 3; i++) {
         json_t *messages = object_of(in[i]), *wanted = object_of(want[i]);
         json_t *folded = chat_fold_system(messages);
