@@ -25,7 +25,7 @@ OBJ     := $(SRC:%.c=$(BUILD)/%.o)
 %_avx2.o:   ISA = -mavx2 -mfma -mf16c
 %_avx512.o: ISA = -mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma -mf16c
 
-.PHONY: fuzzers all test check asan tsan fuzz tidy bench install clean tests
+.PHONY: fuzzers fuzz-build fuzz-replay all test check asan tsan fuzz tidy bench install clean tests
 all: $(BUILD)/caseload
 tests: $(TESTS)
 
@@ -42,7 +42,7 @@ $(BUILD)/tests/%: $(BUILD)/tests/%.o $(LIB)
 	$(V)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ -lcmocka $(LDLIBS)
 $(BUILD)/bench/%: $(BUILD)/bench/%.o $(LIB)
 	$(V)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
-$(BUILD)/fuzz/%: $(BUILD)/fuzz/%.o $(LIB)
+$(BUILD)/fuzz/%: $(BUILD)/fuzz/%.o $(FUZZMAIN) $(LIB)
 	$(V)$(CC) $(CFLAGS) $(LDFLAGS) $(FUZZLINK) -o $@ $^ $(LDLIBS)
 
 # Benches are programs of their own; bench/run_prefill puts one beside its peer.
@@ -50,7 +50,7 @@ bench: $(BENCHES)
 
 # Each test is a program; its exit status is its verdict. Models and shared data are optional: a test that
 # needs one that is absent says so and is counted as skipped.
-test: all tests
+test: all tests $(BUILD)/tools/tidy
 	@tools/run_tests $(BUILD)
 
 asan:
@@ -59,13 +59,35 @@ tsan:
 	$(MAKE) BUILD=build-tsan OPT="-O1 -g -fsanitize=thread" tests
 	build-tsan/tests/t_base
 
-# Fuzzers: libFuzzer with clang. `make fuzz` replays each corpus and then runs FUZZ_SECONDS a target.
+# Fuzzers: libFuzzer with clang; where that is absent, gcc and a driver that only replays the corpus.
+# `make fuzz` replays each corpus and then runs FUZZ_SECONDS a target; `make fuzz-replay` only replays.
 FUZZ_SECONDS ?= 10
-fuzz:
-	$(MAKE) CC=clang BUILD=build-fuzz FUZZLINK=-fsanitize=fuzzer \
-	    OPT="-O1 -g -fsanitize=address,undefined -fsanitize=fuzzer-no-link -fno-sanitize-recover=all" fuzzers
+FUZZ_SAN      = -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all
+fuzz: fuzz-build
 	@tools/run_fuzz build-fuzz $(FUZZ_SECONDS)
+fuzz-replay: fuzz-build
+	@tools/run_fuzz build-fuzz 0
+fuzz-build:
+	@if echo 'int LLVMFuzzerTestOneInput(void) { return 0; }' | \
+	    clang -fsanitize=fuzzer -x c -o /dev/null - 2>/dev/null; then \
+	    $(MAKE) CC=clang BUILD=build-fuzz FUZZLINK=-fsanitize=fuzzer \
+	        OPT="$(FUZZ_SAN) -fsanitize=fuzzer-no-link" fuzzers; \
+	else \
+	    echo "libFuzzer is absent: the corpora are replayed, no new inputs are made"; \
+	    $(MAKE) CC=gcc BUILD=build-fuzz FUZZMAIN=build-fuzz/tools/fuzz_main.o \
+	        OPT="$(FUZZ_SAN)" fuzzers; \
+	fi
 fuzzers: $(FUZZERS)
+
+# Style is a program: tools/tidy.c checks what STYLE.md says.
+$(BUILD)/tools/tidy: tools/tidy.c
+	@mkdir -p $(@D)
+	@echo "  CC $<"
+	$(V)$(CC) -std=c17 -D_GNU_SOURCE $(OPT) $(WARN) -o $@ $<
+tidy: $(BUILD)/tools/tidy
+	@$(BUILD)/tools/tidy
+
+check: test tidy asan fuzz-replay
 
 clean:
 	rm -rf build build-*

@@ -1,5 +1,6 @@
 /* Chat templates: own cases against what Python's jinja2 made of them (tests/golden/chat), broken
- * templates, the doors around system messages and dates, bounds, and the shared cases when present. */
+ * templates, the doors around system messages and dates, bounds, and the shared cases when present.
+ * */
 #include "base/file.h"
 #include "text/chat.h"
 
@@ -88,8 +89,8 @@ static void test_own_cases(void **state)
     assert_int_equal(wrong, 0);
 }
 
-/* The 35 cases that llama.cpp tests its own templates with. Where a template takes no system message,
- * it is put before the first user message there; chat_fold_system is that rule. */
+/* The 35 cases that llama.cpp tests its own templates with. Where a template takes no system
+ * message, it is put before the first user message there; chat_fold_system is that rule. */
 static void test_shared_models(void **state)
 {
     (void)state;
@@ -143,8 +144,9 @@ static void spell(str s, buf *out)
     }
 }
 
-/* The cases of another engine whose answer is not Python's: what Python says of each. An answer that
- * begins with '!' is the reason of an error. (tools/golden/make_chat.py --shared lists them.) */
+/* The cases of another engine whose answer is not Python's: what Python says of each. An answer
+ * that begins with '!' is the reason of an error. (tools/golden/make_chat.py --shared lists them.)
+ * */
 static const char *const python_says[][2] = {
     {"FOR_LOOP_UNPACKING", "!an int and a str cannot be combined with +"},
     {"FOR_LOOP_OBJECTS", "!a str and an int cannot be combined with +"},
@@ -156,8 +158,8 @@ static const char *const python_says[][2] = {
     {"MEMBERSHIP_NEGATION_2", "|False|False|False|False|False|True|"},
 };
 
-/* jansson takes no U+0000 in a key, as two of the cases have: they are read with U+0001 there, in key
- * and expected text alike. */
+/* jansson takes no U+0000 in a key, as two of the cases have: they are read with U+0001 there, in
+ * key and expected text alike. */
 static json_t *load_engine_cases(const char *path)
 {
     err e = {0};

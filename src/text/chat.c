@@ -3,11 +3,11 @@
  * How: one recursive walk. Names live in scopes that chain outwards as Jinja's do (loops, macros,
  * set blocks, filter blocks and `with` open one; `if` does not); the outermost holds the context's
  * members, turned into values when first asked for. What a macro, a set block or a filter prints is
- * written to the output and taken off again as a value. All values live in memory that goes when the
- * render ends.
+ * written to the output and taken off again as a value. All values live in memory that goes when
+ * the render ends.
  *
- * Assumes: a tree from chat_parse. Refuses: more than the limits of chat_in.h, whatever Python would
- * refuse, text marked safe joined with + (Python would escape the other part).
+ * Assumes: a tree from chat_parse. Refuses: more than the limits of chat_in.h, whatever Python
+ * would refuse, text marked safe joined with + (Python would escape the other part).
  */
 #include "text/chat_run_in.h"
 

@@ -3,8 +3,8 @@
  * Strict: an unknown tag, filter, test or construct is an error with its line, found when the
  * template is read if possible. It renders as transformers does (Jinja's sandbox, trim_blocks and
  * lstrip_blocks on, loop controls, {% generation %}, tojson, raise_exception) and spells values as
- * Python (True, None, 'text' in lists). A name that is not defined prints as nothing; its attributes
- * are an error.
+ * Python (True, None, 'text' in lists). A name that is not defined prints as nothing; its
+ * attributes are an error.
  *
  * Two things differ on purpose:
  *   - strftime_now(format) is refused, because a prompt must not depend on the day, unless the

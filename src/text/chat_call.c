@@ -1,11 +1,11 @@
 /* chat_call: filters, tests, methods and functions of templates, one table row each.
  *
- * How: a row names its parameters; `bind` puts a call's arguments to them, by place and by name, and
- * the row's function reads them from call.p (V_ABSENT where none was given). `*` instead of names:
- * the function reads the arguments itself; `/` first: by place only.
+ * How: a row names its parameters; `bind` puts a call's arguments to them, by place and by name,
+ * and the row's function reads them from call.p (V_ABSENT where none was given). `*` instead of
+ * names: the function reads the arguments itself; `/` first: by place only.
  *
- * What filters of Jinja return lazily (map, select, reject, unique, items, reverse) is worked out at
- * once here, and marked V_LAZY so that a second pass finds nothing, as in Python.
+ * What filters of Jinja return lazily (map, select, reject, unique, items, reverse) is worked out
+ * at once here, and marked V_LAZY so that a second pass finds nothing, as in Python.
  *
  * Refuses: whatever has no row; what changes a list or dict; %(name)s and {:spec} formats.
  */
@@ -69,7 +69,7 @@ static bool bind(run *r, const row *w, const args *a, call *c)
 
 /* ---- items ---- */
 
-/* item.a.b or item.0.b; `otherwise` (if not chat_absent) stands for what is undefined on the way. */
+/* item.a.b or item.0.b; `otherwise` (if not absent) stands for what is undefined on the way. */
 static bool follow(run *r, value item, value path, value otherwise, value *out)
 {
     *out = item;

@@ -1,9 +1,11 @@
-/* chat_in: what the four files of chat share.
+/* chat_in: what the files of chat share.
  *
- *   chat_parse.c  source -> tokens -> a tree of nodes in one block of memory
+ *   chat_lex.c    source -> tokens
+ *   chat_parse.c  tokens -> a tree of nodes in one block of memory
  *   chat.c        statements and expressions, over values in the memory of one render
  *   chat_value.c  values: truth, equality, order, Python's spelling, JSON in and out
  *   chat_call.c   filters, tests, methods and functions: tables of rows
+ *   chat_text.c   those of text and numbers
  */
 #ifndef CASELOAD_TEXT_CHAT_IN_H
 #define CASELOAD_TEXT_CHAT_IN_H
@@ -12,7 +14,7 @@
 
 enum {
     CHAT_SOURCE_MAX = 1 << 20,
-    CHAT_STEPS_MAX = 10000000,
+    CHAT_STEPS_MAX = 10 * 1000 * 1000,
     CHAT_OUT_MAX = 64 << 20,
     CHAT_MEMORY_MAX = 256 << 20,
     CHAT_DEPTH_MAX = 1000, /* of the evaluator's own recursion */
@@ -22,44 +24,45 @@ enum {
     CHAT_PARAM_MAX = 5,
 };
 
-typedef enum node_kind {            /* `list n` below: kids[list .. list + n) */
-                         E_CONST,   /* a constant */
-                         E_NAME,    /* a name */
-                         E_HOLE,    /* the text a filter block or set block feeds to its filters */
-                         E_LIST,    /* a list, b n */
-                         E_TUPLE,   /* a list, b n; also a target */
-                         E_DICT,    /* a list of (key, value), b pairs */
-                         E_NOT,     /* a; op for E_SIGN: '-' or '+' */
-                         E_SIGN,    /* op a */
-                         E_AND,     /* a, b */
-                         E_OR,      /* a, b */
-                         E_BINARY,  /* a op b */
-                         E_JOIN,    /* a ~ b ~ ..: a list, b n */
-                         E_COMPARE, /* a first, b list of (op, operand), c pairs */
-                         E_IF,      /* b if a else c (-1: nothing) */
-                         E_ATTRIBUTE, /* a . name b */
-                         E_ITEM,      /* a [b] */
-                         E_SLICE,     /* a [b : c : d], -1 where chat_absent */
-                         E_CALL,      /* a (arguments b) */
-                         E_FILTER,    /* a | row b (arguments c or -1) */
-                         E_TEST,      /* a is row b (arguments c or -1) */
-                         E_ARGS, /* a list: *x or -1, **x or -1, b positional, c pairs (name, value) */
-                         T_SPACE,      /* target: name a . name b */
-                         S_TEXT,       /* a constant */
-                         S_PRINT,      /* a */
-                         S_BLOCK,      /* a list, b n */
-                         S_IF,         /* a, then b, else c (-1, a block or another S_IF) */
-                         S_FOR,        /* target a in b, c list: if, body, else, recursive */
-                         S_SET,        /* target a = b */
-                         S_SET_BLOCK,  /* target a, filters b or -1, body c */
-                         S_MACRO,      /* name a, parameters b, body c */
-                         S_CALL,       /* call a, parameters b, body c */
-                         S_FILTER,     /* filters a, body b */
-                         S_WITH,       /* a list of (target, value), b pairs, body c */
-                         S_GENERATION, /* a */
-                         S_BREAK,
-                         S_CONTINUE,
-                         S_PARAMS, /* a list of (name, default or -1), b pairs, c: USES_.. bits */
+/* A list n below is kids[list .. list + n). */
+typedef enum node_kind {
+    E_CONST,      /* a constant */
+    E_NAME,       /* a name */
+    E_HOLE,       /* the text a filter block or set block feeds to its filters */
+    E_LIST,       /* a list, b n */
+    E_TUPLE,      /* a list, b n; also a target */
+    E_DICT,       /* a list of (key, value), b pairs */
+    E_NOT,        /* a; op for E_SIGN: '-' or '+' */
+    E_SIGN,       /* op a */
+    E_AND,        /* a, b */
+    E_OR,         /* a, b */
+    E_BINARY,     /* a op b */
+    E_JOIN,       /* a ~ b ~ ..: a list, b n */
+    E_COMPARE,    /* a first, b list of (op, operand), c pairs */
+    E_IF,         /* b if a else c (-1: nothing) */
+    E_ATTRIBUTE,  /* a . name b */
+    E_ITEM,       /* a [b] */
+    E_SLICE,      /* a [b : c : d], -1 where absent */
+    E_CALL,       /* a (arguments b) */
+    E_FILTER,     /* a | row b (arguments c or -1) */
+    E_TEST,       /* a is row b (arguments c or -1) */
+    E_ARGS,       /* a list: *x or -1, **x or -1, b by place, c pairs (name, value) */
+    T_SPACE,      /* target: name a . name b */
+    S_TEXT,       /* a constant */
+    S_PRINT,      /* a */
+    S_BLOCK,      /* a list, b n */
+    S_IF,         /* a, then b, else c (-1, a block or another S_IF) */
+    S_FOR,        /* target a in b, c list: if, body, else, recursive */
+    S_SET,        /* target a = b */
+    S_SET_BLOCK,  /* target a, filters b or -1, body c */
+    S_MACRO,      /* name a, parameters b, body c */
+    S_CALL,       /* call a, parameters b, body c */
+    S_FILTER,     /* filters a, body b */
+    S_WITH,       /* a list of (target, value), b pairs, body c */
+    S_GENERATION, /* a */
+    S_BREAK,
+    S_CONTINUE,
+    S_PARAMS, /* a list of (name, default or -1), b pairs, c: USES_.. bits */
 } node_kind;
 
 enum { OP_EQ = 128, OP_NE, OP_LE, OP_GE, OP_FLOOR, OP_POWER, OP_IN, OP_NOT_IN };
@@ -92,10 +95,8 @@ typedef enum value_kind {
     V_METHOD,   /* row id of *self */
     V_FUNCTION, /* row id */
 } value_kind;
-
 enum { MARK_VARIABLE, MARK_MESSAGE, MARK_OF }; /* V_UNDEFINED; MARK_OF + kind: attribute of */
 enum { MARK_SAFE = 1 };                        /* V_STR: Python's Markup */
-
 typedef struct value {
     uint8_t kind, mark;
     int32_t id;
@@ -118,14 +119,13 @@ typedef struct seq {
     bool spent;          /* V_LAZY */
 } seq;
 
-typedef struct pair {
-    value key, value;
-} pair;
-
 typedef struct dict { /* in order of insertion */
-    pair *at;
+    struct pair {
+        value key, value;
+    } * at;
     int64_t n, room;
 } dict;
+typedef struct pair pair;
 
 struct chat_template {
     arena memory; /* holds all of this */
@@ -145,7 +145,6 @@ bool chat_parse(chat_template *t, str source, err *e);
 int32_t chat_find_filter(str name, const char **nearest);
 int32_t chat_find_test(str name, const char **nearest);
 
-/* Is it white space to Python's str.isspace? */
-bool chat_is_space(int32_t character);
+bool chat_is_space(int32_t character); /* to Python's str.isspace */
 
 #endif

@@ -7,8 +7,8 @@
  *     -               at either end of a tag strips all white space on that side
  *     +               keeps it
  *
- * Assumes nothing of the source: UTF-8 is checked, lines are made to end in \n and one line break at
- * the very end is dropped, as Jinja does. Refuses: names that are not ASCII, \N{} escapes, whole
+ * Assumes nothing of the source: UTF-8 is checked, lines are made to end in \n and one line break
+ * at the very end is dropped, as Jinja does. Refuses: names that are not ASCII, \N{} escapes, whole
  * numbers beyond 64 bits.
  */
 #include "text/chat_parse_in.h"

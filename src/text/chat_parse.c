@@ -4,9 +4,11 @@
  *
  *     if else < or < and < not < compare, in < + - < ~ < * / // % < ** < unary < . [] () < | is
  *
- * After a failure the parser stands at the end token, so every loop ends and the first error sticks.
+ * After a failure the parser stands at the end token, so every loop ends and the first error
+ * sticks.
  *
- * Refuses: tags that need other templates (include, extends, ..), filters and tests it does not know.
+ * Refuses: tags that need other templates (include, extends, ..), filters and tests it does not
+ * know.
  */
 #include "text/chat_parse_in.h"
 

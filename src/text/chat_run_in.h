@@ -1,4 +1,5 @@
-/* chat_run_in: one render of a template, and what chat.c, chat_value.c and chat_call.c do with it. */
+/* chat_run_in: one render of a template, and what chat.c, chat_value.c and chat_call.c do with it.
+ * */
 #ifndef CASELOAD_TEXT_CHAT_RUN_IN_H
 #define CASELOAD_TEXT_CHAT_RUN_IN_H
 

@@ -1,8 +1,8 @@
 /* chat_text: the filters and methods of text and numbers, and the formats % and {}.
  *
- * How: text is a view where it can be (strip, split, slices) and built in the render's scratch buffer
- * otherwise; each loop pays steps for the bytes it reads and stops when its result passes 64 MB.
- * Refuses: %(name)s and {:spec} formats, isdigit and its like beyond ASCII, int in other bases.
+ * How: text is a view where it can be (strip, split, slices) and built in the render's scratch
+ * buffer otherwise; each loop pays steps for the bytes it reads and stops when its result passes 64
+ * MB. Refuses: %(name)s and {:spec} formats, isdigit and its like beyond ASCII, int in other bases.
  */
 #include "text/chat_call_in.h"
 
@@ -193,17 +193,20 @@ static void reverse_items(seq *q)
     }
 }
 
-static bool split_at(run *r, str s, str part, int64_t most, bool last, seq *q, int64_t *room)
-{ /* long: seven parameters would be a struct for one caller */
+/* aux of the call: from the right, the parts in reverse. */
+static bool split_at(run *r, const call *c, str part, int64_t most, seq *q)
+{
+    str s = c->self.s;
+    int64_t room = 0;
     while (q->n < most) {
-        int64_t at = last ? find_last(s, part) : str_find(s, part);
+        int64_t at = c->aux ? find_last(s, part) : str_find(s, part);
         size_t end = (size_t)at + part.size;
         if (at < 0) break;
         str tail = str_part(s, end, s.size - end), head = str_part(s, 0, (size_t)at);
-        if (!push_text(r, q, room, last ? tail : head)) return false;
-        s = last ? head : tail;
+        if (!push_text(r, q, &room, c->aux ? tail : head)) return false;
+        s = c->aux ? head : tail;
     }
-    return push_text(r, q, room, s);
+    return push_text(r, q, &room, s);
 }
 
 bool chat_do_split(run *r, const call *c, value *out) /* aux: from the right */
@@ -220,7 +223,7 @@ bool chat_do_split(run *r, const call *c, value *out) /* aux: from the right */
     } else {
         if (!chat_str_arg(r, c->p[0], &part)) return false;
         if (!part.size) return chat_fail(r, "split needs a separator that is not empty");
-        good = split_at(r, c->self.s, part, most, c->aux, q, &room);
+        good = split_at(r, c, part, most, q);
     }
     if (c->aux) reverse_items(q);
     *out = of_seq(V_LIST, q);
