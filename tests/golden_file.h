@@ -54,8 +54,8 @@ static inline void golden_rows_read(golden_rows *g)
         double *q = g->p4 + 4 * i;
         int got = fgets(line, sizeof line, f)
                       ? sscanf(line, "%d,%lf,%lf,%d,%d,%d,%lf,%lf,%lf,%lf,%d,%d,%d,%d,%d,%d", &y,
-                               &g->z[0][i], &g->z[1][i], &g->cluster[i], &g->site[i], &g->k[i], &q[0],
-                               &q[1], &q[2], &q[3], &r[0], &r[1], &r[2], &m[0], &m[1], &m[2])
+                               &g->z[0][i], &g->z[1][i], &g->cluster[i], &g->site[i], &g->k[i],
+                               &q[0], &q[1], &q[2], &q[3], &r[0], &r[1], &r[2], &m[0], &m[1], &m[2])
                       : 0;
         if (got != 16) fail_msg("row %d has %d fields", i, got);
         g->y[i] = (uint8_t)y;

@@ -13,6 +13,7 @@
 #include <cmocka.h>
 #include <jansson.h>
 
+#include "golden_file.h"
 #include "t24.h"
 
 static const char *const shared = "../shared/data/auroc-vectors";
@@ -411,6 +412,57 @@ static void test_shared_asah(void **state)
     json_decref(want);
 }
 
+/* pROC 1.18 on 600 made-up rows with ties: tools/golden/stats.R */
+static void test_against_proc(void **state)
+{
+    static golden_file r;
+    static golden_rows rows;
+    golden_read(&r, "tests/golden/stats_r.txt");
+    golden_rows_read(&rows);
+    rank_parts p[2];
+    for (int k = 0; k < 2; k++) p[k] = parts_of(*state, rows.z[k], rows.y, GOLDEN_ROWS);
+    rank_auroc a = rank_auroc_of(&p[0], 0), b = rank_auroc_of(&p[1], 0);
+    near_to(a.logit.value, golden(&r, "auc_a"), 1e-13);
+    near_to(b.logit.value, golden(&r, "auc_b"), 1e-13);
+    near_to(a.logit.variance, golden(&r, "var_a"), 1e-15);
+    near_to(b.logit.variance, golden(&r, "var_b"), 1e-15);
+    near_to(a.wald_low, golden(&r, "low_a"), 1e-12);
+    near_to(b.wald_high, golden(&r, "high_b"), 1e-12);
+    near_to(rank_covariance(&p[0], &p[1]), golden(&r, "cov"), 1e-15);
+    rank_test t = rank_compare_paired(&p[0], &p[1], 0);
+    near_to(t.statistic, golden(&r, "paired_z"), 1e-11);
+    near_to(t.p, golden(&r, "paired_p"), 1e-11);
+    rank_parts of_site[2];
+    for (int site = 0; site < 2; site++) {
+        double score[GOLDEN_ROWS];
+        uint8_t y[GOLDEN_ROWS];
+        int64_t n = 0;
+        for (int i = 0; i < GOLDEN_ROWS; i++) {
+            if (rows.site[i] == site) score[n] = rows.z[0][i], y[n++] = rows.y[i];
+        }
+        of_site[site] = parts_of(*state, score, y, n);
+    }
+    t = rank_compare_unpaired(&of_site[0], &of_site[1], 0);
+    near_to(t.statistic, golden(&r, "unpaired_d"), 1e-11);
+    near_to(t.df, golden(&r, "unpaired_df"), 1e-8);
+    near_to(t.p, golden(&r, "unpaired_p"), 1e-11);
+    err e = {0};
+    rank_roc c;
+    assert_true(rank_roc_take(rows.z[0], rows.y, GOLDEN_ROWS, *state, &c, &e));
+    const double to[3] = {0.1, 0.2, 0.4};
+    for (int k = 0; k < 3; k++) {
+        char name[40];
+        double area = rank_partial_area(&c, 0, to[k]);
+        snprintf(name, sizeof name, "partial_%.1f", 1 - to[k]);
+        near_to(area, golden(&r, name), 1e-12);
+        snprintf(name, sizeof name, "partial_corrected_%.1f", 1 - to[k]);
+        near_to(rank_partial_corrected(area, 0, to[k]), golden(&r, name), 1e-12);
+    }
+    double middle = rank_partial_area(&c, 0.1, 0.3);
+    near_to(middle, golden(&r, "partial_mid"), 1e-12);
+    near_to(rank_partial_corrected(middle, 0.1, 0.3), golden(&r, "partial_corrected_mid"), 1e-12);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -424,6 +476,7 @@ int main(void)
         cmocka_unit_test(test_coverage),
         cmocka_unit_test(test_roc_points),
         cmocka_unit_test(test_arena_full_is_an_error),
+        cmocka_unit_test(test_against_proc),
         cmocka_unit_test(test_shared_toy_cases),
         cmocka_unit_test(test_shared_asah),
     };
