@@ -389,6 +389,34 @@ static void test_every_family(void **state)
     for (size_t i = 0; i < countof(families); i++) check_family(*state, families[i]);
 }
 
+/* A tokenizer that knows more tokens than the model has rows: such a token in a text is an error. */
+static void test_token_without_row(void **state)
+{
+    room *r = *state;
+    tiny_model t;
+    char folder[256], path[300];
+    model_header h;
+    assert_true(tiny_open(&t, "llama2"));
+    snprintf(folder, sizeof folder, "%s/fewer", r->folder);
+    tiny_write_folder(&t, folder, 0);
+    json_object_set_new(t.config, "vocab_size",
+                        json_integer(319)); /* the last special has no row */
+    snprintf(path, sizeof path, "%s/config.json", folder);
+    assert_int_equal(json_dump_file(t.config, path, 0), 0);
+    if (!model_peek(&h, folder, &r->a, &r->e)) fail_msg("%s", r->e.text);
+    assert_int_equal(token_count(h.tokens), 320);
+    token_list ids = {0};
+    token_options o = {.parse_special = true};
+    assert_true(token_encode(h.tokens, STR("<|im_end|> yes"), o, &ids, &r->e) && ids.n > 1);
+    int64_t n = ids.n;
+    assert_false(token_encode(h.tokens, token_text(h.tokens, 319), o, &ids, &r->e));
+    assert_int_equal(r->e.code, ERR_DATA);
+    assert_int_equal(ids.n, n);
+    token_list_close(&ids);
+    model_close_header(&h);
+    tiny_close(&t);
+}
+
 /* phi3's fused tensors: q, k, v and gate, up are rows of one tensor, one after the other. */
 static void test_fused_rows(void **state)
 {
@@ -787,6 +815,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_full_arena, make_room, leave_room),
         cmocka_unit_test_setup_teardown(test_paths_that_are_no_models, make_room, leave_room),
         cmocka_unit_test_setup_teardown(test_every_family, make_room, leave_room),
+        cmocka_unit_test_setup_teardown(test_token_without_row, make_room, leave_room),
         cmocka_unit_test_setup_teardown(test_fused_rows, make_room, leave_room),
         cmocka_unit_test_setup_teardown(test_config_defaults, make_room, leave_room),
         cmocka_unit_test_setup_teardown(test_config_rope, make_room, leave_room),

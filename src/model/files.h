@@ -32,10 +32,9 @@ typedef struct model_header {
     int32_t n_tensor;           /* 0: a vocabulary-only GGUF */
     const tensor_entry *tensor; /* sorted by name */
     int32_t n_file;
-    file_map *file;    /* [n_file] those that hold weights */
-    tokenizer *tokens; /* NULL when opened without. May know ids at or beyond config.n_vocab (Gemma
-                          3 1B knows one): such an id must not reach a forward pass */
-    str chat_template; /* empty: none */
+    file_map *file;         /* [n_file] those that hold weights */
+    tokenizer *tokens;      /* NULL when opened without; gives ids below config.n_vocab only */
+    str chat_template;      /* empty: none */
     str bos_text, eos_text; /* for the template; empty: none */
     int64_t n_parameter;    /* sum of tensor sizes */
     int64_t bytes_weights;

@@ -253,5 +253,6 @@ bool files_read_folder(model_header *h, bool with_tokenizer, arena *a, err *e)
     }
     if (!with_tokenizer) return true;
     h->tokens = token_open_folder(h->path, a, e);
+    if (h->tokens) token_limit_ids(h->tokens, h->config.n_vocab);
     return h->tokens != NULL;
 }

@@ -172,6 +172,12 @@ static void encode_text(token_work *w, str text)
     }
 }
 
+void token_limit_ids(tokenizer *t, int32_t n_usable)
+{
+    assert(t && n_usable > 0);
+    t->n_usable = n_usable;
+}
+
 bool token_encode(const tokenizer *t, str text, token_options o, token_list *out, err *e)
 {
     assert(t && out && (o.n_plain == 0 || o.plain));
@@ -200,6 +206,13 @@ bool token_encode(const tokenizer *t, str text, token_options o, token_list *out
     }
     if (eos && !w.failed && !(out->n > start && out->id[out->n - 1] == t->eos))
         token_put(&w, t->eos);
+    for (int64_t i = start; t->n_usable > 0 && !w.failed && i < out->n; i++) {
+        if (out->id[i] < t->n_usable) continue;
+        w.failed = true;
+        err_set(e, ERR_DATA,
+                "a text holds the token %d, for which the model has no weights (%d rows)",
+                out->id[i], t->n_usable);
+    }
     if (w.failed) out->n = out->n < start ? out->n : start;
     token_work_close(&w);
     assert(!w.failed || e->code != ERR_NONE);

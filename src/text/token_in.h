@@ -115,6 +115,7 @@ struct tokenizer {
     token_step norm[TOKEN_STEP_MAX], pre[TOKEN_STEP_MAX];
     int32_t bos, eos, unk;
     bool adds_bos, adds_eos;
+    int32_t n_usable; /* ids from here on have no row in the model; 0: all have */
 
     /* made by token_build */
     int32_t n_symbol;        /* n_token and the characters that only occur inside pieces */
