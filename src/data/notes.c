@@ -11,6 +11,8 @@
 enum { DRAW_PATIENT = 1, DRAW_NOTE = 2, DRAW_LABEL = 3 };
 enum { TRAIN_PERCENT = 25, FIRST_YEAR = 2019, N_YEAR = 4 };
 
+static const double default_share = 0.4, default_noise = 0.05, default_hard = 0.4;
+
 typedef struct patient {
     int64_t number, n_note;
     int32_t age, year; /* at the first note */
@@ -45,6 +47,11 @@ double notes_best_auroc(double share, double noise)
     double missed = share * noise, clear = (1 - share) * (1 - noise);
     if (hit + false_label == 0 || missed + clear == 0) return 0.5;
     return (1 + hit / (hit + false_label) - missed / (missed + clear)) / 2;
+}
+
+double notes_best_auroc_of(const notes_options *o)
+{
+    return notes_best_auroc(fraction(o->share, default_share), fraction(o->noise, default_noise));
 }
 
 bool notes_language_from(const char *word, notes_language *out)
@@ -154,8 +161,8 @@ static void write_text(buf *text, rng *r, note_words *w, bool serious, bool agai
 static void write_row(const notes_options *o, const patient *p, int64_t row, int64_t visit,
                       buf *csv)
 {
-    double share = fraction(o->share, 0.4), noise = fraction(o->noise, 0.05),
-           hard = fraction(o->hard, 0.4);
+    double share = fraction(o->share, default_share), noise = fraction(o->noise, default_noise),
+           hard = fraction(o->hard, default_hard);
     rng r = rng_for(o->seed, (uint64_t)row, DRAW_NOTE),
         label_r = rng_for(o->seed, (uint64_t)row, DRAW_LABEL);
     bool serious = rng_unit(&r) < share, against = rng_unit(&r) < hard;

@@ -41,6 +41,7 @@ bool notes_write(const notes_options *o, buf *csv, err *e);
 
 /* The AUROC of the truth against the noisy labels, in the limit of many notes. */
 double notes_best_auroc(double share, double noise);
+double notes_best_auroc_of(const notes_options *o); /* with its defaults filled in */
 
 bool notes_language_from(const char *word, notes_language *out); /* "en", "ko", "mixed" */
 
