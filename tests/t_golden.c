@@ -301,8 +301,21 @@ static void test_shards_change_nothing(void **state)
     nftw(folder, remove_entry, 8, FTW_DEPTH | FTW_PHYS);
 }
 
-int main(void)
+/* `t_golden write VARIANT PATH` only writes the tiny model, a folder or (PATH ends in .gguf) a GGUF file: for
+ * tests/cli. */
+static int write_model(const char *name, const char *path)
 {
+    tiny_model t;
+    if (!tiny_open(&t, name)) return 1;
+    if (str_ends(str_of(path), ".gguf")) tiny_write_gguf(&t, path, DTYPE_F32);
+    else tiny_write_folder(&t, path, 0);
+    tiny_close(&t);
+    return 0;
+}
+
+int main(int argc, char **argv)
+{
+    if (argc == 4 && strcmp(argv[1], "write") == 0) return write_model(argv[2], argv[3]);
     static char llama2[] = "llama2", llama31[] = "llama3.1", llama31_v5[] = "llama3.1-v5",
                 coarse[] = "llama-coarse";
     static char mistral[] = "mistral", qwen2[] = "qwen2", qwen2_bf16[] = "qwen2-bf16",
