@@ -103,4 +103,15 @@ bool caseload_report(const char *out, bool colour, caseload_sink *sink, void *co
 /* Devices this machine can compute on, one a line. */
 bool caseload_devices(caseload_sink *sink, void *context, caseload_error *e);
 
+/* A table of synthetic clinical notes (data/notes.h tells how they are made). `best_auroc` (may be NULL):
+ * what a reader who finds every truth reaches against the noisy labels, in the limit. */
+typedef struct caseload_notes_options { /* fractions: 0 is the default, negative is none */
+    const char *out;                    /* CSV file */
+    const char *language;               /* "en" (default), "ko", "mixed" */
+    int rows;
+    uint64_t seed;
+    double serious, noise, hard; /* defaults 0.4, 0.05, 0.4 */
+} caseload_notes_options;
+bool caseload_notes(const caseload_notes_options *o, double *best_auroc, caseload_error *e);
+
 #endif

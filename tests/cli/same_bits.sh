@@ -1,5 +1,5 @@
 # A score belongs to its text: the same bytes for any batch, rows a step, number of threads, with and without sharing,
-# and with the rows of the table in another order.
+# and with the rows of the table in another order. On a tiny model; determinism.sh does it on a real one.
 . tests/cli/common.inc
 make_study 90
 run_study base --threads 1 || { cat "$work/stderr"; fail "the study did not run"; }
@@ -22,18 +22,3 @@ sed 's/notes.csv/shuffled.csv/; s/- {name: two-shot.*//' "$work/study.yaml" > "$
 grep '^zero-shot' "$work/base/scores.csv" | sort > "$work/a"
 grep '^zero-shot' "$work/shuffled/scores.csv" | sort > "$work/b"
 same "$work/a" "$work/b"
-
-# The real model, where it is here.
-[ -f models/SmolLM2-135M-Instruct.Q4_1.gguf ] || { echo "skip: no real model in models/; the tiny one agreed"; exit 0; }
-head -n 25 "$work/notes.csv" > "$work/short.csv"
-sed "s|^model: .*|model: $(pwd)/models/SmolLM2-135M-Instruct.Q4_1.gguf|; s/notes.csv/short.csv/" "$work/study.yaml" > "$work/real.yaml"
-real() {
-    name=$1
-    shift
-    "$CASELOAD" run "$work/real.yaml" --out "$work/real-$name" --quiet "$@" >/dev/null 2>"$work/stderr" || { cat "$work/stderr"; fail "real model, $name"; }
-    [ "$name" = base ] || same "$work/real-base/scores.csv" "$work/real-$name/scores.csv"
-}
-real base --threads 2
-real one --threads 1 --batch 1
-real seven --threads 2 --batch 7
-real alone --threads 2 --unshared
