@@ -31,7 +31,7 @@ static bool take_fraction(const cli_arguments *a, const char *option, double *ou
 
 static int run(const cli_arguments *a)
 {
-    int rows = 300, seed = 1;
+    int rows = 0, seed = 0;
     caseload_notes_options o = {.out = cli_value(a, "--out"),
                                 .language = cli_value(a, "--language")};
     if (!o.out) return cli_usage(a->command, "--out is missing: where the table goes");
@@ -39,14 +39,14 @@ static int run(const cli_arguments *a)
     if (!take_fraction(a, "--serious", &o.serious) || !take_fraction(a, "--noise", &o.noise) ||
         !take_fraction(a, "--hard", &o.hard))
         return CASELOAD_USAGE;
-    o.rows = rows;
-    o.seed = (uint64_t)seed;
+    o.rows = cli_has(a, "--rows") ? rows : 300;
+    o.seed = cli_has(a, "--seed") ? (uint64_t)seed : 1;
     caseload_error e = {0};
     double best = 0;
     if (!caseload_notes(&o, &best, &e)) return cli_fail(&e);
     printf("%s: %d synthetic notes; a perfect reader would reach an AUROC of %.3f against these "
            "labels\n",
-           o.out, rows, best);
+           o.out, o.rows, best);
     return 0;
 }
 
