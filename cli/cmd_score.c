@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 /* All of standard input, or of a file; NULL after an error. */
 static char *read_all(FILE *f, size_t *size, caseload_error *e)
@@ -26,6 +27,15 @@ static char *read_all(FILE *f, size_t *size, caseload_error *e)
     return NULL;
 }
 
+static bool on_progress(void *context, const caseload_state *s)
+{
+    (void)context;
+    fprintf(stderr, "\r\033[K%lld/%lld requests", (long long)s->texts_done,
+            (long long)s->texts_all);
+    if (s->texts_done == s->texts_all) fputs("\r\033[K", stderr);
+    return true;
+}
+
 static int run(const cli_arguments *a)
 {
     caseload_error e = {0};
@@ -35,7 +45,8 @@ static int run(const cli_arguments *a)
     size_t size = 0;
     char *requests = read_all(stdin, &size, &e);
     if (!requests) return cli_fail(&e);
-    bool ok = caseload_score(&o, requests, size, cli_print, NULL, stdout, &e);
+    bool ok = caseload_score(&o, requests, size, cli_print,
+                             isatty(fileno(stderr)) ? on_progress : NULL, stdout, &e);
     free(requests);
     return ok ? 0 : cli_fail(&e);
 }

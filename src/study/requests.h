@@ -2,13 +2,14 @@
  *
  * One JSON object a line.
  *   in   {"id": .., "prompt": ".." | "messages": [{"role", "content"}, ..], "answers": ["..", ..]}
- *   out  {"id": .., "ids": [..], "answers": {text: {"ids": [..], "logprob": x,
- *         "boundary": "clean"|"forced"}}, "top": [[id, logprob] x 10], "prompt_logprob": x}
+ *   out  {"id": .., "ids": [..],
+ *         "answers": {text: {"ids": [..], "logprob": x, "boundary": "clean" | "forced"}},
+ *         "top": [[id, logprob] x 10], "prompt_logprob": x}
  *
- * A prompt is taken verbatim: special tokens in it are recognised, BOS is added where the model asks
- * for it and none is there. Messages go through the model's template with its generation prompt; what
- * they spell out is plain. prompt_logprob sums over the prompt's tokens from the second on.
- * Logarithms are natural.
+ * A prompt is taken verbatim: special tokens in it are recognised, BOS is added where the model
+ * asks for it and none is there. Messages go through the model's template with its generation
+ * prompt; what they spell out is plain. prompt_logprob sums over the prompt's tokens from the
+ * second on. Logarithms are natural.
  */
 #ifndef CASELOAD_STUDY_REQUESTS_H
 #define CASELOAD_STUDY_REQUESTS_H

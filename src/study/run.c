@@ -39,6 +39,18 @@ static bool read_inputs(run *r, err *e)
                      e);
 }
 
+static bool choose_rows(run *r, err *e)
+{
+    const char *id = r->options.only_row;
+    r->end_row = r->rows.scored.n;
+    if (!id) return true;
+    r->first_row = rows_find(&r->rows, str_of(id));
+    r->end_row = r->first_row + 1;
+    if (r->first_row >= 0) return true;
+    return err_set(e, ERR_DATA, "%s has no row to be scored with the id '%.100s'", r->table.path,
+                   id);
+}
+
 static bool peek_model(run *r, err *e)
 {
     engine_options o = r->options.engine;
@@ -222,8 +234,8 @@ static bool ask_arm(run *r, int32_t which, err *e)
     }
     for (int32_t i = 0; shared && i < m->n_form; i++) shared[i] = -1;
     bool ok = e->code == ERR_NONE;
-    for (int32_t first = 0; ok && first < n_row; first += ASK_CHUNK) {
-        int32_t n = n_row - first < ASK_CHUNK ? n_row - first : ASK_CHUNK;
+    for (int32_t first = r->first_row; ok && first < r->end_row; first += ASK_CHUNK) {
+        int32_t n = r->end_row - first < ASK_CHUNK ? r->end_row - first : ASK_CHUNK;
         ask_job j = {.arms = &r->arms, .arm = which, .first = first, .n = n, .asked = q};
         ok = ask_chunk(r, &j, shared, e) && report_progress(r, "tokenising", e);
     }
@@ -412,7 +424,8 @@ bool run_prepare(run *r, const run_options *o, err *e)
     assert(o->study);
     *r = (run){.options = *o};
     if (!arena_open(&r->memory, bytes_memory, "the study", e)) return false;
-    if (!report_progress(r, "reading", e) || !read_inputs(r, e) || !peek_model(r, e)) return false;
+    if (!report_progress(r, "reading", e) || !read_inputs(r, e) || !choose_rows(r, e)) return false;
+    if (!peek_model(r, e)) return false;
     if (!open_store(r, e) || !hash_model(r, e)) return false;
     bool chat = r->spec.template_kind != SPEC_TEMPLATE_PLAIN && r->engine.chat;
     if (r->spec.template_kind == SPEC_TEMPLATE_CHAT && !r->engine.chat) {

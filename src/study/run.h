@@ -26,6 +26,7 @@ typedef struct run_options {
     engine_options engine;
     int32_t batch_items, rows, limit;
     bool unshared;
+    const char *only_row; /* id: ask about this row alone (try); NULL: all */
     bool (*progress)(void *context, const run_state *s); /* NULL: none; false stops */
     void *context;
 } run_options;
@@ -47,6 +48,7 @@ typedef struct arm_job { /* what is left of an arm */
 
 typedef struct run {
     arena memory;
+    int32_t first_row, end_row; /* of rows.scored: what is asked about */
     spec spec;
     table table;
     rows rows;

@@ -107,18 +107,9 @@ static bool show_arm(run *r, int32_t which, int32_t row, const try_options *what
     return true;
 }
 
-static bool find_row(const run *r, const char *id, int32_t *row, err *e)
-{
-    *row = id ? rows_find(&r->rows, str_of(id)) : 0;
-    if (*row >= 0) return true;
-    return err_set(e, ERR_DATA, "%s has no row to be scored with the id '%.100s'", r->table.path,
-                   id);
-}
-
 static bool show(run *r, const try_options *what, buf *out, err *e)
 {
-    int32_t row = 0, shown = 0;
-    if (!find_row(r, what->row, &row, e)) return false;
+    int32_t row = r->first_row, shown = 0;
     const schedule **all = arena_take(&r->memory, (size_t)r->spec.n_arm, sizeof *all, e);
     if (!all) return false;
     for (int32_t i = 0; i < r->spec.n_arm; i++) all[i] = &r->job[i].schedule;
@@ -139,6 +130,8 @@ bool try_row(const run_options *how, const try_options *what, buf *out, err *e)
     run r;
     run_options alone = *how;
     alone.out = NULL;
+    alone.only_row = what->row;
+    if (!what->row) alone.limit = 1;
     alone.batch_items = 1;
     bool ok = run_prepare(&r, &alone, e) && show(&r, what, out, e);
     run_close(&r);
