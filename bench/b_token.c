@@ -1,6 +1,6 @@
 /* Speed of the tokenizers: MB/s of text to ids, and the time to open.
  *
- *     build/bench/b_token [FILE]     FILE: text to encode; without it our golden corpus' sentences, repeated
+ *     build/bench/b_token [FILE]     FILE: a text to encode besides sentences of our own
  *
  * Takes whatever is there of ../shared/data/tokenizers and models/; one thread.
  */

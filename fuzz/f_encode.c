@@ -1,5 +1,6 @@
-/* Fuzzes texts: the first byte picks a tokenizer of tests/golden/token (opened once), the second the
- * options, the rest is the text. Byte-level BPE without a normalizer must give the text back. */
+/* Fuzzes texts: the first byte picks a tokenizer of tests/golden/token (opened once), the second
+ * the options, the rest is the text. Byte-level BPE without a normalizer must give the text
+ * back. */
 #include "text/token.h"
 
 #include <assert.h>

@@ -1,12 +1,13 @@
 /* Tests of src/text/token*.c.
  *
  * With ../shared/data (skipped with a line where absent): tokenizer-vectors, every text exact, from
- * folders (tokenizer.json, tokenizer.model, vocab.json + merges.txt, ranks) and from vocabulary-only GGUF
- * files; with models/ too: the ids of models/reference. Without: our own small tokenizers of each kind
- * (tests/golden/token, made by tools/golden/make_tokenizers.py), broken inputs (tests/broken/token), and
- * properties.
+ * folders (tokenizer.json, tokenizer.model, vocab.json + merges.txt, ranks) and from
+ * vocabulary-only GGUF files; with models/ too: the ids of models/reference. Without: our own small
+ * tokenizers of each kind (tests/golden/token, made by tools/golden/make_tokenizers.py), broken
+ * inputs (tests/broken/token), and properties.
  */
 #include "base/file.h"
+#include "base/pool.h"
 #include "base/rng.h"
 #include "model/files.h"
 #include "text/token.h"
@@ -678,9 +679,9 @@ static void test_bytes_come_back(void **state)
     }
 }
 
-/* A piece longer than the short path's 40 symbols goes through the heap. Both orders of merging are the
- * same: pieces that repeat a unit whose ids are known by the short path end in a stable pattern, and
- * every text must equal its encoding by plain repeated search, done here. */
+/* A piece longer than the short path's 40 symbols goes through the heap. Both orders of merging
+ * are the same: pieces that repeat a unit whose ids are known by the short path end in a stable
+ * pattern, and every text must equal its encoding by plain repeated search, done here. */
 static void test_long_words_merge_as_short_ones(void **state)
 {
     (void)state;
@@ -693,7 +694,8 @@ static void test_long_words_merge_as_short_ones(void **state)
         char text[200];
         size_t n = 41 + rng_below(&r, 150);
         for (size_t i = 0; i < n; i++) text[i] = letters[rng_below(&r, sizeof letters - 1)];
-        /* plain search: the first merge of the list that applies anywhere, leftmost, until none does */
+        /* plain search: the first merge of the list that applies anywhere, leftmost, until none
+         * does */
         char parts[200][200];
         size_t count = n;
         for (size_t i = 0; i < n; i++) snprintf(parts[i], sizeof parts[i], "%c", text[i]);
@@ -851,6 +853,86 @@ static void test_broken_files(void **state)
     assert_true(n >= 60);
 }
 
+/* ---- memory and threads ---- */
+
+static void test_little_memory_is_an_error(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"llama3", "characters", "unigram-bytes", "sp-bpe",
+                                        "vocab-merges"};
+    for (size_t k = 0; k < countof(names); k++) {
+        char path[400];
+        snprintf(path, sizeof path, GOLDEN "%s", names[k]);
+        int refusals = 0;
+        bool opened_once = false;
+        for (size_t bytes = 1 << 12; !opened_once; bytes += bytes / 4) {
+            arena a;
+            err e = {0};
+            assert_true(arena_open(&a, bytes, "test", &e));
+            tokenizer *t = token_open_folder(path, &a, &e);
+            if (!t) assert_int_equal(e.code, ERR_RESOURCE);
+            refusals += !t;
+            opened_once = t != NULL;
+            token_close(t);
+            arena_close(&a);
+            assert_true(bytes < 1 << 27);
+        }
+        assert_true(refusals > 10);
+    }
+}
+
+typedef struct together {
+    const tokenizer *t;
+    const json_t *texts;
+    token_list *ids; /* one a text and round */
+    int64_t n;
+} together;
+
+static void encode_one(void *context, int64_t index, int thread)
+{
+    (void)thread;
+    together *x = context;
+    err e = {0};
+    str text = json_text(json_array_get(x->texts, (size_t)(index % x->n)));
+    if (!token_encode(x->t, text, (token_options){.parse_special = true}, &x->ids[index], &e))
+        abort();
+}
+
+static void test_threads_share_a_tokenizer(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"qwen2", "characters", "unigram-bytes", "sp-bpe"};
+    json_t *root = load(GOLDEN "cases.json");
+    err e = {0};
+    pool *p = pool_open(4, &e);
+    assert_non_null(p);
+    for (size_t k = 0; k < countof(names); k++) {
+        char path[400];
+        snprintf(path, sizeof path, GOLDEN "%s", names[k]);
+        opened *o = open_good(path);
+        together x = {.t = o->t, .texts = json_object_get(root, "texts")};
+        x.n = (int64_t)json_array_size(x.texts);
+        int64_t all = 20 * x.n;
+        x.ids = calloc((size_t)all, sizeof *x.ids);
+        pool_run(p, all, encode_one, &x);
+        for (int64_t i = 0; i < all; i++) {
+            assert_true(same(&x.ids[i], x.ids[i % x.n].id, (size_t)x.ids[i % x.n].n));
+            if (i >= x.n) token_list_close(&x.ids[i]);
+        }
+        for (int64_t i = 0; i < x.n; i++) {
+            token_list alone = encode(o->t, json_text(json_array_get(x.texts, (size_t)i)),
+                                      (token_options){.parse_special = true});
+            assert_true(same(&alone, x.ids[i].id, (size_t)x.ids[i].n));
+            token_list_close(&alone);
+            token_list_close(&x.ids[i]);
+        }
+        free(x.ids);
+        close_any(o);
+    }
+    pool_close(p);
+    json_decref(root);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -872,6 +954,8 @@ int main(void)
         cmocka_unit_test(test_questions),
         cmocka_unit_test(test_broken_arrays),
         cmocka_unit_test(test_broken_files),
+        cmocka_unit_test(test_little_memory_is_an_error),
+        cmocka_unit_test(test_threads_share_a_tokenizer),
     };
     return cmocka_run_group_tests_name("token", tests, NULL, NULL);
 }

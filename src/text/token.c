@@ -1,10 +1,10 @@
-/* token: the public door (see token.h): from a text to its added tokens and the stretches between, each
- * normalized, cut and given to the model; and everything that asks a tokenizer about itself.
+/* token: the public door (see token.h): from a text to its added tokens and the stretches between,
+ * each normalized, cut and given to the model; and everything that asks a tokenizer about itself.
  *
  * Added tokens are found leftmost first, the longest of those that start together. Those not marked
  * `normalized` are looked for in the text as given, the others in the normalized stretches between.
  */
-#include "text/token_in.h"
+#include "text/token_work.h"
 
 #include "base/hash.h"
 

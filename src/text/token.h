@@ -1,12 +1,19 @@
 /* token: text to token ids and back, as the model's makers do it.
  *
- * Three kinds: byte-level BPE (published pre-tokenizer expressions run by pcre2), SentencePiece BPE and
- * SentencePiece unigram (both with byte fallback). Sources: a Hugging Face folder (tokenizer.json, else
- * tokenizer.model, else vocab.json + merges.txt) or the arrays of a GGUF file.
+ * Three kinds: byte-level BPE (published pre-tokenizer expressions run by pcre2), SentencePiece BPE
+ * and SentencePiece unigram (both with byte fallback). Sources: a Hugging Face folder
+ * (tokenizer.json, else tokenizer.model, else vocab.json + merges.txt) or the arrays of a GGUF
+ * file.
  *
  * Special tokens in the text are recognised where asked, and never inside ranges marked as plain: a
- * patient's text cannot close the user turn. BOS is added where the model asks for it and the ids do not
- * start with it already: never a second BOS.
+ * patient's text cannot close the user turn. Tokens that are not declared special but read like it
+ * (<|..|>, </s> where <s> is special, <think>, [INST], ..) are kept out of plain ranges too; other
+ * added tokens (runs of blanks, HTML tags) are part of the running text and always recognised. BOS
+ * is added where the model asks for it and the ids do not start with it already: never a second
+ * BOS.
+ *
+ * What makers do is followed where a converter or another runtime differs: Qwen2's text is put into
+ * NFC from a GGUF file too; Phi-3's tokens take the white space behind them.
  */
 #ifndef CASELOAD_TEXT_TOKEN_H
 #define CASELOAD_TEXT_TOKEN_H
@@ -61,10 +68,13 @@ void token_close(
  * knows one such). A text that holds one is then ERR_DATA. */
 void token_limit_ids(tokenizer *t, int32_t n_usable);
 
-/* Appends the ids of `text` to `out`. Invalid UTF-8 is ERR_DATA with its byte offset. Thread-safe: `t` is const. */
+/* Appends the ids of `text` to `out`. Invalid UTF-8 is ERR_DATA with its byte offset. At most
+ * 128 MB of text; on failure `out` is as before. Thread-safe: `t` is const. */
 bool token_encode(const tokenizer *t, str text, token_options o, token_list *out, err *e);
 
-/* Appends the bytes of the ids. `show_special`: special tokens are written out, else dropped. */
+/* Appends the bytes of the ids. `show_special`: special tokens are written out, else dropped. A
+ * blank that SentencePiece put in front of a text is not taken away again: ids may come from the
+ * middle of one. */
 void token_decode(const tokenizer *t, const int32_t *id, int64_t n, bool show_special, buf *out);
 
 int32_t token_count(const tokenizer *t);

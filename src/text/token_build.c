@@ -1,16 +1,16 @@
-/* token_build: from what a source tells (vocabulary, merges or scores, steps, added tokens) to a tokenizer
- * that can encode: checks everything once, then makes the look-up tables.
+/* token_build: from what a source tells (vocabulary, merges or scores, steps, added tokens) to a
+ * tokenizer that can encode: checks everything once, then makes the look-up tables.
  *
  *   by_text     every token by its stored text
  *   by_piece    tokens that plain text may become, by what the text must read
- *   merges      (left, right) -> rank, result; from the merge list, or from scores: each token of two or
- *               more characters can be made from any two others that spell it, and a higher score comes
- *               first (SentencePiece; rank files, where the score is minus the rank)
+ *   merges      (left, right) -> rank, result; from the merge list, or from scores: each token of
+ *               two or more characters can be made from any two others that spell it, and a higher
+ *               score comes first (SentencePiece; rank files, where the score is minus the rank)
  *   trie        unigram pieces
  *   added_trie  tokens looked for before anything else
  *   WHOLE       words found here, once, to become exactly one token
  */
-#include "text/token_in.h"
+#include "text/token_work.h"
 
 #include <assert.h>
 #include <math.h>
@@ -40,6 +40,30 @@ tokenizer *token_new(const char *path, int64_t n_token, arena *a, err *e)
     return t;
 }
 
+char *token_take_text(tokenizer *t, size_t size, arena *a, err *e)
+{
+    enum { BLOCK = 1 << 16 };
+    if (size > BLOCK / 4) return arena_take(a, size, 1, e);
+    if (size > t->room_left) {
+        t->room = arena_take(a, BLOCK, 1, e);
+        t->room_left = t->room ? BLOCK : 0;
+    }
+    if (!t->room) return NULL;
+    char *taken = t->room;
+    t->room += size;
+    t->room_left -= size;
+    return taken;
+}
+
+str token_keep(tokenizer *t, str s, arena *a, err *e)
+{
+    char *copy = token_take_text(t, s.size + 1, a, e);
+    if (!copy) return (str){"", 0};
+    if (s.size) memcpy(copy, s.data, s.size);
+    copy[s.size] = 0;
+    return (str){copy, s.size};
+}
+
 /* ---- what tokens stand for ---- */
 
 static bool is_byte_text(str s, unsigned char *byte)
@@ -56,9 +80,9 @@ static bool is_byte_text(str s, unsigned char *byte)
     return true;
 }
 
-static str unmapped(str text, arena *a, err *e)
+static str unmapped(tokenizer *t, str text, arena *a, err *e)
 {
-    char *out = arena_take(a, text.size + 1, 1, e);
+    char *out = token_take_text(t, text.size + 1, a, e);
     if (!out) return text;
     size_t n = 0;
     for (size_t i = 0; i < text.size;) {
@@ -69,10 +93,10 @@ static str unmapped(str text, arena *a, err *e)
     return (str){out, n};
 }
 
-str token_unescaped(str text, arena *a, err *e)
+str token_unescaped(tokenizer *t, str text, arena *a, err *e)
 {
     if (str_find(text, STR(META)) < 0) return text;
-    char *out = arena_take(a, text.size + 1, 1, e);
+    char *out = token_take_text(t, text.size + 1, a, e);
     if (!out) return text;
     size_t n = 0;
     for (size_t i = 0; i < text.size;) {
@@ -122,19 +146,18 @@ static bool lay_out_bytes(tokenizer *t, arena *a, err *e)
         bool plain =
             t->type[i] == TYPE_CONTROL || t->type[i] == TYPE_USER || t->type[i] == TYPE_UNKNOWN;
         if (t->byte_level) {
-            t->bytes[i] = plain ? text : unmapped(text, a, e);
+            t->bytes[i] = plain ? text : unmapped(t, text, a, e);
             if (!plain && t->bytes[i].size == 1 && t->byte_id[(unsigned char)*t->bytes[i].data] < 0)
                 t->byte_id[(unsigned char)*t->bytes[i].data] = i;
         } else if (t->type[i] == TYPE_BYTE || (t->byte_fallback && is_byte_text(text, &byte))) {
             if (!is_byte_text(text, &byte))
                 return err_set(e, ERR_MODEL, "%s: byte token %d does not read <0x00> to <0xFF>",
                                t->path, i);
-            char *one = arena_copy_text(a, (const char *)&byte, 1, e);
-            t->bytes[i] = (str){one ? one : "", 1};
+            t->bytes[i] = token_keep(t, (str){(const char *)&byte, 1}, a, e);
             t->type[i] = TYPE_BYTE;
             if (t->byte_id[byte] < 0) t->byte_id[byte] = i;
         } else {
-            t->bytes[i] = token_unescaped(text, a, e);
+            t->bytes[i] = token_unescaped(t, text, a, e);
         }
     }
     return e->code == ERR_NONE;
@@ -149,8 +172,8 @@ static bool may_be_piece(const tokenizer *t, int32_t i)
     return t->type[i] == TYPE_NORMAL || (t->type[i] == TYPE_USER && !t->by_score && !t->byte_level);
 }
 
-/* Scores let pieces grow from characters that are no pieces themselves: those get numbers behind the
- * vocabulary. They are written out as bytes or unknown when they stay alone. */
+/* Scores let pieces grow from characters that are no pieces themselves: those get numbers behind
+ * the vocabulary. They are written out as bytes or unknown when they stay alone. */
 static bool add_bare_characters(tokenizer *t, arena *a, err *e)
 {
     buf bare = buf_up_to((size_t)TOKEN_VOCAB_MAX * sizeof(str));
@@ -324,8 +347,9 @@ static bool lay_out_unigram(tokenizer *t, err *e)
 
 /* ---- added tokens ---- */
 
-/* Reads like a control token whatever its type says: in a text that is to be taken as plain it must not
- * act as one. <s> counts only where the vocabulary uses it as a control token (Gemma's is HTML's). */
+/* Reads like a control token whatever its type says: in a text that is to be taken as plain it
+ * must not act as one. <s> counts only where the vocabulary uses it as a control token (Gemma's
+ * is HTML's). */
 static bool looks_special(const tokenizer *t, str s)
 {
     static const char *const names[] = {"<start_of_turn>", "<end_of_turn>", "<think>",
@@ -342,7 +366,8 @@ static bool looks_special(const tokenizer *t, str s)
     return start >= 0 && t->mark[start] & MARK_SPECIAL;
 }
 
-/* Tokens marked `normalized` are looked for in the normalized text, by their own normalized form. */
+/* Tokens marked `normalized` are looked for in the normalized text, by their own normalized
+ * form. */
 static bool lay_out_added(tokenizer *t, arena *a, err *e)
 {
     token_work w;
@@ -423,6 +448,22 @@ static bool find_whole_words(tokenizer *t, err *e)
     return good;
 }
 
+static bool lay_out_characters(tokenizer *t, arena *a, err *e)
+{
+    if (t->byte_level) return true;
+    t->char_id = arena_take(a, CHAR_TABLE, sizeof *t->char_id, e);
+    if (!t->char_id) return false;
+    for (int32_t i = 0; i < CHAR_TABLE; i++) t->char_id[i] = -1;
+    for (int32_t i = t->n_symbol - 1; i >= 0; i--) { /* backwards: the first of equal ones stays */
+        str s = t->text[i];
+        bool piece = i >= t->n_token || t->mark[i] & MARK_PIECE;
+        if (!piece || s.size > 3 || (size_t)utf8_size((unsigned char)s.data[0]) != s.size) continue;
+        size_t at = 0;
+        t->char_id[utf8_next(s, &at)] = i;
+    }
+    return true;
+}
+
 static bool is_mapped(const tokenizer *t)
 {
     for (int32_t i = 0; i < t->n_pre; i++)
@@ -448,7 +489,7 @@ bool token_build(tokenizer *t, arena *a, err *e)
                        t->path);
     if (good && t->unigram) good = lay_out_unigram(t, e);
     else if (good) good = t->by_score ? merges_from_scores(t, a, e) : merges_from_list(t, e);
-    good = good && lay_out_added(t, a, e);
+    good = good && lay_out_characters(t, a, e) && lay_out_added(t, a, e);
     pair_map *maps[] = {&t->merges, &t->trie, &t->added_trie[0], &t->added_trie[1]};
     for (size_t i = 0; i < countof(maps); i++) {
         if (good) good = pair_map_settle(maps[i], a, e);
@@ -490,7 +531,7 @@ static bool add_tokens_of_types(tokenizer *t, arena *a, err *e)
             if (pass == 1)
                 t->added[n] =
                     (token_added){.text = t->byte_level ? t->text[i]
-                                                        : token_unescaped(t->text[i], a, e),
+                                                        : token_unescaped(t, t->text[i], a, e),
                                   .id = i,
                                   .special = type != TYPE_USER,
                                   .rstrip = phi3 && takes_space(t->text[i])};
@@ -543,7 +584,7 @@ static bool copy_source(tokenizer *t, const token_source *s, arena *a, err *e)
 {
     if (s->score) t->score = arena_take(a, (size_t)s->n_token, sizeof *t->score, e);
     for (int32_t i = 0; i < s->n_token; i++) {
-        t->text[i] = str_keep(a, s->token[i], e);
+        t->text[i] = token_keep(t, s->token[i], a, e);
         if (t->score) t->score[i] = (double)s->score[i];
         if (!s->type || s->type[i] == 0) continue; /* 0: not stated */
         if (s->type[i] < TYPE_NORMAL || s->type[i] > TYPE_BYTE)
@@ -562,7 +603,7 @@ static bool copy_source(tokenizer *t, const token_source *s, arena *a, err *e)
         return err_set(e, ERR_MODEL, "%s: tokenizer.ggml.merges: missing", t->path);
     t->merge = arena_take(a, (size_t)s->n_merge, 2 * sizeof *t->merge, e);
     for (int32_t i = 0; t->merge && i < s->n_merge; i++) {
-        str m = str_keep(a, s->merge[i], e);
+        str m = token_keep(t, s->merge[i], a, e);
         const char *blank = m.size > 2 ? memchr(m.data + 1, ' ', m.size - 2) : NULL;
         if (!blank) return merge_error(t, i, "is not two pieces with a blank between", e);
         size_t n = (size_t)(blank - m.data);

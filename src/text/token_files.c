@@ -5,18 +5,19 @@
  *                                         lines "BASE64 RANK"
  *   vocab.json + merges.txt               byte-level BPE; tokenizer_class says which expression
  *
- * and beside each tokenizer_config.json, special_tokens_map.json, config.json (bos_token_id, eos_token_id).
+ * and beside each tokenizer_config.json, special_tokens_map.json, config.json (bos_token_id,
+ * eos_token_id).
  *
  * SentencePiece's ModelProto, the fields read here (sentencepiece_model.proto):
  *
  *   1  pieces           LEN, repeated: 1 text LEN, 2 score I32, 3 type VARINT
  *   2  trainer_spec     LEN: 3 model_type (1 unigram, 2 BPE), 24 treat_whitespace_as_suffix,
  *                       35 byte_fallback, 40 unk_id, 41 bos_id, 42 eos_id
- *   3  normalizer_spec  LEN: 2 precompiled_charsmap LEN, 3 add_dummy_prefix, 4 remove_extra_whitespaces,
- *                       5 escape_whitespaces
+ *   3  normalizer_spec  LEN: 2 precompiled_charsmap LEN, 3 add_dummy_prefix,
+ *                       4 remove_extra_whitespaces, 5 escape_whitespaces
  *
- * Lengths are checked against the bytes that remain. Refused: other model types, a precompiled map of
- * characters, white space as suffix, groups.
+ * Lengths are checked against the bytes that remain. Refused: other model types, a precompiled map
+ * of characters, white space as suffix, groups.
  */
 #include "text/token_read.h"
 
@@ -157,7 +158,7 @@ static bool read_piece(tokenizer *t, int32_t id, str bytes, arena *a, err *e)
     if (type < TYPE_NORMAL || type > TYPE_BYTE)
         return err_set(e, ERR_MODEL, "%s: piece %d has type %llu; 1 to 6 are known", t->path, id,
                        (unsigned long long)type);
-    t->text[id] = str_keep(a, text, e);
+    t->text[id] = token_keep(t, text, a, e);
     t->score[id] = (double)score;
     t->type[id] = (uint8_t)type;
     return e->code == ERR_NONE;
@@ -189,8 +190,9 @@ static int32_t control_id(const tokenizer *t, int64_t id)
     return id >= 0 && id < t->n_token && t->type[id] == TYPE_CONTROL ? (int32_t)id : -1;
 }
 
-/* Tokens looked for before anything else: user-defined pieces (in the normalized text, as SentencePiece
- * does; in a unigram lattice they are pieces that always win), the configuration's, control pieces. */
+/* Tokens looked for before anything else: user-defined pieces (in the normalized text, as
+ * SentencePiece does; in a unigram lattice they are pieces that always win), the
+ * configuration's, control pieces. */
 static bool add_proto_tokens(tokenizer *t, int32_t n_piece, const json_t *decoder, arena *a, err *e)
 {
     size_t n = (size_t)n_piece + json_object_size(decoder);
@@ -318,7 +320,7 @@ static bool read_rank(tokenizer *t, int64_t n, str line, arena *a, err *e)
     size_t used = 0;
     for (size_t i = 0; i < got; i++)
         used += (size_t)utf8_put(text + used, token_byte_char(bytes[i]));
-    t->text[n] = str_keep(a, (str){text, used}, e);
+    t->text[n] = token_keep(t, (str){text, used}, a, e);
     return e->code == ERR_NONE;
 }
 
@@ -389,8 +391,9 @@ static bool read_merges_text(tokenizer *t, str bytes, const char *path, arena *a
         if (!blank || at == 0 || at + 1 == line.size)
             return err_set(e, ERR_MODEL, "%s: line %lld is not two pieces", path,
                            (long long)number);
-        t->merge[2 * t->n_merge] = str_keep(a, str_part(line, 0, at), e);
-        t->merge[2 * t->n_merge + 1] = str_keep(a, str_part(line, at + 1, line.size - at - 1), e);
+        t->merge[2 * t->n_merge] = token_keep(t, str_part(line, 0, at), a, e);
+        t->merge[2 * t->n_merge + 1] =
+            token_keep(t, str_part(line, at + 1, line.size - at - 1), a, e);
         t->n_merge++;
     }
     return e->code == ERR_NONE;
@@ -505,7 +508,8 @@ static tokenizer *open_json(const folder *f, const char *path, arena *a, err *e)
     return t;
 }
 
-/* An id of config.json where the tokenizer's own files name none: a number or a list whose first counts. */
+/* An id of config.json where the tokenizer's own files name none: a number or a list whose first
+ * counts. */
 static void take_model_id(tokenizer *t, const json_t *model, const char *key, int32_t *id)
 {
     const json_t *v = json_object_get(model, key);

@@ -3,11 +3,14 @@
  *   model           BPE (vocab object, merges) or Unigram (vocab list of [text, score])
  *   added_tokens    id, content, special, normalized, lstrip, rstrip, single_word
  *   normalizer      Sequence, Prepend, Replace, NFC, NFD, NFKC, NFKD, Lowercase, Strip
- *   pre_tokenizer   Sequence, Split, ByteLevel, Digits, Punctuation, Metaspace, Whitespace, WhitespaceSplit
- *   post_processor  TemplateProcessing (what stands before and behind the text), Sequence, ByteLevel
+ *   pre_tokenizer   Sequence, Split, ByteLevel, Digits, Punctuation, Metaspace, Whitespace,
+ *                   WhitespaceSplit
+ *   post_processor  TemplateProcessing (what stands before and behind the text), Sequence,
+ *                   ByteLevel
  *
- * What is not known is refused by name, never skipped: a tokenizer that is a little wrong gives other ids.
- * `truncation`, `padding` and `decoder` do not shape the ids of a text and are left alone.
+ * What is not known is refused by name, never skipped: a tokenizer that is a little wrong gives
+ * other ids. `truncation`, `padding` and `decoder` do not shape the ids of a text and are left
+ * alone.
  */
 #include "text/token_read.h"
 
@@ -53,10 +56,10 @@ static bool json_flag(const json_t *object, const char *key, bool absent)
     return json_is_boolean(v) ? json_is_true(v) : absent;
 }
 
-static str kept(const json_t *v, arena *a, err *e)
+static str kept(tokenizer *t, const json_t *v, arena *a, err *e)
 {
     str s = token_json_str(v);
-    return s.data ? str_keep(a, s, e) : s;
+    return s.data ? token_keep(t, s, a, e) : s;
 }
 
 /* ---- vocabulary ---- */
@@ -105,7 +108,7 @@ bool token_json_set(tokenizer *t, int64_t id, str text, arena *a, err *e)
     if (text.size > TOKEN_BYTES_MAX)
         return err_set(e, ERR_MODEL, "%s: token %lld is %zu bytes long; at most %d are possible",
                        t->path, (long long)id, text.size, TOKEN_BYTES_MAX);
-    t->text[id] = str_keep(a, text, e);
+    t->text[id] = token_keep(t, text, a, e);
     return e->code == ERR_NONE;
 }
 
@@ -143,10 +146,10 @@ static bool split_merge(tokenizer *t, size_t i, const json_t *x, arena *a, err *
 {
     str *pair = &t->merge[2 * i];
     if (json_is_array(x) && json_array_size(x) == 2) {
-        pair[0] = kept(json_array_get(x, 0), a, e);
-        pair[1] = kept(json_array_get(x, 1), a, e);
+        pair[0] = kept(t, json_array_get(x, 0), a, e);
+        pair[1] = kept(t, json_array_get(x, 1), a, e);
     } else if (json_is_string(x)) {
-        str m = kept(x, a, e);
+        str m = kept(t, x, a, e);
         const char *blank = m.data && m.size ? memchr(m.data, ' ', m.size) : NULL;
         if (blank) {
             size_t n = (size_t)(blank - m.data);
@@ -217,7 +220,7 @@ static bool read_unigram(tokenizer *t, const json_t *model, arena *a, err *e)
 
 bool token_json_added(tokenizer *t, const json_t *x, int64_t id, arena *a, err *e)
 {
-    str content = kept(json_object_get(x, "content"), a, e);
+    str content = kept(t, json_object_get(x, "content"), a, e);
     if (!content.size)
         return err_set(e, ERR_MODEL, "%s: added_tokens: token %lld has no content", t->path,
                        (long long)id);
@@ -297,13 +300,13 @@ static bool refuse(const tokenizer *t, const char *key, const json_t *x, err *e)
 }
 
 /* A pattern is {"String": literal} or {"Regex": expression}. */
-static bool read_pattern(const tokenizer *t, const json_t *x, token_step *s, bool *regex, arena *a,
+static bool read_pattern(tokenizer *t, const json_t *x, token_step *s, bool *regex, arena *a,
                          err *e)
 {
     const json_t *pattern = json_object_get(x, "pattern");
     const json_t *literal = json_is_string(pattern) ? pattern : json_object_get(pattern, "String");
     *regex = !json_is_string(literal);
-    s->pattern = kept(*regex ? json_object_get(pattern, "Regex") : literal, a, e);
+    s->pattern = kept(t, *regex ? json_object_get(pattern, "Regex") : literal, a, e);
     if (s->pattern.size > 0 && s->pattern.size <= TOKEN_PATTERN_MAX) return true;
     return token_json_error(t, "pattern", "neither a String nor a Regex of 1 to 20,000 bytes", e);
 }
@@ -314,7 +317,7 @@ static bool read_replace(tokenizer *t, const json_t *x, arena *a, err *e)
     token_step s = {0};
     if (!read_pattern(t, x, &s, &regex, a, e)) return false;
     s.kind = regex ? STEP_REPLACE_MATCH : STEP_REPLACE;
-    s.content = kept(json_object_get(x, "content"), a, e);
+    s.content = kept(t, json_object_get(x, "content"), a, e);
     if (!s.content.data) return token_json_error(t, "normalizer", "Replace without content", e);
     return token_step_add(t, false, s, e);
 }
@@ -347,7 +350,7 @@ static bool read_normalizer(tokenizer *t, const json_t *x, int depth, arena *a, 
     if (str_is(type, "Prepend")) {
         token_step s = {.kind = STEP_PREPEND,
                         .scheme = LEAD_ALWAYS,
-                        .content = kept(json_object_get(x, "prepend"), a, e)};
+                        .content = kept(t, json_object_get(x, "prepend"), a, e)};
         return s.content.data ? token_step_add(t, false, s, e) : refuse(t, "normalizer", x, e);
     }
     if (str_is(type, "Strip")) {
@@ -377,7 +380,8 @@ static bool read_behaviour(const tokenizer *t, const json_t *x, step_behaviour *
     return token_json_error(t, "pre_tokenizer", "unknown behavior of a split", e);
 }
 
-/* A literal as an expression: every character that is not a letter, digit or beyond ASCII is escaped. */
+/* A literal as an expression: every character that is not a letter, digit or beyond ASCII is
+ * escaped. */
 static str escaped(str literal, arena *a, err *e)
 {
     char *out = arena_take(a, 2 * literal.size + 1, 1, e);
@@ -404,7 +408,7 @@ static bool read_split(tokenizer *t, const json_t *x, arena *a, err *e)
 
 static bool read_metaspace(tokenizer *t, const json_t *x, arena *a, err *e)
 {
-    str mark = kept(json_object_get(x, "replacement"), a, e);
+    str mark = kept(t, json_object_get(x, "replacement"), a, e);
     if (!str_is(mark, "\xE2\x96\x81"))
         return token_json_error(t, "pre_tokenizer", "Metaspace with another mark than U+2581", e);
     token_step s = {.kind = STEP_META, .content = mark, .scheme = LEAD_ALWAYS};

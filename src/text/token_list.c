@@ -1,5 +1,5 @@
 /* token_list: growth of a list of ids; see token.h. At most 2^31 ids. */
-#include "text/token_in.h"
+#include "text/token_work.h"
 
 /* A list as the buffer that holds it. */
 static buf as_buffer(const token_list *l)

@@ -1,7 +1,5 @@
-/* token_map: the two look-up tables of a tokenizer: texts to ids, pairs of ids to merges. Open
- * addressing, at most two thirds full; a trie is a pair map of (node, byte).
- */
-#include "text/token_in.h"
+/* token_map: see token_map.h. At most two thirds full; a trie is a pair map of (node, byte). */
+#include "text/token_map.h"
 
 #include <assert.h>
 
@@ -32,7 +30,7 @@ static uint32_t slots_for(int64_t n)
 
 bool text_map_open(text_map *m, int64_t n, arena *a, err *e)
 {
-    assert(n >= 0 && n <= 4 * (int64_t)TOKEN_VOCAB_MAX);
+    assert(n >= 0 && n < (int64_t)1 << 28);
     uint32_t slots = slots_for(n);
     m->slot = arena_take(a, slots, sizeof *m->slot, e);
     if (!m->slot) return false;
@@ -117,8 +115,8 @@ bool pair_map_settle(pair_map *m, arena *a, err *e)
     return kept != NULL;
 }
 
-/* Nodes are numbered from 0, the root. An edge (node, byte) holds the next node as its rank and the token
- * that ends there, or -1, as its id. */
+/* Nodes are numbered from 0, the root. An edge (node, byte) holds the next node as its rank and
+ * the token that ends there, or -1, as its id. */
 bool trie_add(pair_map *m, int32_t *n_node, str text, int32_t id)
 {
     assert(text.size > 0 && *n_node >= 1);

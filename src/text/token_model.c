@@ -1,24 +1,24 @@
 /* token_model: from a piece of text to ids: byte-pair merges and the unigram lattice.
  *
- * Byte-pair encoding (Sennrich et al. 2016, arXiv:1508.07909): start from bytes or characters, again and
- * again merge the neighbouring pair of the lowest rank (the leftmost of equals) until no pair is a merge.
- * Three short cuts, none of which can change a result: a word that was found at opening to become exactly
- * one token does so by one look-up; words of up to WORD_SHORT symbols are merged in arrays; longer ones
- * with a heap over a linked list, O(n log n).
+ * Byte-pair encoding (Sennrich et al. 2016, arXiv:1508.07909): start from bytes or characters,
+ * again and again merge the neighbouring pair of the lowest rank (the leftmost of equals) until no
+ * pair is a merge. Three short cuts, none of which can change a result: a word that was found at
+ * opening to become exactly one token does so by one look-up; words of up to WORD_SHORT symbols are
+ * merged in arrays; longer ones with a heap over a linked list, O(n log n).
  *
  * Unigram (Kudo 2018, arXiv:1804.10959): the segmentation with the largest sum of scores (Viterbi).
  *
  * Characters the vocabulary lacks become byte tokens where there are any, else the unknown token.
  */
-#include "text/token_in.h"
+#include "text/token_work.h"
 
 #include <assert.h>
 #include <float.h>
 
 enum { WORD_SHORT = 40 };
 
-/* GPT-2's printable character for each byte: itself where it is printable in Latin-1, else the next free
- * one from U+0100 on. */
+/* GPT-2's printable character for each byte: itself where it is printable in Latin-1, else the
+ * next free one from U+0100 on. */
 int32_t token_byte_char(unsigned char byte)
 {
     if (byte <= 0x20) return 0x100 + byte;
@@ -73,6 +73,10 @@ static inline int32_t first_symbol(const tokenizer *t, str piece_text, size_t at
         return t->byte_id[c];
     }
     *size = (size_t)utf8_size(c);
+    if (*size < 4) {
+        size_t next = at;
+        return t->char_id[utf8_next(piece_text, &next)];
+    }
     return text_map_find(&t->by_piece, t->reads, str_part(piece_text, at, *size));
 }
 
@@ -126,8 +130,8 @@ static void merge_short(const tokenizer *t, symbols *s)
     }
 }
 
-/* Long words: symbols in a linked list, candidate merges in a heap ordered by (rank, place). A candidate
- * is stale when either side has changed since. */
+/* Long words: symbols in a linked list, candidate merges in a heap ordered by (rank, place). A
+ * candidate is stale when either side has changed since. */
 typedef struct candidate {
     int32_t rank, left, left_id, right_id, result;
 } candidate;
@@ -276,8 +280,8 @@ static void run_word(token_work *w, str word)
     merge_piece(w, word);
 }
 
-/* Where no token has U+2581 behind such a character, no merge crosses the place between them: the text
- * falls apart into words there. */
+/* Where no token has U+2581 behind such a character, no merge crosses the place between them:
+ * the text falls apart into words there. */
 static void run_cut(token_work *w, str text)
 {
     size_t start = 0;

@@ -1,4 +1,5 @@
-/* token_read: what the readers of a folder's tokenizer files share (token_json.c, token_files.c). */
+/* token_read: what the readers of a folder's tokenizer files share (token_json.c,
+ * token_files.c). */
 #ifndef CASELOAD_TEXT_TOKEN_READ_H
 #define CASELOAD_TEXT_TOKEN_READ_H
 
@@ -10,7 +11,8 @@ json_t *token_json_load(const char *path, size_t flags, err *e);
 str token_json_str(const json_t *v); /* no data: not a string */
 bool token_json_error(const tokenizer *t, const char *key, const char *why, err *e);
 
-/* The highest id of a vocabulary (object or list) and a list of added tokens; -1: none, or a wrong one. */
+/* The highest id of a vocabulary (object or list) and a list of added tokens; -1: none, or a
+ * wrong one. */
 int64_t token_json_highest(const json_t *vocab, const json_t *added);
 int64_t token_json_highest_decoder(const json_t *decoder); /* the same of added_tokens_decoder */
 

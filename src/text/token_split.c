@@ -1,14 +1,15 @@
-/* token_split: what happens to a text before the model sees it: the normalizer's and the pre-tokenizer's
- * steps, and the published expressions of the families.
+/* token_split: what happens to a text before the model sees it: the normalizer's and the
+ * pre-tokenizer's steps, and the published expressions of the families.
  *
- * Expressions are the makers' own, run by pcre2 (JIT where there is one). Their engines (Oniguruma, Rust's
- * regex) read \s as White_Space and \w as letters, marks, digits and connectors; pcre2 counts U+180E as
- * white space and no marks as \w. So \s, \S, \w and \W are rewritten into the classes that are meant.
- * Nested classes and class intersections, which pcre2 would read otherwise, are refused.
+ * Expressions are the makers' own, run by pcre2 (JIT where there is one). Their engines (Oniguruma,
+ * Rust's regex) read \s as White_Space and \w as letters, marks, digits and connectors; pcre2
+ * counts U+180E as white space and no marks as \w. So \s, \S, \w and \W are rewritten into the
+ * classes that are meant. Nested classes and class intersections, which pcre2 would read otherwise,
+ * are refused.
  *
  * Compiled expressions are read-only; match data belongs to the call.
  */
-#include "text/token_in.h"
+#include "text/token_work.h"
 
 #include <assert.h>
 
@@ -18,9 +19,9 @@
 const char *const token_gpt2_expression =
     "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+";
 
-/* A row: names as GGUF's tokenizer.ggml.pre gives them, expressions as the makers publish them (each
- * splits what the one before left). GPT2 stands for GPT-2's, BYTES for the map of bytes to printable
- * characters in which Falcon's later expressions work. */
+/* A row: names as GGUF's tokenizer.ggml.pre gives them, expressions as the makers publish them
+ * (each splits what the one before left). GPT2 stands for GPT-2's, BYTES for the map of bytes to
+ * printable characters in which Falcon's later expressions work. */
 #define GPT2 "<gpt2>"
 #define BYTES "<bytes>"
 
@@ -274,7 +275,8 @@ static bool wants_lead(const text_view *v, step_scheme scheme)
     return scheme == LEAD_ALWAYS || (scheme == LEAD_FIRST && v->leads);
 }
 
-/* The next match of a compiled expression in `text` at or after `at`. 1 found, 0 none, -1 failure. */
+/* The next match of a compiled expression in `text` at or after `at`. 1 found, 0 none, -1
+ * failure. */
 static int match(token_work *w, const token_step *s, str text, size_t at, size_t range[2])
 {
     uint32_t options = PCRE2_NO_UTF_CHECK;
@@ -330,8 +332,8 @@ static void replace_literal(token_work *w, const token_step *s, const text_view 
     put_part(w, side, v, done, v->text.size);
 }
 
-/* A normal form, between ASCII characters: nothing composes with an ASCII character behind it, and those
- * are their own normal forms. */
+/* A normal form, between ASCII characters: nothing composes with an ASCII character behind it,
+ * and those are their own normal forms. */
 static void put_form(token_work *w, const token_step *s, const text_view *v, int side)
 {
     buf *out = &w->text[side];

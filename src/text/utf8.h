@@ -1,15 +1,15 @@
 /* utf8: the little of Unicode that tokenizers need: validity, code points, classes, normal forms.
  *
- * Every function but utf8_check assumes valid text: check once at the door. Classes and normal forms are
- * utf8proc's (Unicode 14).
+ * Every function but utf8_check assumes valid text: check once at the door. Classes and normal
+ * forms are utf8proc's (Unicode 14).
  */
 #ifndef CASELOAD_TEXT_UTF8_H
 #define CASELOAD_TEXT_UTF8_H
 
 #include "base/str.h"
 
-/* -1 when valid (RFC 3629: shortest form, no surrogates, up to U+10FFFF), else the byte offset of the
- * first byte that is not. */
+/* -1 when valid (RFC 3629: shortest form, no surrogates, up to U+10FFFF), else the byte offset
+ * of the first byte that is not. */
 int64_t utf8_check(str s);
 
 /* The code point at *at, which is moved past it. *at < s.size. */
