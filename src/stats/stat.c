@@ -79,47 +79,46 @@ static uint64_t ordered_bits(double x)
 
 enum { DIGITS = 8, DIGIT_VALUES = 256 };
 
+typedef struct keyed { /* key and row move together, so that a pass reads in order */
+    uint64_t key;
+    int64_t row;
+} keyed;
+
 /* One stable pass on digit d. */
-static void radix_pass(const uint64_t *key, const int32_t *from, int32_t *to, int64_t n,
-                       const int64_t *count, int d)
+static void radix_pass(const keyed *from, keyed *to, int64_t n, const int64_t *count, int d)
 {
     int64_t start[DIGIT_VALUES], sum = 0;
     for (int v = 0; v < DIGIT_VALUES; v++) {
         start[v] = sum;
         sum += count[v];
     }
-    for (int64_t i = 0; i < n; i++) {
-        int v = (int)(key[from[i]] >> (8 * d) & 255);
-        to[start[v]++] = from[i];
-    }
+    for (int64_t i = 0; i < n; i++) to[start[from[i].key >> (8 * d) & 255]++] = from[i];
 }
 
 bool stat_order(const double *x, int64_t n, int32_t *order, arena *a, err *e)
 {
     assert(n >= 0 && n <= INT32_MAX);
     size_t mark = arena_mark(a);
-    uint64_t *key = arena_take(a, (size_t)n, sizeof *key, e);
-    int32_t *other = arena_take(a, (size_t)n, sizeof *other, e);
-    if (!key || !other) {
+    keyed *from = arena_take(a, (size_t)n, sizeof *from, e);
+    keyed *to = arena_take(a, (size_t)n, sizeof *to, e);
+    if (!from || !to) {
         arena_reset(a, mark);
         return false;
     }
     int64_t count[DIGITS][DIGIT_VALUES] = {0};
     for (int64_t i = 0; i < n; i++) {
         assert(!isnan(x[i]));
-        key[i] = ordered_bits(x[i]);
-        order[i] = (int32_t)i;
-        for (int d = 0; d < DIGITS; d++) count[d][key[i] >> (8 * d) & 255]++;
+        from[i] = (keyed){.key = ordered_bits(x[i]), .row = i};
+        for (int d = 0; d < DIGITS; d++) count[d][from[i].key >> (8 * d) & 255]++;
     }
-    int32_t *from = order, *to = other;
     for (int d = 0; d < DIGITS && n > 0; d++) {
-        if (count[d][key[0] >> (8 * d) & 255] == n) continue; /* all alike in this digit */
-        radix_pass(key, from, to, n, count[d], d);
-        int32_t *kept = from;
+        if (count[d][from[0].key >> (8 * d) & 255] == n) continue; /* all alike in this digit */
+        radix_pass(from, to, n, count[d], d);
+        keyed *kept = from;
         from = to;
         to = kept;
     }
-    if (from != order) memcpy(order, from, (size_t)n * sizeof *order);
+    for (int64_t i = 0; i < n; i++) order[i] = (int32_t)from[i].row;
     arena_reset(a, mark);
     return true;
 }

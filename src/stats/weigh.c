@@ -24,15 +24,18 @@ bool weigh_order_take(const double *score, const uint8_t *positive, int64_t n, a
 
 bool weigh_auroc(const weigh_order *o, const uint16_t *weight, double *out)
 {
-    uint64_t below = 0, positives = 0, tied[2] = {0, 0}, won_twice = 0;
+    /* plain variables and masks: this walk is the bootstrap's inner loop */
+    uint64_t below = 0, positives = 0, tied_pos = 0, tied_neg = 0, won_twice = 0;
     for (int64_t i = 0; i < o->n; i++) {
         uint32_t entry = o->entry[i];
-        tied[entry >> 1 & 1] += weight ? weight[entry >> 2] : 1;
+        uint64_t w = weight ? weight[entry >> 2] : 1, pos = w & (0 - (uint64_t)(entry >> 1 & 1));
+        tied_pos += pos;
+        tied_neg += w - pos;
         if (!(entry & 1)) continue;
-        won_twice += tied[1] * (2 * below + tied[0]);
-        below += tied[0];
-        positives += tied[1];
-        tied[0] = tied[1] = 0;
+        won_twice += tied_pos * (2 * below + tied_neg);
+        below += tied_neg;
+        positives += tied_pos;
+        tied_pos = tied_neg = 0;
     }
     if (below == 0 || positives == 0) return false;
     *out = (double)won_twice / (2.0 * (double)below * (double)positives);
