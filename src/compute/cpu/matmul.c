@@ -3,7 +3,7 @@
 
 #include <assert.h>
 
-enum { K_BLOCK = 640 }; /* a panel of it and a tile of rows stay in the second cache level */
+enum { K_BLOCK = 768 }; /* a panel of it and a tile of rows stay in the second cache level */
 
 int64_t cpu_k_block(const tensor *w)
 {

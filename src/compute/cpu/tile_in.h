@@ -4,7 +4,10 @@
  * at a time. All of its uses give it constant sizes, so that the sums stay in registers; rows are written
  * out in fours because compilers disagree on how a loop is asked to be unrolled. */
 
-enum { ROWS_WRITTEN = 16 }; /* TILE_ROWS rounded up to fours */
+enum {
+    ROWS_WRITTEN = 16, /* TILE_ROWS rounded up to fours */
+    FETCH_AHEAD = 512, /* floats: packed rows come from afar, and hardware stops at each page */
+};
 
 typedef struct
     operands { /* row i, step p: a[i * a_row + p * a_step]; vector j: b[p * b_step + j LANES] */
@@ -63,6 +66,7 @@ static inline __attribute__((always_inline)) void sums(const int rows, const int
     four_begin(acc, 8, rows, n_vec, to, ld, factor);
     four_begin(acc, 12, rows, n_vec, to, ld, factor);
     for (int64_t p = 0; p < o.k; p++) {
+        if (a_row == 1) vec_fetch(o.a + FETCH_AHEAD);
         const vec w[2] = {vec_load(o.b), n_vec > 1 ? vec_load(o.b + LANES) : vec_zero()};
         four_step(acc, 0, rows, n_vec, o.a, a_row, w);
         four_step(acc, 4, rows, n_vec, o.a, a_row, w);

@@ -35,6 +35,7 @@ static inline void vec_store_part(float *p, vec x, int64_t n)
     memcpy(p, all, (size_t)n * sizeof *p);
 }
 
+static inline void vec_fetch(const float *p) { _mm_prefetch((const char *)p, _MM_HINT_T0); }
 static inline float vec_first_lane(vec x) { return _mm256_cvtss_f32(x); }
 static inline vec vec_add(vec a, vec b) { return _mm256_add_ps(a, b); }
 static inline vec vec_sub(vec a, vec b) { return _mm256_sub_ps(a, b); }
