@@ -89,6 +89,11 @@ tidy: $(BUILD)/tools/tidy
 
 check: test tidy asan fuzz-replay
 
+install: all
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/man/man1
+	install -m 755 $(BUILD)/caseload $(DESTDIR)$(PREFIX)/bin/caseload
+	install -m 644 docs/caseload.1 $(DESTDIR)$(PREFIX)/share/man/man1/caseload.1
+
 clean:
 	rm -rf build build-*
 
