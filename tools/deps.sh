@@ -7,7 +7,9 @@ want=""
 for group in "$@"; do
     case $group in
         build) want="$want gcc make pkg-config libc6-dev libyaml-dev libjansson-dev libsqlite3-dev libpcre2-dev
-                     libutf8proc-dev libsodium-dev";;
+                     libutf8proc-dev libsodium-dev libcairo2-dev libpango1.0-dev libxlsxwriter-dev"
+               # figures need one font that has Hangul; any will do
+               [ -n "$(fc-list :lang=ko 2>/dev/null | head -n 1)" ] || want="$want fonts-nanum";;
         test)  want="$want libcmocka-dev";;
         model) # a Python that has pip, to fetch the demonstration's model; never needed by the program
                python3 -m pip --version >/dev/null 2>&1 || want="$want python3 python3-pip ca-certificates";;
@@ -17,7 +19,7 @@ done
 
 if ! command -v dpkg-query >/dev/null 2>&1; then
     echo "tools/deps.sh: this system has no dpkg. Install these yourself (names as in Debian 12):" $want >&2
-    pkg-config --exists yaml-0.1 jansson sqlite3 libpcre2-8 libutf8proc libsodium 2>/dev/null || exit 5
+    pkg-config --exists yaml-0.1 jansson sqlite3 libpcre2-8 libutf8proc libsodium cairo pangocairo xlsxwriter 2>/dev/null || exit 5
     echo "tools/deps.sh: pkg-config finds the libraries: going on." >&2
     exit 0
 fi

@@ -189,6 +189,7 @@ bool arms_judge(const arms_input *in, arena *a, arms_result *out, err *e)
     int32_t *kept = arena_take(a, (size_t)in->n_row, sizeof *kept, e);
     if (!out->arm || !count || !kept) return false;
     out->n = keep_common(in, kept);
+    out->row = kept;
     for (int64_t i = 0; i < out->n; i++) {
         assert(in->label[kept[i]] >= 0 && in->label[kept[i]] < in->n_class);
         count[in->label[kept[i]]]++;

@@ -57,6 +57,7 @@ typedef struct arms_result {
     int64_t n_row, n; /* given; judged (the rows that every arm scored) */
     int64_t events;   /* positives among the judged */
     double level;
+    const int32_t *row;         /* [n] number of each judged row among the given */
     const int64_t *class_count; /* [n_class] among the judged */
     arm_result *arm;            /* [n_arm] */
     arms_pair *pair;            /* [n_pair]: all pairs when there is a positive class */
