@@ -319,6 +319,91 @@ static void test_reference_ids(void **state)
     if (!seen) skip();
 }
 
+/* ---- one model, several files: the same ids ---- */
+
+/* A folder of links to `files` (a list that ends with NULL), with a configuration of its own or
+ * none. */
+static void make_folder(char path[64], const char *from, const char *const *files,
+                        const char *config)
+{
+    err e = {0};
+    snprintf(path, 64, "/tmp/caseload-token-XXXXXX");
+    assert_non_null(mkdtemp(path));
+    for (; *files; files++) {
+        char here[4096], there[400], link[400];
+        assert_non_null(realpath(from, here));
+        snprintf(there, sizeof there, "%s/%s", from, *files);
+        assert_non_null(realpath(there, here));
+        snprintf(link, sizeof link, "%s/%s", path, *files);
+        assert_int_equal(symlink(here, link), 0);
+    }
+    if (!config) return;
+    char file[400];
+    snprintf(file, sizeof file, "%s/tokenizer_config.json", path);
+    assert_true(file_write_atomic(file, str_of(config), &e));
+}
+
+static void remove_folder(const char *path, const char *const *files)
+{
+    char file[400];
+    for (; *files; files++) {
+        snprintf(file, sizeof file, "%s/%s", path, *files);
+        unlink(file);
+    }
+    snprintf(file, sizeof file, "%s/tokenizer_config.json", path);
+    unlink(file);
+    assert_int_equal(rmdir(path), 0);
+}
+
+static void check_agreement(const char *one, const char *other)
+{
+    opened *a = open_good(one), *b = open_good(other);
+    json_t *root = load("tests/golden/token/cases.json");
+    file_map m = map_file(VECTORS "clinical-korean.jsonl");
+    str rest = map_text(&m), line;
+    const json_t *list = json_object_get(root, "texts");
+    size_t n = json_array_size(list), compared = 0;
+    for (size_t i = 0; i < n || next_line(&rest, &line); i++, compared++) {
+        json_t *v = i < n ? NULL : json_loadb(line.data, line.size, JSON_ALLOW_NUL, NULL);
+        str text = json_text(v ? json_object_get(v, "text") : json_array_get(list, i));
+        token_list x = encode(a->t, text, (token_options){0}),
+                   y = encode(b->t, text, (token_options){0});
+        if (!same(&x, y.id, (size_t)y.n)) {
+            print_error("%s and %s differ on <<%.*s>>\n", one, other, (int)text.size, text.data);
+            print_ids("first ", x.id, x.n);
+            print_ids("second", y.id, y.n);
+        }
+        assert_true(same(&x, y.id, (size_t)y.n));
+        token_list_close(&x);
+        token_list_close(&y);
+        json_decref(v);
+    }
+    assert_true(compared > 100);
+    file_map_close(&m);
+    json_decref(root);
+    close_any(a);
+    close_any(b);
+}
+
+static void test_sources_of_one_model_agree(void **state)
+{
+    (void)state;
+    static const char *const gpt2[] = {"vocab.json", "merges.txt", NULL};
+    static const char *const model[] = {"tokenizer.model", NULL};
+    char path[64];
+    skip_without(FOLDERS);
+    make_folder(path, FOLDERS "gpt2", gpt2, "{\"tokenizer_class\": \"GPT2Tokenizer\"}");
+    check_agreement(FOLDERS "gpt2", path);
+    remove_folder(path, gpt2);
+    make_folder(path, FOLDERS "llama2", model, NULL);
+    check_agreement(FOLDERS "llama2", path);
+    check_agreement(VECTORS "llama-cpp/ggml-vocab-llama-spm.gguf", path);
+    remove_folder(path, model);
+    if (!file_is_folder("../shared/data/models/stories260k")) return;
+    check_agreement("../shared/data/models/stories260k/hf",
+                    "../shared/data/models/stories260k/stories260K-f16.gguf");
+}
+
 /* ---- our own small tokenizers ---- */
 
 #define GOLDEN "tests/golden/token/"
@@ -941,6 +1026,7 @@ int main(void)
         cmocka_unit_test(test_clinical_korean),
         cmocka_unit_test(test_transformers_js),
         cmocka_unit_test(test_reference_ids),
+        cmocka_unit_test(test_sources_of_one_model_agree),
         cmocka_unit_test(test_golden_folders),
         cmocka_unit_test(test_gguf_names_are_the_published_expressions),
         cmocka_unit_test(test_pieces_as_arrays),

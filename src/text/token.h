@@ -64,8 +64,8 @@ tokenizer *token_open_folder(const char *folder, arena *a, err *e);
 void token_close(
     tokenizer *t); /* frees what is not in the arena (compiled expressions); NULL is fine */
 
-/* For the reader of model files, once: ids from n_usable on have no row in the embedding (Gemma 3 1B
- * knows one such). A text that holds one is then ERR_DATA. */
+/* For the reader of model files, once: ids from n_usable on have no row in the embedding (Gemma
+ * 3 1B knows one such). A text that holds one is then ERR_DATA. */
 void token_limit_ids(tokenizer *t, int32_t n_usable);
 
 /* Appends the ids of `text` to `out`. Invalid UTF-8 is ERR_DATA with its byte offset. At most
