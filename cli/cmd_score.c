@@ -39,14 +39,19 @@ static bool on_progress(void *context, const caseload_state *s)
 static int run(const cli_arguments *a)
 {
     caseload_error e = {0};
-    caseload_engine_options o;
-    if (!cli_engine(a, &o)) return CASELOAD_USAGE;
-    o.model = a->positional[0];
+    caseload_engine_options engine;
+    if (!cli_engine(a, &engine)) return CASELOAD_USAGE;
+    engine.model = a->positional[0];
     size_t size = 0;
     char *requests = read_all(stdin, &size, &e);
     if (!requests) return cli_fail(&e);
-    bool ok = caseload_score(&o, requests, size, cli_print,
-                             isatty(fileno(stderr)) ? on_progress : NULL, stdout, &e);
+    caseload_score_options o = {.engine = engine,
+                                .jsonl = requests,
+                                .size = size,
+                                .sink = cli_print,
+                                .progress = isatty(fileno(stderr)) ? on_progress : NULL,
+                                .context = stdout};
+    bool ok = caseload_score(&o, &e);
     free(requests);
     return ok ? 0 : cli_fail(&e);
 }

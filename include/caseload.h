@@ -65,9 +65,15 @@ bool caseload_inspect(const caseload_inspect_options *o, caseload_sink *sink, vo
                       caseload_error *e);
 
 /* JSONL requests in, JSONL answers out (study/requests.h tells the format). */
-bool caseload_score(const caseload_engine_options *o, const char *jsonl, size_t size,
-                    caseload_sink *sink, caseload_progress *progress, void *context,
-                    caseload_error *e);
+typedef struct caseload_score_options {
+    caseload_engine_options engine;
+    const char *jsonl;
+    size_t size;
+    caseload_sink *sink;
+    caseload_progress *progress; /* may be NULL */
+    void *context;               /* of both */
+} caseload_score_options;
+bool caseload_score(const caseload_score_options *o, caseload_error *e);
 
 /* A commented study file for a table. */
 bool caseload_init(const char *table, const char *model, caseload_sink *sink, void *context,

@@ -107,22 +107,20 @@ static bool tell_requests(void *context, int64_t done, int64_t all)
     return tell(context, &s);
 }
 
-bool caseload_score(const caseload_engine_options *o, const char *jsonl, size_t size,
-                    caseload_sink *sink, caseload_progress *progress, void *context,
-                    caseload_error *e)
+bool caseload_score(const caseload_score_options *o, caseload_error *e)
 {
     err failure = {0};
     engine g = {0};
-    engine_options how = engine_of(o);
-    watch w = {.progress = progress, .context = context};
+    engine_options how = engine_of(&o->engine);
+    watch w = {.progress = o->progress, .context = o->context};
     buf out = buf_up_to(BUF_MAX);
-    requests_options options = {.rows = o->rows,
-                                .batch_items = o->batch,
+    requests_options options = {.rows = o->engine.rows,
+                                .batch_items = o->engine.batch,
                                 .done = tell_requests,
                                 .context = &w};
     bool ok = engine_peek(&g, &how, &failure);
-    ok = ok && requests_run(&g, (str){jsonl, size}, options, &out, &failure);
-    if (ok) pour(&out, sink, context);
+    ok = ok && requests_run(&g, (str){o->jsonl, o->size}, options, &out, &failure);
+    if (ok) pour(&out, o->sink, o->context);
     engine_close(&g);
     buf_close(&out);
     return hand_over(&failure, e);

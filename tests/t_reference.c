@@ -1,7 +1,9 @@
-/* Agreement with transformers in float32 on real models: ids exact, log-probabilities within 2e-3 on cpu and 5e-4 on ref.
+/* Agreement with transformers in float32 on real models: ids exact, log-probabilities within 2e-3
+ * on cpu and 5e-4 on ref.
  *
- * Needs a model in models/ and its answers in ../shared/data/models/reference; skips with a line without.
- * `t_reference full` takes all models, every path of this machine, and every case on ref (hours): `make reference`.
+ * Needs a model in models/ and its answers in ../shared/data/models/reference; skips with a line
+ * without. `t_reference full` takes all models, every path of this machine, and every case on ref
+ * (hours): `make reference`.
  */
 #include "caseload.h"
 
@@ -123,9 +125,12 @@ static void run_check(void **state)
     const json_t *cases = json_object_get(answers, "cases");
     char *requests = make_requests(cases, c->tokens_max), *out = NULL;
     caseload_error e = {0};
-    caseload_engine_options o = {.model = c->reference->model, .device = c->device};
-    if (!caseload_score(&o, requests, strlen(requests), collect, NULL, &out, &e))
-        fail_msg("%s", e.text);
+    caseload_score_options o = {.engine = {.model = c->reference->model, .device = c->device},
+                                .jsonl = requests,
+                                .size = strlen(requests),
+                                .sink = collect,
+                                .context = &out};
+    if (!caseload_score(&o, &e)) fail_msg("%s", e.text);
     worst w = {0};
     for (char *line = out; line && *line;) {
         char *end = strchr(line, '\n');

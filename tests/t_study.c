@@ -1,5 +1,5 @@
-/* A whole study on tiny random models, through the public header: results, privacy, resume, and the promise that a
- * score belongs to its text. */
+/* A whole study on tiny random models, through the public header: results, privacy, resume, and the
+ * promise that a score belongs to its text. */
 #include "caseload.h"
 #include "tiny.h"
 

@@ -60,14 +60,19 @@ static void write_cut(const tokenizer *t, const token_list *ids, spec_cut rule, 
     if (tail > 0) add_piece(t, ids->id + ids->n - tail, tail, false, out);
 }
 
-/* *cut becomes the text within `budget` tokens, in `memory`; *n_cut the tokens left out. */
-static bool fit_text(const tokenizer *t, str text, spec_cut rule, int32_t budget, arena *memory,
-                     str *cut, int32_t *n_cut, err *e)
+typedef struct fitted { /* a text within a budget */
+    str text;           /* whole, or cut, in the run's memory */
+    int32_t n_cut;      /* tokens left out; under `refuse`: tokens too many */
+} fitted;
+
+/* `text` within `budget` tokens by the study's rule. */
+static bool fit_text(const arms *a, str text, int32_t budget, fitted *out_fit, err *e)
 {
+    const tokenizer *t = a->rules.tokens;
+    spec_cut rule = a->spec->cut;
     token_list ids = {0}, again = {0};
     buf out = buf_up_to(TEXT_BYTES_MAX);
-    *cut = text;
-    *n_cut = 0;
+    *out_fit = (fitted){.text = text};
     bool ok = count_tokens(t, text, &ids, e);
     int64_t keep = budget - SLACK_TOKENS;
     while (ok && ids.n > budget && rule != SPEC_CUT_REFUSE) {
@@ -79,12 +84,12 @@ static bool fit_text(const tokenizer *t, str text, spec_cut rule, int32_t budget
         buf_clear(&out);
         write_cut(t, &ids, rule, keep, &out);
         ok = buf_check(&out, "a text", e) && count_tokens(t, buf_view(&out), &again, e);
-        *n_cut = (int32_t)(ids.n - keep);
+        out_fit->n_cut = (int32_t)(ids.n - keep);
         if (ok && again.n <= budget) break;
         keep -= again.n - budget > 0 ? again.n - budget : 1;
     }
-    if (ok && *n_cut > 0) *cut = str_keep(memory, buf_view(&out), e);
-    if (ok && rule == SPEC_CUT_REFUSE && ids.n > budget) *n_cut = (int32_t)(ids.n - budget);
+    if (ok && out_fit->n_cut > 0) out_fit->text = str_keep(a->memory, buf_view(&out), e);
+    if (ok && rule == SPEC_CUT_REFUSE && ids.n > budget) out_fit->n_cut = (int32_t)(ids.n - budget);
     buf_close(&out);
     token_list_close(&ids);
     token_list_close(&again);
@@ -96,7 +101,6 @@ static bool fit_text(const tokenizer *t, str text, spec_cut rule, int32_t budget
 typedef struct writer { /* of one arm's messages, in the run's memory */
     const arms *arms;
     const spec_arm *arm;
-    const tokenizer *tokens;
     arena *memory;
     prompt_message *message;
     int32_t n;
@@ -136,24 +140,22 @@ static void add_message(writer *w, const char *role, str content)
 static bool add_example(writer *w, int32_t example, int32_t number, err *e)
 {
     const row_set *pool = &w->arms->rows->pool;
-    str before, after, text;
-    int32_t n_cut = 0, budget = w->arms->max_tokens / (w->arm->shots + 2);
+    str before, after;
+    fitted fit;
+    int32_t budget = w->arms->max_tokens / (w->arm->shots + 2);
     question_parts(w, &before, &after, e);
-    if (!fit_text(w->tokens, str_trim(pool->text[example]), w->arms->spec->cut, budget, w->memory,
-                  &text, &n_cut, e)) {
-        return false;
-    }
-    if (n_cut > 0 && w->arms->spec->cut == SPEC_CUT_REFUSE) {
+    if (!fit_text(w->arms, str_trim(pool->text[example]), budget, &fit, e)) return false;
+    if (fit.n_cut > 0 && w->arms->spec->cut == SPEC_CUT_REFUSE) {
         return spec_fail(w->arms->spec, w->arm->line, e,
                          "the example row '%.*s' has %d tokens more than the %d that %d examples "
                          "leave each; set "
                          "`limits: cut: head+tail`, or raise `max_tokens`",
-                         (int)pool->id[example].size, pool->id[example].data, n_cut, budget,
+                         (int)pool->id[example].size, pool->id[example].data, fit.n_cut, budget,
                          w->arm->shots);
     }
     char name[32];
     snprintf(name, sizeof name, "{example %d}", number);
-    if (w->masked) text = str_keep(w->memory, str_of(name), e);
+    str text = w->masked ? str_keep(w->memory, str_of(name), e) : fit.text;
     str label = surface_of(w->arm, pool->label[example]);
     str asked = join(w->memory, before, text, after, e);
     if (!w->arms->chat) {
@@ -184,31 +186,31 @@ static bool write_messages(writer *w, const int32_t *example, err *e)
     return e->code == ERR_NONE;
 }
 
-static bool make_form(arms *a, const arm *m, int32_t set, bool masked, const prompt_rules *rules,
-                      prompt_form *f, arena *memory, err *e)
+static bool make_form(const arms *a, const arm *m, int32_t set, bool masked, prompt_form *f, err *e)
 {
     size_t n_message = 2 + 2 * (size_t)m->spec->shots;
-    writer w = {
-        .arms = a, .arm = m->spec, .tokens = rules->tokens, .memory = memory, .masked = masked};
-    w.message = arena_take_zero(memory, n_message, sizeof *w.message, e);
+    writer w = {.arms = a, .arm = m->spec, .memory = a->memory, .masked = masked};
+    w.message = arena_take_zero(a->memory, n_message, sizeof *w.message, e);
     if (!w.message) return false;
     const int32_t *example = m->spec->shots ? m->shots.example + (int64_t)set * m->shots.k : NULL;
-    return write_messages(&w, example, e) && prompt_form_make(f, rules, w.message, w.n, memory, e);
+    return write_messages(&w, example, e) &&
+           prompt_form_make(f, &a->rules, w.message, w.n, a->memory, e);
 }
 
-static bool make_forms(arms *a, arm *m, const prompt_rules *rules, arena *memory, err *e)
+static bool make_forms(const arms *a, arm *m, err *e)
 {
     prompt_form masked;
     for (int32_t i = 0; i < m->n_form; i++) {
-        if (!make_form(a, m, i, false, rules, &m->form[i], memory, e)) return false;
+        if (!make_form(a, m, i, false, &m->form[i], e)) return false;
     }
-    if (!make_form(a, m, 0, true, rules, &masked, memory, e)) return false;
-    m->shown = join(memory, masked.before, STR("{text}"), masked.after, e);
+    if (!make_form(a, m, 0, true, &masked, e)) return false;
+    m->shown = join(a->memory, masked.before, STR("{text}"), masked.after, e);
     return e->code == ERR_NONE;
 }
 
-static bool list_answers(const arms *a, arm *m, arena *memory, err *e)
+static bool list_answers(const arms *a, arm *m, err *e)
 {
+    arena *memory = a->memory;
     int32_t n_class = a->spec->n_class;
     for (int32_t c = 0; c < n_class; c++) m->n_answer += m->spec->classes[c].surfaces.n;
     m->answer = arena_take(memory, (size_t)m->n_answer, sizeof *m->answer, e);
@@ -227,17 +229,16 @@ static bool list_answers(const arms *a, arm *m, arena *memory, err *e)
     return e->code == ERR_NONE;
 }
 
-static bool make_arm(arms *a, arm *m, const spec_arm *s, const prompt_rules *rules, arena *memory,
-                     err *e)
+static bool make_arm(const arms *a, arm *m, const spec_arm *s, err *e)
 {
     *m = (arm){.spec = s, .n_form = 1};
     if (s->shots > 0) {
-        if (!shots_pick(&m->shots, a->rows, s, a->spec->seed, memory, e)) return false;
+        if (!shots_pick(&m->shots, a->rows, s, a->spec->seed, a->memory, e)) return false;
         m->n_form = m->shots.n_set;
     }
-    m->form = arena_take_zero(memory, (size_t)m->n_form, sizeof *m->form, e);
-    if (!m->form || !list_answers(a, m, memory, e)) return false;
-    if (make_forms(a, m, rules, memory, e)) return true;
+    m->form = arena_take_zero(a->memory, (size_t)m->n_form, sizeof *m->form, e);
+    if (!m->form || !list_answers(a, m, e)) return false;
+    if (make_forms(a, m, e)) return true;
     return err_in(e, "arm %.*s", (int)s->name.text.size, s->name.text.data);
 }
 
@@ -275,19 +276,21 @@ static bool refuse_row(const arms *a, int32_t row, int32_t n_too_long, err *e)
                    a->note_tokens, n_too_long, a->rows->scored.n);
 }
 
-static bool fit_rows(arms *a, const tokenizer *t, arena *memory, err *e)
+static bool fit_rows(arms *a, err *e)
 {
     const row_set *scored = &a->rows->scored;
-    a->text = arena_take(memory, (size_t)scored->n, sizeof *a->text, e);
-    a->n_cut = arena_take_zero(memory, (size_t)scored->n, sizeof *a->n_cut, e);
+    a->text = arena_take(a->memory, (size_t)scored->n, sizeof *a->text, e);
+    a->n_cut = arena_take_zero(a->memory, (size_t)scored->n, sizeof *a->n_cut, e);
     if (!a->text || !a->n_cut) return false;
     int32_t first = -1;
     for (int32_t i = 0; i < scored->n; i++) {
         str text = str_trim(scored->text[i]);
-        if (!fit_text(t, text, a->spec->cut, a->note_tokens, memory, &a->text[i], &a->n_cut[i],
-                      e)) {
+        fitted fit;
+        if (!fit_text(a, text, a->note_tokens, &fit, e)) {
             return err_in(e, "row '%.*s'", (int)scored->id[i].size, scored->id[i].data);
         }
+        a->text[i] = fit.text;
+        a->n_cut[i] = fit.n_cut;
         a->n_row_cut += a->n_cut[i] > 0;
         if (a->n_cut[i] > 0 && first < 0) first = i;
     }
@@ -295,16 +298,17 @@ static bool fit_rows(arms *a, const tokenizer *t, arena *memory, err *e)
     return refused ? refuse_row(a, first, a->n_row_cut, e) : true;
 }
 
-bool arms_make(arms *a, const spec *s, const rows *r, const prompt_rules *rules, int32_t n_context,
-               pool *threads, arena *memory, err *e)
+bool arms_make(arms *a, int32_t n_context, err *e)
 {
-    (void)threads;
-    *a = (arms){.spec = s, .rows = r, .chat = rules->chat != NULL, .n_arm = s->n_arm};
+    const spec *s = a->spec;
+    assert(s && a->rows && a->rules.tokens && a->memory);
+    a->chat = a->rules.chat != NULL;
+    a->n_arm = s->n_arm;
     a->max_tokens = s->max_tokens > 0 ? s->max_tokens : n_context > 0 ? n_context : 4096;
-    a->arm = arena_take_zero(memory, (size_t)s->n_arm, sizeof *a->arm, e);
+    a->arm = arena_take_zero(a->memory, (size_t)s->n_arm, sizeof *a->arm, e);
     if (!a->arm) return false;
     for (int32_t i = 0; i < s->n_arm; i++) {
-        if (!make_arm(a, &a->arm[i], &s->arms[i], rules, memory, e)) return false;
+        if (!make_arm(a, &a->arm[i], &s->arms[i], e)) return false;
     }
     int32_t frame = 0;
     if (!find_longest_frame(a, &frame, e)) return false;
@@ -316,7 +320,7 @@ bool arms_make(arms *a, const spec *s, const rows *r, const prompt_rules *rules,
                        "(%d tokens); raise it or use fewer shots",
                        s->path, a->max_tokens, a->note_tokens > 0 ? a->note_tokens : 0, frame);
     }
-    return fit_rows(a, rules->tokens, memory, e);
+    return fit_rows(a, e);
 }
 
 const prompt_form *arms_form(const arms *a, int32_t which, int32_t row)
@@ -374,10 +378,10 @@ bool arms_ask(const arms *a, int32_t which, int32_t row, asked *q, err *e)
     q->any_forced = false;
     bool ok = prompt_check(f, text, e) && prompt_encode(f, text, &q->prompt, e);
     for (int32_t i = 0; ok && i < m->n_answer; i++) {
-        bool forced = false;
+        prompt_answer ask = {.prompt = &q->prompt, .answer = m->answer[i], .out = &q->answers};
         q->answer_start[i] = (int32_t)q->answers.n;
-        ok = prompt_encode_answer(f, text, &q->prompt, m->answer[i], &q->answers, &forced, e);
-        q->any_forced = q->any_forced || forced;
+        ok = prompt_encode_answer(f, text, &ask, e);
+        q->any_forced = q->any_forced || ask.forced;
     }
     q->answer_start[m->n_answer] = (int32_t)q->answers.n;
     if (ok && part_classes(m, f->rules.tokens, q, e)) return true;

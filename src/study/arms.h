@@ -35,7 +35,9 @@ typedef struct arm {
 typedef struct arms {
     const spec *spec;
     const rows *rows;
-    bool chat; /* through the model's template */
+    prompt_rules rules;
+    bool chat;     /* through the model's template */
+    arena *memory; /* of the run */
     int32_t n_arm;
     arm *arm;
     int32_t max_tokens;  /* of a prompt and its longest answer */
@@ -45,10 +47,11 @@ typedef struct arms {
     int32_t n_row_cut;
 } arms;
 
-/* `threads` share the tokenising. ERR_USAGE for what the study file asks and cannot have, ERR_DATA
- * for a text that is too long under `cut: refuse` (naming the row), ERR_MODEL from the template. */
-bool arms_make(arms *a, const spec *s, const rows *r, const prompt_rules *rules, int32_t n_context,
-               pool *threads, arena *memory, err *e);
+
+/* spec, rows, rules and memory of `a` are given. `n_context`: tokens that the model was made for; 0:
+ * unknown. ERR_USAGE for what the study file asks and cannot have, ERR_DATA for a text that is too
+ * long under `cut: refuse` (naming the row), ERR_MODEL from the template. */
+bool arms_make(arms *a, int32_t n_context, err *e);
 
 const prompt_form *arms_form(const arms *a, int32_t arm, int32_t row);
 

@@ -43,18 +43,18 @@ static bool add_answers(work *w, request *r, const prompt_form *f, str prompt,
     json_array_foreach(answers, i, answer)
     {
         str text = {json_string_value(answer), json_string_length(answer)};
-        bool forced = false;
         got.n = 0;
         if (text.size == 0) ok = err_set(e, ERR_DATA, "answer %zu is empty", i + 1);
         const tokenizer *t = w->engine->header.tokens;
-        ok = ok && (f ? prompt_encode_answer(f, STR(""), ids, text, &got, &forced, e)
-                      : prompt_encode_answer_verbatim(t, prompt, ids, text, &got, &forced, e));
+        prompt_answer ask = {.prompt = ids, .answer = text, .out = &got};
+        ok = ok && (f ? prompt_encode_answer(f, STR(""), &ask, e)
+                      : prompt_encode_answer_verbatim(t, prompt, &ask, e));
         tree_segment s = {.parent = r->case_segment,
                           .kind = TREE_ANSWER,
                           .owner = tree_at(&w->tree, r->case_segment)->owner,
                           .answer = (int32_t)i};
         ok = ok && tree_add(&w->tree, s, got.id, (int32_t)got.n, e) >= 0;
-        buf_add_char(&w->forced, forced);
+        buf_add_char(&w->forced, ask.forced);
         r->n_answer++;
         if (!ok) break;
     }

@@ -117,8 +117,9 @@ static hash_text key_of(const run *r, int32_t which, const asked *q)
 /* The head's segment: shared by all rows whose ids begin with it, else (or unshared) the row's own.
  * */
 static int32_t add_head(run *r, arm_job *job, const prompt_form *f, const asked *q, int32_t *shared,
-                        int32_t owner, err *e)
+                        err *e)
 {
+    int32_t owner = job->n_todo;
     int32_t n = f->n_head < (int32_t)q->prompt.n ? f->n_head : (int32_t)q->prompt.n - 1;
     if (n <= 0) return TREE_ROOT;
     bool same = n == f->n_head && !memcmp(f->head, q->prompt.id, (size_t)n * sizeof *f->head);
@@ -137,7 +138,7 @@ static bool add_to_tree(run *r, int32_t which, int32_t row, const asked *q, int3
     const arm *m = &r->arms.arm[which];
     const prompt_form *f = arms_form(&r->arms, which, row);
     todo *t = &job->todo[job->n_todo];
-    int32_t head = add_head(r, job, f, q, shared, job->n_todo, e);
+    int32_t head = add_head(r, job, f, q, shared, e);
     int32_t n_head = head >= 0 ? tree_at(&job->tree, head)->count : 0;
     tree_segment s = {.parent = head, .kind = TREE_CASE, .owner = job->n_todo};
     t->row = row;
@@ -434,12 +435,13 @@ bool run_prepare(run *r, const run_options *o, err *e)
             "%s: `template: chat`, but the model %s brings no chat template; use `template: plain`",
             r->spec.path, r->engine.header.path);
     }
-    prompt_rules rules = engine_prompt_rules(&r->engine, chat);
+    r->arms = (arms){.spec = &r->spec,
+                     .rows = &r->rows,
+                     .rules = engine_prompt_rules(&r->engine, chat),
+                     .memory = &r->memory};
     int32_t n_context = r->engine.header.config.n_context;
     if (!report_progress(r, "tokenising", e)) return false;
-    return arms_make(&r->arms, &r->spec, &r->rows, &rules, n_context, r->engine.threads, &r->memory,
-                     e) &&
-           ask_all(r, e);
+    return arms_make(&r->arms, n_context, e) && ask_all(r, e);
 }
 
 /* ---- scoring ---- */

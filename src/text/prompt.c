@@ -232,44 +232,43 @@ bool prompt_check(const prompt_form *f, str text, err *e)
 }
 
 /* `whole` are the ids of prompt + answer: takes the answer's, or encodes the answer apart. */
-static bool split_answer(const tokenizer *t, const token_list *prompt, const token_list *whole,
-                         str answer, bool special, token_list *out, bool *forced, err *e)
+static bool split_answer(const tokenizer *t, const token_list *whole, bool special,
+                         prompt_answer *a, err *e)
 {
-    *forced = whole->n <= prompt->n || common_prefix(prompt, whole) < prompt->n;
-    if (!*forced) return token_list_add(out, whole->id + prompt->n, whole->n - prompt->n, e);
-    int64_t before = out->n;
+    int64_t n = a->prompt->n, before = a->out->n;
+    a->forced = whole->n <= n || common_prefix(a->prompt, whole) < n;
+    if (!a->forced) return token_list_add(a->out, whole->id + n, whole->n - n, e);
     token_options apart = {.parse_special = special};
-    if (!token_encode(t, answer, apart, out, e)) return false;
-    if (out->n > before) return true;
+    if (!token_encode(t, a->answer, apart, a->out, e)) return false;
+    if (a->out->n > before) return true;
     return err_set(e, ERR_USAGE, "an answer of %zu bytes has no tokens; give it some text",
-                   answer.size);
+                   a->answer.size);
 }
 
-bool prompt_encode_answer(const prompt_form *f, str text, const token_list *prompt, str answer,
-                          token_list *out, bool *forced, err *e)
+bool prompt_encode_answer(const prompt_form *f, str text, prompt_answer *a, err *e)
 {
     token_list whole = {0};
-    bool ok = encode_with(f, text, answer, &whole, e);
-    ok = ok && split_answer(f->rules.tokens, prompt, &whole, answer, false, out, forced, e);
+    bool ok = encode_with(f, text, a->answer, &whole, e);
+    ok = ok && split_answer(f->rules.tokens, &whole, false, a, e);
     token_list_close(&whole);
     return ok;
 }
 
 bool prompt_encode_verbatim(const tokenizer *t, str prompt, token_list *out, err *e)
 {
-    return token_encode(t, prompt, (token_options){.parse_special = true, .add_bos = true}, out, e);
+    token_options o = {.parse_special = true, .add_bos = true};
+    return token_encode(t, prompt, o, out, e);
 }
 
-bool prompt_encode_answer_verbatim(const tokenizer *t, str prompt, const token_list *ids,
-                                   str answer, token_list *out, bool *forced, err *e)
+bool prompt_encode_answer_verbatim(const tokenizer *t, str prompt, prompt_answer *a, err *e)
 {
     token_list whole = {0};
     buf text = buf_up_to(PROMPT_BYTES_MAX);
     buf_add_str(&text, prompt);
-    buf_add_str(&text, answer);
-    bool ok =
-        buf_check(&text, "a prompt", e) && prompt_encode_verbatim(t, buf_view(&text), &whole, e);
-    ok = ok && split_answer(t, ids, &whole, answer, true, out, forced, e);
+    buf_add_str(&text, a->answer);
+    bool ok = buf_check(&text, "a prompt", e);
+    ok = ok && prompt_encode_verbatim(t, buf_view(&text), &whole, e);
+    ok = ok && split_answer(t, &whole, true, a, e);
     buf_close(&text);
     token_list_close(&whole);
     return ok;

@@ -58,15 +58,18 @@ bool prompt_encode(const prompt_form *f, str text, token_list *out, err *e);
  * gives. */
 bool prompt_check(const prompt_form *f, str text, err *e);
 
-/* Ids of `answer` behind the prompt whose text and ids are given; *forced as above. Appends to
- * `out`. */
-bool prompt_encode_answer(const prompt_form *f, str text, const token_list *prompt, str answer,
-                          token_list *out, bool *forced, err *e);
+typedef struct prompt_answer { /* a question about an answer's ids, and the reply */
+    const token_list *prompt;  /* ids of the prompt it follows */
+    str answer;
+    token_list *out; /* its ids are appended */
+    bool forced;     /* reply: encoded apart, because together the prompt's ids would change */
+} prompt_answer;
+
+bool prompt_encode_answer(const prompt_form *f, str text, prompt_answer *a, err *e);
 
 /* The same for a prompt taken verbatim: special tokens in it are recognised, BOS is added where
  * due. */
 bool prompt_encode_verbatim(const tokenizer *t, str prompt, token_list *out, err *e);
-bool prompt_encode_answer_verbatim(const tokenizer *t, str prompt, const token_list *ids,
-                                   str answer, token_list *out, bool *forced, err *e);
+bool prompt_encode_answer_verbatim(const tokenizer *t, str prompt, prompt_answer *a, err *e);
 
 #endif
