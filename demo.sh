@@ -12,7 +12,7 @@ make -s -j"$(nproc)"
 step "Model"
 sh tools/get_model.sh models
 step "Synthetic notes"
-build/caseload notes --out examples/demo/notes.csv --rows 300 --seed 1 --language en --hard 0.2
+build/caseload notes --out examples/demo/notes.csv --rows 300 --seed 7 --language en --hard 0.2
 step "Study: zero-shot and three-shot"
 start=$(date +%s)
 build/caseload run examples/demo/study.yaml --out out/demo
