@@ -10,7 +10,7 @@
 enum { SAMPLE_ROWS = 400, SAMPLE_ARMS = 3 };
 
 typedef struct sample {
-    int32_t label[SAMPLE_ROWS];
+    int32_t label[SAMPLE_ROWS], patient[SAMPLE_ROWS];
     double z[SAMPLE_ARMS][SAMPLE_ROWS * 3];
     const double *z_of[SAMPLE_ARMS];
     arms_result stats;
@@ -68,6 +68,7 @@ static bool sample_make(sample *s, arena *a, int32_t n_class, int32_t positive, 
 {
     for (int64_t i = 0; i < SAMPLE_ROWS; i++) {
         rng r = rng_for(7, (uint64_t)i, 0);
+        s->patient[i] = (int32_t)(i % 311);
         double u = rng_unit(&r);
         s->label[i] = u < 0.27 ? 1 : u < 0.4 && n_class == 3 ? 2 : 0;
         double common = rng_normal(&r);
@@ -87,6 +88,7 @@ static bool sample_make(sample *s, arena *a, int32_t n_class, int32_t positive, 
                      .positive = positive,
                      .n_row = SAMPLE_ROWS,
                      .label = s->label,
+                     .patient = s->patient,
                      .log_score = s->z_of};
     if (!arms_judge(&in, a, &s->stats, e)) return false;
     s->in = (report_input){
@@ -100,8 +102,7 @@ static bool sample_make(sample *s, arena *a, int32_t n_class, int32_t positive, 
                  .excluded = sample_excluded,
                  .n_asked = 404,
                  .n_unscored = 1,
-                 .unscored = sample_unscored,
-                 .n_patient = 311},
+                 .unscored = sample_unscored},
         .stats = &s->stats,
         .arm = sample_arm,
         .n_warning = 1,

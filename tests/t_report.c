@@ -144,7 +144,7 @@ static void test_page(void **state)
     assert_non_null(strstr(page, value));
     assert_non_null(strstr(page, "7 texts were too long and were cut"));
     assert_non_null(strstr(page, "median label mass 0.020"));
-    assert_non_null(strstr(page, "come from 311 patients"));
+    assert_non_null(strstr(page, "come from 311 patients, and"));
 }
 
 static void test_page_same_bytes(void **state)
@@ -254,6 +254,13 @@ static void test_judge_matches_known(void **state)
     assert_true(fabs(r.arm[0].at_half.mcc.value - 0.409917025789) < 1e-11);
     assert_true(fabs(r.arm[1].mass_median - exp(-1.15)) < 0.01);
     assert_int_equal(r.n_pair, 1);
+    assert_true(r.n_patient == 0 && !r.arm[0].clustered.logit.has_value);
+    in.patient = t24_patient;
+    assert_true(arms_judge(&in, &w->a, &r, &e));
+    assert_int_equal(r.n_patient, 16);
+    assert_true(fabs(r.arm[0].clustered.logit.variance - 0.0148262686843) < 1e-12);
+    assert_true(r.pair[0].clustered.has_value &&
+                r.pair[0].clustered.variance > r.pair[0].test.variance / 2);
     assert_true(fabs(r.arm[0].auroc.logit.value - 0.810714285714) < 1e-11);
     /* a row that arm 1 could not score leaves both */
     z[1][6] = NAN;

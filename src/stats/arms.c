@@ -48,6 +48,7 @@ typedef struct job { /* what every arm's judgement needs */
     const arms_input *in;
     const int32_t *kept; /* [n] rows to judge */
     int64_t n;
+    cluster_rows clusters; /* n_cluster 0: no patients */
     arena *a;
     err *e;
 } job;
@@ -103,6 +104,12 @@ static bool judge_binary(const job *j, const double *log_score, arm_result *out)
     if (!columns_of(j, log_score, j->in->positive, out)) return false;
     if (!rank_parts_take(out->score, out->positive, j->n, j->a, &out->parts, j->e)) return false;
     out->auroc = rank_auroc_of(&out->parts, j->in->level);
+    if (j->clusters.n_cluster > 0) {
+        cluster_rows rows = j->clusters;
+        rows.positive = out->positive;
+        if (!cluster_auroc(&rows, &out->parts, j->in->level, j->a, &out->clustered, j->e))
+            return false;
+    }
     out->brier = calib_brier(out->probability, out->positive, j->n);
     out->brier_scaled = calib_brier_scaled(out->probability, out->positive, j->n);
     out->at_half = cut_measures_of(cut_table_of(out->probability, out->positive, j->n, 0.5),
@@ -149,9 +156,23 @@ static bool judge_classes(const job *j, const double *log_score, arm_result *out
     return true;
 }
 
-static bool judge_pairs(arms_result *r, arena *a, err *e)
+/* Patients of the kept rows, numbered densely. */
+static bool number_patients(job *j)
+{
+    if (!j->in->patient) return true;
+    int32_t *patient = arena_take(j->a, (size_t)j->n, sizeof *patient, j->e);
+    int32_t *cluster = arena_take(j->a, (size_t)j->n, sizeof *cluster, j->e);
+    if (!patient || !cluster) return false;
+    for (int64_t i = 0; i < j->n; i++) patient[i] = j->in->patient[j->kept[i]];
+    j->clusters = (cluster_rows){.n = j->n, .cluster = cluster};
+    return cluster_number(patient, j->n, cluster, &j->clusters.n_cluster, j->a, j->e);
+}
+
+static bool judge_pairs(const job *j, arms_result *r)
 {
     r->n_pair = r->n_arm * (r->n_arm - 1) / 2;
+    arena *a = j->a;
+    err *e = j->e;
     r->pair = arena_take_zero(a, (size_t)r->n_pair, sizeof *r->pair, e);
     size_t mark = arena_mark(a);
     double *p = arena_take(a, (size_t)r->n_pair, sizeof *p, e);
@@ -159,12 +180,17 @@ static bool judge_pairs(arms_result *r, arena *a, err *e)
     if (!r->pair || !p || !holm) return false;
     int32_t k = 0;
     int64_t n_test = 0;
-    for (int32_t i = 0; i < r->n_arm; i++) {
-        for (int32_t j = i + 1; j < r->n_arm; j++) {
+    for (int32_t first = 0; first < r->n_arm; first++) {
+        for (int32_t second = first + 1; second < r->n_arm; second++) {
             arms_pair *pair = &r->pair[k++];
-            *pair = (arms_pair){.a = i, .b = j};
-            pair->test = rank_compare_paired(&r->arm[j].parts, &r->arm[i].parts, r->level);
+            const rank_parts *two[2] = {&r->arm[second].parts, &r->arm[first].parts};
+            *pair = (arms_pair){.a = first, .b = second};
+            pair->test = rank_compare_paired(two[0], two[1], r->level);
             if (pair->test.has_value) p[n_test++] = pair->test.p;
+            if (j->clusters.n_cluster == 0) continue;
+            cluster_rows rows = j->clusters;
+            rows.positive = r->arm[first].positive;
+            if (!cluster_compare(&rows, two, r->level, a, &pair->clustered, e)) return false;
         }
     }
     bool fine = adjust_holm(p, n_test, holm, a, e);
@@ -197,6 +223,8 @@ bool arms_judge(const arms_input *in, arena *a, arms_result *out, err *e)
     out->class_count = count;
     out->events = in->positive >= 0 ? count[in->positive] : 0;
     job j = {.in = in, .kept = kept, .n = out->n, .a = a, .e = e};
+    if (!number_patients(&j)) return false;
+    out->n_patient = j.clusters.n_cluster;
     for (int32_t k = 0; k < in->n_arm; k++) {
         const double *z = in->log_score[k];
         arm_result *arm = &out->arm[k];
@@ -204,5 +232,5 @@ bool arms_judge(const arms_input *in, arena *a, arms_result *out, err *e)
         if (in->positive >= 0 && !judge_binary(&j, z, arm)) return false;
         if (in->n_class > 2 && !judge_classes(&j, z, arm)) return false;
     }
-    return in->positive < 0 || judge_pairs(out, a, e);
+    return in->positive < 0 || judge_pairs(&j, out);
 }

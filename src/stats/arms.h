@@ -14,6 +14,7 @@
 #define CASELOAD_STATS_ARMS_H
 
 #include "stats/calib.h"
+#include "stats/cluster.h"
 #include "stats/cut.h"
 #include "stats/rank.h"
 
@@ -22,6 +23,7 @@ typedef struct arms_input {
     int32_t positive; /* class index; -1: none (more than two classes) */
     int64_t n_row;
     const int32_t *label;           /* [n_row] class index */
+    const int32_t *patient;         /* [n_row] any numbers, negative: unknown; NULL: none */
     const double *const *log_score; /* [n_arm] -> [n_row x n_class] Z; NaN: not scored */
     double level;                   /* 0: 0.95 */
 } arms_input;
@@ -32,6 +34,7 @@ typedef struct arm_result {
     const uint8_t *positive;
     rank_parts parts;
     rank_auroc auroc;
+    rank_auroc clustered; /* the same with the variance by patient; no value without patients */
     stat_estimate brier, brier_scaled;
     cut_measures at_half; /* called positive when probability >= 0.5 */
 
@@ -49,13 +52,15 @@ typedef struct arm_result {
 typedef struct arms_pair { /* arm b against arm a, a < b: difference is b - a */
     int32_t a, b;
     rank_test test;
-    double p_holm; /* over all pairs of this study */
+    rank_test clustered; /* by patient; without patients has_value is false */
+    double p_holm;       /* over all pairs of this study */
 } arms_pair;
 
 typedef struct arms_result {
     int32_t n_arm, n_class, positive, n_pair;
-    int64_t n_row, n; /* given; judged (the rows that every arm scored) */
-    int64_t events;   /* positives among the judged */
+    int64_t n_row, n;  /* given; judged (the rows that every arm scored) */
+    int64_t events;    /* positives among the judged */
+    int32_t n_patient; /* among the judged; 0: no patient column */
     double level;
     const int32_t *row;         /* [n] number of each judged row among the given */
     const int64_t *class_count; /* [n_class] among the judged */

@@ -49,8 +49,14 @@ static bool compute(gather *g, err *e)
     const store_study *s = &g->study;
     const double **z = arena_take(&g->memory, (size_t)s->n_arm, sizeof *z, e);
     int32_t *label = arena_take(&g->memory, (size_t)s->n_row, sizeof *label, e);
-    if (!z || !label) return false;
-    for (int32_t i = 0; i < s->n_row; i++) label[i] = s->row[i].label;
+    int32_t *patient = arena_take(&g->memory, (size_t)s->n_row, sizeof *patient, e);
+    if (!z || !label || !patient) return false;
+    bool any_patient = false;
+    for (int32_t i = 0; i < s->n_row; i++) {
+        label[i] = s->row[i].label;
+        patient[i] = s->row[i].patient;
+        any_patient = any_patient || patient[i] >= 0;
+    }
     for (int32_t i = 0; i < s->n_arm; i++) {
         size_t n = (size_t)s->n_row * (size_t)s->n_class;
         double *own = arena_take(&g->memory, n, sizeof *own, e);
@@ -70,6 +76,7 @@ static bool compute(gather *g, err *e)
                      .positive = s->positive,
                      .n_row = s->n_row,
                      .label = label,
+                     .patient = any_patient ? patient : NULL,
                      .log_score = z};
     return arms_judge(&in, &g->memory, &g->stats, e);
 }
@@ -168,9 +175,6 @@ static report_flow describe_flow(gather *g, err *e)
     }
     f.excluded = left_out;
     f.unscored = unscored;
-    for (int32_t i = 0; i < s->n_row; i++) {
-        if (s->row[i].patient >= f.n_patient) f.n_patient = s->row[i].patient + 1;
-    }
     return f;
 }
 

@@ -66,6 +66,9 @@ static const char *positive_name(const report_input *in)
     return in->class_name[in->stats->positive];
 }
 
+/* Some patient has more than one text. */
+static bool has_clusters(const arms_result *r) { return r->n_patient > 0 && r->n_patient < r->n; }
+
 static bool has_positive(const report_input *in) { return in->stats->positive >= 0; }
 
 /* --- head --- */
@@ -170,14 +173,15 @@ static void add_study_warnings(const report_input *in, buf *b)
         report_add_count(b, r->n_row - r->n);
         buf_add_text(b, " texts have no score in some arm and are left out of all arms.</li>\n");
     }
-    if (in->flow.n_patient > 0 && in->flow.n_patient < r->n) {
+    if (has_clusters(r)) {
         buf_add_text(b, "<li>The ");
         report_add_count(b, r->n);
         buf_add_text(b, " texts come from ");
-        report_add_count(b, in->flow.n_patient);
-        buf_add_text(b,
-                     " patients. The intervals here treat every text as independent; texts of one "
-                     "patient are alike, so the true uncertainty is larger.</li>\n");
+        report_add_count(b, r->n_patient);
+        buf_add_text(
+            b,
+            " patients, and texts of one patient are alike. Intervals marked <i>by patient</i> "
+            "allow for that; prefer them to the ones that treat every text as independent.</li>\n");
     }
 }
 
@@ -243,9 +247,9 @@ static void add_flow(const report_input *in, buf *b)
         report_add_count(b, in->stats->class_count[c]);
         add_in(b, " <i>", in->class_name[c], "</i>");
     }
-    if (f->n_patient > 0) {
+    if (in->stats->n_patient > 0) {
         buf_add_text(b, "; ");
-        report_add_count(b, f->n_patient);
+        report_add_count(b, in->stats->n_patient);
         buf_add_text(b, " patients");
     }
     buf_add_text(b,
@@ -275,6 +279,10 @@ static void add_arm_row(const report_input *in, int32_t k, buf *b)
     buf_add_text(b, "</b>");
     if (o->has_interval)
         buf_printf(b, "<br/><span class=\"ci\">%.3f to %.3f</span>", o->low, o->high);
+    const stat_estimate *c = &s->clustered.logit;
+    if (has_clusters(in->stats) && c->has_interval) {
+        buf_printf(b, "<br/><span class=\"ci\">by patient %.3f to %.3f</span>", c->low, c->high);
+    }
     if (o->has_value && o->status != STAT_OK)
         buf_printf(b, "<br/><span class=\"ci\">%s</span>", stat_status_name(o->status));
     buf_add_text(b, "</td>");
@@ -428,6 +436,15 @@ static void add_pair_row(const report_input *in, const arms_pair *p, buf *b)
         add_signed(b, t->low);
         buf_add_text(b, " to ");
         add_signed(b, t->high);
+        buf_add_text(b, "</span>");
+    }
+    if (has_clusters(in->stats) && p->clustered.has_interval) {
+        buf_add_text(b, "<br/><span class=\"ci\">by patient ");
+        add_signed(b, p->clustered.low);
+        buf_add_text(b, " to ");
+        add_signed(b, p->clustered.high);
+        buf_add_text(b, ", p ");
+        report_add_p(b, p->clustered.p);
         buf_add_text(b, "</span>");
     }
     buf_add_text(b, "</td><td class=\"n\">");

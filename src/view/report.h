@@ -34,7 +34,6 @@ typedef struct report_flow {
     int64_t n_asked;              /* rows that were to be scored */
     int32_t n_unscored;
     const report_count *unscored; /* [n_unscored] too long and refused, not reached yet, .. */
-    int64_t n_patient;            /* among the judged rows; 0: no patient column */
 } report_flow;
 
 typedef struct report_arm {

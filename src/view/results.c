@@ -33,7 +33,11 @@ static void add_estimate(buf *b, const char *key, const stat_estimate *o)
 static void add_binary(buf *b, const arm_result *s)
 {
     const cut_measures *m = &s->at_half;
+    const stat_estimate *c = &s->clustered.logit;
     add_auroc(b, &s->auroc);
+    json_number(b, "auroc_cluster_var", c->has_variance, c->variance);
+    json_number(b, "auroc_cluster_low", c->has_interval, c->low);
+    json_number(b, "auroc_cluster_high", c->has_interval, c->high);
     json_number(b, "brier", s->brier.has_value, s->brier.value);
     json_number(b, "brier_scaled", s->brier_scaled.has_value, s->brier_scaled.value);
     json_number(b, "threshold", true, 0.5);
@@ -104,6 +108,9 @@ static void add_pair(buf *b, const report_input *in, const arms_pair *p)
     json_number(b, "z", t->has_value, t->statistic);
     json_number(b, "p", t->has_value, t->p);
     json_number(b, "p_holm", t->has_value, p->p_holm);
+    json_number(b, "cluster_low", p->clustered.has_interval, p->clustered.low);
+    json_number(b, "cluster_high", p->clustered.has_interval, p->clustered.high);
+    json_number(b, "cluster_p", p->clustered.has_value, p->clustered.p);
     json_text(b, "method", t->method);
     json_text(b, "status", stat_status_name(t->status));
     json_close(b, '}');
@@ -146,6 +153,7 @@ bool results_write(const report_input *in, buf *json, err *e)
     add_counts(json, "unscored", in->flow.unscored, in->flow.n_unscored);
     json_whole(json, "n", r->n);
     if (r->positive >= 0) json_whole(json, "events", r->events);
+    json_whole(json, "patients", r->n_patient);
     json_number(json, "level", true, r->level);
     json_open(json, "arms", '[');
     for (int32_t k = 0; k < r->n_arm; k++) add_arm(json, in, k);
