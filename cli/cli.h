@@ -18,12 +18,13 @@ typedef struct cli_command {
     const char *name, *summary, *usage, *help; /* help: more text, with an example */
     const cli_option *options;
     int n_option;
-    bool takes_engine; /* also --model, --device, --threads, --batch, --rows, --unshared */
+    const char *repeats; /* the option that may be given several times; NULL */
+    bool takes_engine;   /* also --model, --device, --threads, --batch, --rows, --unshared */
     int positional_min, positional_max;
     int (*run)(const cli_arguments *a); /* exit code */
 } cli_command;
 
-enum { CLI_VALUES_MAX = 32, CLI_POSITIONAL_MAX = 8 };
+enum { CLI_VALUES_MAX = 32, CLI_POSITIONAL_MAX = 8, CLI_REPEATS_MAX = 256 };
 
 struct cli_arguments {
     const cli_command *command;
@@ -31,14 +32,17 @@ struct cli_arguments {
     int n_positional;
     const char *value[CLI_VALUES_MAX]; /* by the option's place in the table; NULL: not given */
     const char *engine_value[CLI_VALUES_MAX];
+    int n_repeat; /* values of the option that repeats, in the order given */
+    const char *repeat[CLI_REPEATS_MAX];
 };
 
 extern const cli_command cmd_inspect, cmd_score, cmd_init, cmd_try, cmd_run, cmd_report,
-    cmd_devices, cmd_notes;
+    cmd_devices, cmd_notes, cmd_judge;
 
 const char *cli_value(const cli_arguments *a,
                       const char *option); /* NULL: not given; "" for a switch */
 bool cli_has(const cli_arguments *a, const char *option);
+bool cli_number(const cli_arguments *a, const char *option, double otherwise, double *out);
 bool cli_count(const cli_arguments *a, const char *option,
                int *out); /* false after printing what is wrong */
 

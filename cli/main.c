@@ -8,8 +8,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static const cli_command *const commands[] = {&cmd_init,  &cmd_try,     &cmd_run,   &cmd_report,
-                                              &cmd_score, &cmd_inspect, &cmd_notes, &cmd_devices};
+static const cli_command *const commands[] = {&cmd_init,    &cmd_try,   &cmd_run,
+                                              &cmd_report,  &cmd_judge, &cmd_score,
+                                              &cmd_inspect, &cmd_notes, &cmd_devices};
 
 static const cli_option engine_options[] = {
     {"--model", "PATH", "a .gguf file or a Hugging Face folder"},
@@ -108,12 +109,17 @@ static int take_option(cli_arguments *a, int argc, char **argv, int *i)
         value = &a->engine_value[k];
     }
     if (!o) return cli_usage(c, "unknown option %.*s", (int)size, word);
-    if (*value) return cli_usage(c, "%s is given twice", o->name);
+    bool repeats = c->repeats && !strcmp(c->repeats, o->name);
+    if (*value && !repeats) return cli_usage(c, "%s is given twice", o->name);
     if (!o->value && equals) return cli_usage(c, "%s takes no value", o->name);
     if (!o->value) *value = "";
     else if (equals) *value = equals + 1;
     else if (*i + 1 < argc) *value = argv[++*i];
     else return cli_usage(c, "%s needs a value (%s)", o->name, o->value);
+    if (!repeats) return 0;
+    if (a->n_repeat == CLI_REPEATS_MAX)
+        return cli_usage(c, "%s is given more than %d times", o->name, CLI_REPEATS_MAX);
+    a->repeat[a->n_repeat++] = *value;
     return 0;
 }
 
@@ -147,6 +153,21 @@ const char *cli_value(const cli_arguments *a, const char *option)
     if (k >= 0) return a->value[k];
     k = find_option(engine_options, ENGINE, option, strlen(option));
     return k >= 0 ? a->engine_value[k] : NULL;
+}
+
+bool cli_number(const cli_arguments *a, const char *option, double otherwise, double *out)
+{
+    const char *text = cli_value(a, option);
+    *out = otherwise;
+    if (!text) return true;
+    char *end = NULL;
+    double x = strtod(text, &end);
+    if (end == text || *end || !(x > -1e300 && x < 1e300)) {
+        cli_usage(a->command, "%s needs a number, not '%s'", option, text);
+        return false;
+    }
+    *out = x;
+    return true;
 }
 
 bool cli_has(const cli_arguments *a, const char *option) { return cli_value(a, option) != NULL; }

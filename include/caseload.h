@@ -106,6 +106,22 @@ bool caseload_run(const caseload_run_options *o, caseload_error *e);
 bool caseload_report(const char *out, bool colour, caseload_sink *sink, void *context,
                      caseload_error *e);
 
+/* Every statistic of scores in a table from anywhere: no model, no study. JSON keys: view/judge.h. */
+typedef struct caseload_judge_options {
+    const char *table, *label;
+    const char *positive;     /* the label's value that means positive; all others are negative */
+    const char *const *score; /* [n_score] columns; a higher score means positive */
+    int n_score;
+    const char *patient, *group; /* columns, or NULL */
+    bool probability;            /* the scores are probabilities of being positive */
+    double threshold;            /* called positive from here on */
+    int draws;                   /* of the bootstrap; 0: 2,000 for tables of usual size; -1: none */
+    uint64_t seed;
+    bool json;
+} caseload_judge_options;
+bool caseload_judge(const caseload_judge_options *o, caseload_sink *sink, void *context,
+                    caseload_error *e);
+
 /* Devices this machine can compute on, one a line. */
 bool caseload_devices(caseload_sink *sink, void *context, caseload_error *e);
 

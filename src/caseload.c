@@ -8,6 +8,7 @@
 #include "study/requests.h"
 #include "study/run.h"
 #include "study/try.h"
+#include "view/judge.h"
 #include "view/show.h"
 
 #include <stdio.h>
@@ -212,6 +213,28 @@ bool caseload_report(const char *out, bool colour, caseload_sink *sink, void *co
     if (ok) pour(&shown, sink, context);
     store_close(s);
     buf_close(&shown);
+    return hand_over(&failure, e);
+}
+
+bool caseload_judge(const caseload_judge_options *o, caseload_sink *sink, void *context,
+                    caseload_error *e)
+{
+    err failure = {0};
+    buf out = buf_up_to(OUTPUT_BYTES_MAX);
+    judge_options how = {.table = o->table,
+                         .label = o->label,
+                         .positive = o->positive,
+                         .score = o->score,
+                         .n_score = o->n_score,
+                         .patient = o->patient,
+                         .group = o->group,
+                         .probability = o->probability,
+                         .json = o->json,
+                         .settings = {.threshold = o->threshold,
+                                      .n_draw = o->draws,
+                                      .seed = o->seed}};
+    if (judge_table(&how, &out, &failure)) pour(&out, sink, context);
+    buf_close(&out);
     return hand_over(&failure, e);
 }
 

@@ -1,431 +1,336 @@
-/* judge: see judge.h. */
+/* judge: see judge.h. From a table to columns, and the sentences about what cannot be computed. */
 #include "view/judge.h"
 
-#include "stats/adjust.h"
-#include "stats/boot.h"
-#include "stats/calib.h"
-#include "stats/cluster.h"
-#include "stats/cut.h"
-#include "stats/paired.h"
-#include "stats/subgroup.h"
-#include "stats/weigh.h"
-#include "view/json_out.h"
+#include "data/names.h"
+#include "data/table.h"
 
 #include <assert.h>
 #include <math.h>
+#include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 
-enum { VALUES = 3 }; /* of an arm in the bootstrap: AUROC, average precision, Brier */
+static const size_t bytes_memory = (size_t)64 << 30; /* address space */
 
-typedef struct part { /* some rows of the input, as columns; all arms on the same rows */
-    const judge_input *in;
-    int64_t n, events;
-    uint8_t *positive;       /* [n] */
-    double **score;          /* [n_arm] -> [n] */
-    rank_parts *parts;       /* [n_arm] */
-    cluster_rows clusters;   /* n_cluster 0: no patients */
-    const boot_result *boot; /* NULL: none */
-} part;
+/* ---- sentences ---- */
 
-typedef struct work {
-    pool *threads;
+void judge_note(judge_notes *n, arena *a, err *e, const char *format, ...)
+{
+    char text[600];
+    va_list rest;
+    if (n->n >= JUDGE_NOTES_MAX) return;
+    va_start(rest, format);
+    vsnprintf(text, sizeof text, format, rest);
+    va_end(rest);
+    str kept = str_keep(a, encoding_cut(str_of(text), sizeof text - 10), e);
+    if (kept.data) n->note[n->n++] = kept.data;
+}
+
+static void explain_arm(const judge_result *r, int32_t k, judge_notes *n, arena *a, err *e)
+{
+    const judge_arm *arm = &r->all.arm[k];
+    const char *name = r->rows->arm_name[k];
+    stat_status status = arm->auroc.logit.status;
+    bool inside = arm->parts.auroc > 0 && arm->parts.auroc < 1;
+    if (status == STAT_ZERO_VARIANCE && inside)
+        judge_note(n, a, e,
+                   "%s: all scores are tied (or nearly): AUROC %.3g says nothing; its "
+                   "interval is a rough bound.",
+                   name, arm->parts.auroc);
+    else if (status == STAT_ZERO_VARIANCE)
+        judge_note(n, a, e,
+                   "%s: the classes are perfectly apart (AUROC %.0f): the interval is a "
+                   "rough bound from the smaller class alone.",
+                   name, arm->parts.auroc);
+    if (arm->auroc.logit.has_value && !arm->auroc.logit.has_interval)
+        judge_note(n, a, e, "%s: no interval: one of the classes has a single row.", name);
+    else if (r->rows->patient && arm->auroc.logit.has_value && !arm->cluster.logit.has_interval)
+        judge_note(n, a, e,
+                   "%s: no interval by patient: it needs two patients with a positive "
+                   "row and two with a negative one; the interval beside it takes the "
+                   "rows for independent.",
+                   name);
+    if (arm->probability_status == STAT_OUT_OF_RANGE) {
+        int64_t n_out = 0, first = -1;
+        for (int64_t i = 0; i < r->rows->n; i++) {
+            double p = r->rows->probability[k][i];
+            if (p >= 0 && p <= 1) continue;
+            if (n_out++ == 0) first = i;
+        }
+        judge_note(n, a, e,
+                   "%s: %lld of %lld rows hold values outside 0 to 1 (first: judged row "
+                   "%lld): they are no probabilities, so Brier score and calibration are "
+                   "not estimable.",
+                   name, (long long)n_out, (long long)r->rows->n, (long long)first + 1);
+    }
+    if (!arm->has_probability) return;
+    if (arm->n_clipped)
+        judge_note(n, a, e,
+                   "%s: %lld probabilities of 0 or 1 were taken as 1e-15 from it for log "
+                   "loss and calibration.",
+                   name, (long long)arm->n_clipped);
+    if (!stat_status_usable(arm->line.status) && r->all.n > 0)
+        judge_note(n, a, e, "%s: calibration intercept and slope are not estimable (%s).", name,
+                   stat_status_reason(arm->line.status));
+}
+
+void judge_explain(const judge_result *r, judge_notes *n, arena *a, err *e)
+{
+    const judge_set *s = &r->all;
+    if (s->n == 0) {
+        judge_note(n, a, e, "No row has a label and every score: nothing can be computed.");
+        return;
+    }
+    if (s->events == 0 || s->events == s->n)
+        judge_note(n, a, e,
+                   "%s among the %lld rows: whatever compares the classes (AUROC, average "
+                   "precision, calibration) is not estimable.",
+                   s->events ? "There are only positives" : "There is no positive",
+                   (long long)s->n);
+    else if (s->events < STAT_FEW_BELOW || s->n - s->events < STAT_FEW_BELOW)
+        judge_note(n, a, e,
+                   "Only %lld positive and %lld negative rows: with fewer than %d of a "
+                   "class intervals are rough.",
+                   (long long)s->events, (long long)(s->n - s->events), STAT_FEW_BELOW);
+    if (r->rows->patient && s->n_patient == 1)
+        judge_note(n, a, e, "All rows are of one patient: they say nothing about other patients.");
+    for (int32_t k = 0; k < s->n_arm; k++) explain_arm(r, k, n, a, e);
+    if (s->n_draw && s->boot_status != STAT_OK)
+        judge_note(n, a, e, "The bootstrap gave no intervals: %s.",
+                   stat_status_reason(s->boot_status));
+}
+
+/* ---- the table ---- */
+
+typedef struct judge_columns { /* of the table */
+    int32_t label, patient, group, score[JUDGE_SCORES_MAX];
+} judge_columns;
+
+typedef struct judge_reader {
+    const judge_options *o;
+    table t;
+    judge_columns at;
+    judge_rows rows;
+    judge_notes notes;
+    int64_t n_no_label, n_no_score;
     arena *a;
-    buf *json;
     err *e;
-} work;
+} judge_reader;
 
-/* Rows of `group` (all when NULL) with this value that every arm has a score for. */
-static bool keep(const judge_input *in, const judge_group *group, int32_t value, int64_t i)
+static int32_t find_column(judge_reader *r, const char *option, const char *name)
 {
-    if (group && group->value[i] != value) return false;
-    for (int32_t k = 0; k < in->n_arm; k++) {
-        if (isnan(in->score[k][i])) return false;
+    if (!name || r->e->code != ERR_NONE) return -1;
+    int32_t c = table_find_column(&r->t, str_trim(str_of(name)));
+    if (c >= 0) return c;
+    buf list = buf_up_to(4000);
+    table_list_columns(&r->t, str_of(name), &list);
+    str shown = encoding_cut(str_of(name), 60);
+    err_set(r->e, ERR_USAGE, "%s: no column '%.*s' in %s; %s", option, (int)shown.size, shown.data,
+            r->t.record.file, list.data ? list.data : "");
+    buf_close(&list);
+    return -1;
+}
+
+static bool find_columns(judge_reader *r)
+{
+    const judge_options *o = r->o;
+    r->at.label = find_column(r, "--label", o->label);
+    r->at.patient = find_column(r, "--patient", o->patient);
+    r->at.group = find_column(r, "--group", o->group);
+    for (int32_t k = 0; k < o->n_score; k++) {
+        r->at.score[k] = find_column(r, "--score", o->score[k]);
+        for (int32_t j = 0; j < k && r->e->code == ERR_NONE; j++) {
+            if (r->at.score[j] == r->at.score[k])
+                return err_set(r->e, ERR_USAGE, "--score names the column '%s' twice", o->score[k]);
+        }
     }
+    return r->e->code == ERR_NONE;
+}
+
+static bool is_missing(str s)
+{
+    static const char *const words[] = {"", "NA", "N/A", "na", "NaN", "nan", ".", "null", "None"};
+    for (size_t i = 0; i < countof(words); i++) {
+        if (str_is(s, words[i])) return true;
+    }
+    return false;
+}
+
+/* Number of a cell; NaN: missing. */
+static bool read_score(judge_reader *r, int32_t row, int32_t k, double *out)
+{
+    str s = str_trim(table_cell(&r->t, row, r->at.score[k]));
+    *out = (double)NAN;
+    if (is_missing(s)) return true;
+    if (str_to_double(s, out) && !isnan(*out)) return true;
+    bool below = str_starts(s, "-");
+    if (str_is(s, "inf") || str_is(s, "Inf") || str_is(s, "-inf") || str_is(s, "-Inf"))
+        return *out = below ? -INFINITY : INFINITY, true;
+    return err_set(r->e, ERR_DATA,
+                   "%s: row %d (line %lld), column '%s': not a number; an empty cell or NA stands "
+                   "for a score that is missing",
+                   r->t.path, row + 1, (long long)r->t.row_line[row], r->o->score[k]);
+}
+
+/* Rows with a label and all scores, as columns. */
+static bool take_rows(judge_reader *r, int32_t *kept)
+{
+    size_t n = (size_t)r->t.n_row, n_arm = (size_t)r->o->n_score;
+    uint8_t *positive = arena_take(r->a, n, sizeof *positive, r->e);
+    double *cells = arena_take(r->a, n * n_arm, sizeof *cells, r->e);
+    const double **score = arena_take(r->a, n_arm, sizeof *score, r->e);
+    if (r->e->code != ERR_NONE) return false;
+    str wanted = str_trim(str_of(r->o->positive));
+    for (size_t k = 0; k < n_arm; k++) score[k] = cells + k * n;
+    int64_t at = 0;
+    for (int32_t i = 0; i < r->t.n_row; i++) {
+        str label = str_trim(table_cell(&r->t, i, r->at.label));
+        bool complete = true;
+        for (int32_t k = 0; k < r->o->n_score; k++) {
+            if (!read_score(r, i, k, &cells[(size_t)k * n + (size_t)at])) return false;
+            complete = complete && !isnan(cells[(size_t)k * n + (size_t)at]);
+        }
+        if (is_missing(label) && !str_equal(label, wanted)) {
+            r->n_no_label++;
+        } else if (!complete) {
+            r->n_no_score++;
+        } else {
+            positive[at] = str_equal(label, wanted);
+            kept[at++] = i;
+        }
+    }
+    r->rows = (judge_rows){.n = at,
+                           .positive = positive,
+                           .n_arm = r->o->n_score,
+                           .arm_name = r->o->score,
+                           .score = score};
+    if (r->o->probability) r->rows.probability = score;
     return true;
 }
 
-static bool take_part(const judge_input *in, const judge_group *group, int32_t value, work *w,
-                      part *p)
+static bool take_patients(judge_reader *r, const int32_t *kept)
 {
-    *p = (part){.in = in};
-    int32_t *patient = arena_take(w->a, (size_t)in->n, sizeof *patient, w->e);
-    int32_t *cluster = arena_take(w->a, (size_t)in->n, sizeof *cluster, w->e);
-    p->positive = arena_take(w->a, (size_t)in->n, sizeof *p->positive, w->e);
-    p->score = arena_take(w->a, (size_t)in->n_arm, sizeof *p->score, w->e);
-    p->parts = arena_take(w->a, (size_t)in->n_arm, sizeof *p->parts, w->e);
-    if (!patient || !cluster || !p->positive || !p->score || !p->parts) return false;
-    for (int32_t k = 0; k < in->n_arm; k++) {
-        p->score[k] = arena_take(w->a, (size_t)in->n, sizeof(double), w->e);
-        if (!p->score[k]) return false;
+    names known;
+    int32_t *patient = arena_take(r->a, (size_t)r->rows.n, sizeof *patient, r->e);
+    int64_t n_unknown = 0;
+    if (!patient || !names_make(&known, r->t.n_row, r->a, r->e)) return false;
+    for (int64_t i = 0; i < r->rows.n; i++) {
+        str who = str_trim(table_cell(&r->t, kept[i], r->at.patient));
+        patient[i] = who.size ? names_add(&known, who, NULL) : -1;
+        n_unknown += who.size == 0;
     }
-    for (int64_t i = 0; i < in->n; i++) {
-        if (!keep(in, group, value, i)) continue;
-        for (int32_t k = 0; k < in->n_arm; k++) p->score[k][p->n] = in->score[k][i];
-        p->positive[p->n] = in->positive[i];
-        p->events += in->positive[i];
-        patient[p->n++] = in->patient ? in->patient[i] : -1;
-    }
-    for (int32_t k = 0; k < in->n_arm; k++) {
-        if (!rank_parts_take(p->score[k], p->positive, p->n, w->a, &p->parts[k], w->e))
-            return false;
-    }
-    if (!in->patient) return true;
-    p->clusters = (cluster_rows){.n = p->n, .positive = p->positive, .cluster = cluster};
-    return cluster_number(patient, p->n, cluster, &p->clusters.n_cluster, w->a, w->e);
-}
-
-/* --- bootstrap --- */
-
-typedef struct booted {
-    const part *p;
-    const weigh_order *order; /* [n_arm] */
-} booted;
-
-static bool boot_values(const void *context, const uint16_t *weight, double *value)
-{
-    const booted *b = context;
-    for (int32_t k = 0; k < b->p->in->n_arm; k++) {
-        double *v = value + (int64_t)k * VALUES;
-        v[2] = 0;
-        if (!weigh_auroc(&b->order[k], weight, &v[0])) return false;
-        if (!weigh_average_precision(&b->order[k], weight, &v[1])) return false;
-        if (b->p->in->probability &&
-            !weigh_brier(b->p->score[k], b->p->positive, weight, b->p->n, &v[2]))
-            return false;
-    }
+    if (n_unknown)
+        judge_note(&r->notes, r->a, r->e,
+                   "%lld rows have an empty patient: each is taken for another patient.",
+                   (long long)n_unknown);
+    r->rows.patient = patient;
     return true;
 }
 
-static bool boot_part(part *p, work *w)
+static int by_name(const void *a, const void *b, void *name)
 {
-    const judge_input *in = p->in;
-    if (in->n_draw == 0 || !stat_status_usable(p->parts[0].status)) return true;
-    weigh_order *order = arena_take(w->a, (size_t)in->n_arm, sizeof *order, w->e);
-    boot_result *r = arena_take(w->a, 1, sizeof *r, w->e);
-    if (!order || !r) return false;
-    for (int32_t k = 0; k < in->n_arm; k++) {
-        if (!weigh_order_take(p->score[k], p->positive, p->n, w->a, &order[k], w->e)) return false;
+    const str *names_of = name;
+    return str_order(names_of[*(const int32_t *)a], names_of[*(const int32_t *)b]);
+}
+
+/* Subgroups by name, whatever the order of the rows. */
+static bool take_groups(judge_reader *r, const int32_t *kept)
+{
+    names known;
+    int32_t *group = arena_take(r->a, (size_t)r->rows.n, sizeof *group, r->e);
+    if (!group || !names_make(&known, r->t.n_row, r->a, r->e)) return false;
+    for (int64_t i = 0; i < r->rows.n; i++) {
+        str value = str_trim(table_cell(&r->t, kept[i], r->at.group));
+        group[i] = names_add(&known, value.size ? value : STR("(empty)"), NULL);
+        if (known.n > JUDGE_GROUPS_MAX)
+            return err_set(r->e, ERR_USAGE,
+                           "--group: column '%s' has more than %d values; is it a column of "
+                           "subgroups?",
+                           r->o->group, JUDGE_GROUPS_MAX);
     }
-    booted b = {.p = p, .order = order};
-    boot_plan plan = {.n = p->n,
-                      .n_draw = in->n_draw,
-                      .seed_study = in->seed,
-                      .seed_analysis = boot_seed("judge"),
-                      .n_value = in->n_arm * VALUES,
-                      .statistic = boot_values,
-                      .context = &b};
-    if (p->clusters.n_cluster) {
-        plan.unit = p->clusters.cluster;
-        plan.n_unit = p->clusters.n_cluster;
-    } else {
-        plan.stratum = p->positive;
+    int32_t order[JUDGE_GROUPS_MAX], place[JUDGE_GROUPS_MAX];
+    const char **name = arena_take(r->a, (size_t)known.n, sizeof *name, r->e);
+    if (!name) return false;
+    for (int32_t g = 0; g < known.n; g++) order[g] = g;
+    qsort_r(order, (size_t)known.n, sizeof *order, by_name, known.name);
+    for (int32_t g = 0; g < known.n; g++) {
+        place[order[g]] = g;
+        name[g] = str_keep(r->a, known.name[order[g]], r->e).data;
     }
-    p->boot = r;
-    return boot_run(&plan, w->threads, w->a, r, w->e);
+    for (int64_t i = 0; i < r->rows.n; i++) group[i] = place[group[i]];
+    r->rows.group = group;
+    r->rows.group_name = name;
+    r->rows.n_group = known.n;
+    return r->e->code == ERR_NONE;
 }
 
-static bool add_boot_interval(const part *p, int32_t value, const char *name, work *w)
+/* Says what the label column holds when that may not be what was meant. */
+static bool check_labels(judge_reader *r, const int32_t *kept)
 {
-    stat_estimate o;
-    char key[40];
-    if (!p->boot) return true;
-    if (!boot_estimate(p->boot, value, BOOT_PERCENTILE, p->in->level, w->a, &o, w->e)) return false;
-    snprintf(key, sizeof key, "%s_low", name);
-    json_number(w->json, key, o.has_interval, o.low);
-    snprintf(key, sizeof key, "%s_high", name);
-    json_number(w->json, key, o.has_interval, o.high);
-    return true;
+    names known;
+    size_t mark = arena_mark(r->a);
+    if (!names_make(&known, r->t.n_row, r->a, r->e)) return false;
+    for (int64_t i = 0; i < r->rows.n; i++)
+        names_add(&known, str_trim(table_cell(&r->t, kept[i], r->at.label)), NULL);
+    int32_t n_value = known.n, found = names_find(&known, str_trim(str_of(r->o->positive)));
+    arena_reset(r->a, mark);
+    if (r->rows.n > 0 && found < 0)
+        judge_note(&r->notes, r->a, r->e,
+                   "No row's '%s' is '%s' (it has %d other values); --positive names the value "
+                   "that means positive.",
+                   r->o->label, r->o->positive, n_value);
+    else if (n_value > 2)
+        judge_note(&r->notes, r->a, r->e,
+                   "Column '%s' has %d values: all but '%s' count as negative.", r->o->label,
+                   n_value, r->o->positive);
+    return r->e->code == ERR_NONE;
 }
 
-/* --- one arm --- */
-
-static void add_share(buf *b, const char *name, const stat_estimate *o)
+static bool judge_read(judge_reader *r)
 {
-    char key[40];
-    json_number(b, name, o->has_value, o->value);
-    snprintf(key, sizeof key, "%s_low", name);
-    json_number(b, key, o->has_interval, o->low);
-    snprintf(key, sizeof key, "%s_high", name);
-    json_number(b, key, o->has_interval, o->high);
-}
-
-static void add_number(buf *b, const char *name, const stat_estimate *o)
-{
-    json_number(b, name, o->has_value, o->value);
-}
-
-static bool add_auroc(const part *p, int32_t k, work *w)
-{
-    buf *b = w->json;
-    rank_auroc r = rank_auroc_of(&p->parts[k], p->in->level), c = {0};
-    stat_estimate precision;
-    const stat_estimate *o = &r.logit;
-    json_text(b, "status", stat_status_name(o->status));
-    json_text(b, "method", o->method[0] ? o->method : NULL);
-    add_number(b, "auroc", o);
-    json_number(b, "auroc_var", o->has_variance, o->variance);
-    json_number(b, "auroc_low", o->has_interval, o->low);
-    json_number(b, "auroc_high", o->has_interval, o->high);
-    json_number(b, "auroc_wald_low", r.has_wald, r.wald_low);
-    json_number(b, "auroc_wald_high", r.has_wald, r.wald_high);
-    if (p->clusters.n_cluster &&
-        !cluster_auroc(&p->clusters, &p->parts[k], p->in->level, w->a, &c, w->e))
+    if (!table_read(&r->t, r->o->table, (table_options){0}, r->a, r->e) || !find_columns(r))
         return false;
-    json_number(b, "auroc_cluster_var", c.logit.has_variance, c.logit.variance);
-    if (p->clusters.n_cluster) {
-        json_whole(b, "patients", p->clusters.n_cluster);
-        json_number(b, "auroc_cluster_low", c.logit.has_interval, c.logit.low);
-        json_number(b, "auroc_cluster_high", c.logit.has_interval, c.logit.high);
-    }
-    if (!weigh_auprc_rows(p->score[k], p->positive, p->n, w->a, &precision, w->e)) return false;
-    add_number(b, "auprc", &precision);
-    return add_boot_interval(p, k * VALUES, "auroc_boot", w) &&
-           add_boot_interval(p, k * VALUES + 1, "auprc", w);
+    int32_t *kept = arena_take(r->a, (size_t)r->t.n_row, sizeof *kept, r->e);
+    return kept && take_rows(r, kept) && check_labels(r, kept) &&
+           (r->at.patient < 0 || take_patients(r, kept)) &&
+           (r->at.group < 0 || take_groups(r, kept));
 }
 
-static bool add_threshold(const part *p, int32_t k, work *w)
+static bool judge_all(judge_reader *r, pool *threads, buf *out)
 {
-    buf *b = w->json;
-    cut_table t = cut_table_of(p->score[k], p->positive, p->n, p->in->threshold);
-    cut_measures m = cut_measures_of(t, PROP_WILSON, p->in->level);
-    json_whole(b, "tp", t.tp);
-    json_whole(b, "fp", t.fp);
-    json_whole(b, "tn", t.tn);
-    json_whole(b, "fn", t.fn);
-    add_share(b, "accuracy", &m.accuracy);
-    add_share(b, "sens", &m.sensitivity);
-    add_share(b, "spec", &m.specificity);
-    add_share(b, "ppv", &m.ppv);
-    add_share(b, "npv", &m.npv);
-    add_number(b, "f1", &m.f1);
-    add_number(b, "macro_f1", &m.macro_f1);
-    add_number(b, "mcc", &m.mcc);
-    add_number(b, "kappa", &m.kappa);
-    add_number(b, "balanced_accuracy", &m.balanced_accuracy);
-    size_t mark = arena_mark(w->a);
-    rank_roc roc;
-    if (!rank_roc_take(p->score[k], p->positive, p->n, w->a, &roc, w->e)) return false;
-    cut_choice best = cut_choose(&roc, CUT_YOUDEN, 0);
-    bool exists = stat_status_usable(best.status);
-    json_open(b, "youden", '{');
-    json_number(b, "threshold", exists, best.threshold);
-    json_number(b, "sens", exists, best.sensitivity);
-    json_number(b, "spec", exists, best.specificity);
-    json_close(b, '}');
-    arena_reset(w->a, mark);
-    return true;
+    judge_result result;
+    char positive[300];
+    static const char *const fact_name[] = {"rows_read", "without_label", "without_score"};
+    if (!judge_read(r) || !judge_compute(&r->rows, r->o->settings, threads, r->a, &result, r->e))
+        return false;
+    if (r->n_no_score)
+        judge_note(&r->notes, r->a, r->e,
+                   "%lld rows lack a score in at least one column and are left out of every one, "
+                   "so that all are judged on the same rows.",
+                   (long long)r->n_no_score);
+    judge_explain(&result, &r->notes, r->a, r->e);
+    snprintf(positive, sizeof positive, "%s = %s", r->o->label, r->o->positive);
+    const int64_t fact[] = {r->t.n_row, r->n_no_label, r->n_no_score};
+    judge_about about = {.source = r->t.record.file,
+                         .positive = positive,
+                         .n_fact = countof(fact),
+                         .fact_name = fact_name,
+                         .fact = fact,
+                         .n_note = r->notes.n,
+                         .note = r->notes.note};
+    return r->e->code == ERR_NONE && (r->o->json ? judge_write_json(&result, &about, out, r->e)
+                                                 : judge_write_text(&result, &about, out, r->e));
 }
 
-static bool add_line(const part *p, int32_t k, work *w)
+bool judge_table(const judge_options *o, buf *out, err *e)
 {
-    buf *b = w->json;
-    int64_t n_clipped = 0;
-    calib_line line = {.status = stat_check_probabilities(p->score[k], p->n)};
-    double *odds = arena_take(w->a, (size_t)p->n, sizeof *odds, w->e);
-    if (!odds) return false;
-    if (line.status == STAT_OK) {
-        calib_log_odds(p->score[k], p->n, odds, &n_clipped);
-        if (!calib_line_of(odds, p->positive, NULL, p->n, w->a, &line, w->e)) return false;
-    }
-    json_text(b, "calibration_status", stat_status_name(line.status));
-    json_whole(b, "clipped", n_clipped);
-    add_number(b, "citl", &line.in_the_large);
-    json_number(b, "citl_se", line.in_the_large.has_variance, sqrt(line.in_the_large.variance));
-    add_number(b, "intercept", &line.intercept);
-    add_share(b, "slope", &line.slope);
-    return true;
-}
-
-static bool add_calibration(const part *p, int32_t k, work *w)
-{
-    buf *b = w->json;
-    const double *s = p->score[k];
-    stat_estimate o;
-    calib_bin bin[10];
-    int64_t n_clipped;
-    o = calib_brier(s, p->positive, p->n);
-    add_number(b, "brier", &o);
-    if (!add_boot_interval(p, k * VALUES + 2, "brier", w)) return false;
-    o = calib_brier_scaled(s, p->positive, p->n);
-    add_number(b, "brier_scaled", &o);
-    o = calib_log_loss(s, p->positive, p->n, &n_clipped);
-    add_number(b, "log_loss", &o);
-    if (!add_line(p, k, w)) return false;
-    o = calib_observed_expected(s, p->positive, p->n);
-    add_share(b, "oe", &o);
-    calib_spiegelhalter z = calib_spiegelhalter_of(s, p->positive, p->n);
-    json_number(b, "spiegelhalter_z", z.status == STAT_OK, z.z);
-    json_number(b, "spiegelhalter_p", z.status == STAT_OK, z.p);
-    if (!calib_ece(s, p->positive, p->n, false, 10, bin, w->a, &o, w->e)) return false;
-    add_number(b, "ece10", &o);
-    if (!calib_ece(s, p->positive, p->n, true, 10, bin, w->a, &o, w->e)) return false;
-    add_number(b, "ece10_mass", &o);
-    return true;
-}
-
-static bool add_arms(const part *p, work *w)
-{
-    json_open(w->json, "arms", '{');
-    for (int32_t k = 0; k < p->in->n_arm; k++) {
-        json_open(w->json, p->in->name[k], '{');
-        json_whole(w->json, "n", p->n);
-        json_whole(w->json, "events", p->events);
-        if (!add_auroc(p, k, w) || !add_threshold(p, k, w)) return false;
-        if (p->in->probability && !add_calibration(p, k, w)) return false;
-        json_close(w->json, '}');
-    }
-    json_close(w->json, '}');
-    return true;
-}
-
-/* --- pairs --- */
-
-static void add_mcnemar(const part *p, int32_t i, int32_t j, buf *b)
-{
-    int64_t count[2][2] = {{0}};
-    for (int64_t r = 0; r < p->n; r++) {
-        bool a = (p->score[i][r] >= p->in->threshold) == p->positive[r];
-        bool c = (p->score[j][r] >= p->in->threshold) == p->positive[r];
-        count[a][c]++;
-    }
-    paired_mcnemar m = paired_mcnemar_of(count[1][1], count[1][0], count[0][1], count[0][0]);
-    json_open(b, "mcnemar", '{');
-    json_whole(b, "b", m.b);
-    json_whole(b, "c", m.c);
-    json_number(b, "p", true, m.p);
-    json_number(b, "p_mid", true, m.p_mid);
-    json_text(b, "method", m.method);
-    json_close(b, '}');
-}
-
-static bool add_pair(const part *p, int32_t i, int32_t j, double p_holm, work *w)
-{
-    buf *b = w->json;
-    const rank_parts *two[2] = {&p->parts[i], &p->parts[j]};
-    rank_test t = rank_compare_paired(two[0], two[1], p->in->level), c;
-    json_open(b, NULL, '{');
-    json_text(b, "a", p->in->name[i]);
-    json_text(b, "b", p->in->name[j]);
-    json_text(b, "status", stat_status_name(t.status));
-    json_number(b, "diff", stat_status_usable(t.status), t.difference);
-    json_number(b, "low", t.has_interval, t.low);
-    json_number(b, "high", t.has_interval, t.high);
-    json_number(b, "z", t.has_value, t.statistic);
-    json_number(b, "p", t.has_value, t.p);
-    json_number(b, "p_holm", t.has_value, p_holm);
-    if (p->clusters.n_cluster) {
-        if (!cluster_compare(&p->clusters, two, p->in->level, w->a, &c, w->e)) return false;
-        json_number(b, "cluster_low", c.has_interval, c.low);
-        json_number(b, "cluster_high", c.has_interval, c.high);
-        json_number(b, "cluster_p", c.has_value, c.p);
-    }
-    if (p->boot) {
-        stat_estimate o;
-        double p_boot;
-        if (!boot_difference(p->boot, i * VALUES, j * VALUES, p->in->level, w->a, &o, &p_boot,
-                             w->e))
-            return false;
-        json_number(b, "boot_low", o.has_interval, o.low);
-        json_number(b, "boot_high", o.has_interval, o.high);
-        json_number(b, "boot_p", o.has_interval, p_boot);
-    }
-    add_mcnemar(p, i, j, b);
-    json_close(b, '}');
-    return true;
-}
-
-static bool add_pairs(const part *p, work *w)
-{
-    int32_t n_arm = p->in->n_arm, n = 0;
-    size_t room = (size_t)n_arm * (size_t)(n_arm - 1) / 2;
-    double *raw = arena_take(w->a, room, sizeof *raw, w->e);
-    double *holm = arena_take(w->a, room, sizeof *holm, w->e);
-    if (!raw || !holm) return false;
-    for (int32_t i = 0; i < n_arm; i++) {
-        for (int32_t j = i + 1; j < n_arm; j++) {
-            rank_test t = rank_compare_paired(&p->parts[i], &p->parts[j], p->in->level);
-            if (t.has_value) raw[n++] = t.p;
-        }
-    }
-    if (!adjust_holm(raw, n, holm, w->a, w->e)) return false;
-    json_open(w->json, "pairs", '[');
-    n = 0;
-    for (int32_t i = 0; i < n_arm; i++) {
-        for (int32_t j = i + 1; j < n_arm; j++) {
-            bool tested = rank_compare_paired(&p->parts[i], &p->parts[j], p->in->level).has_value;
-            if (!add_pair(p, i, j, tested ? holm[n] : 0, w)) return false;
-            n += tested;
-        }
-    }
-    json_close(w->json, ']');
-    return true;
-}
-
-/* --- groups --- */
-
-static bool add_group(const judge_input *in, const judge_group *g, work *w)
-{
-    stat_estimate *of_arm =
-        arena_take_zero(w->a, (size_t)in->n_arm, (size_t)g->n_value * sizeof *of_arm, w->e);
-    if (!of_arm) return false;
-    json_open(w->json, g->name, '{');
-    json_open(w->json, "values", '{');
-    for (int32_t v = 0; v < g->n_value; v++) {
-        size_t mark = arena_mark(w->a);
-        part p;
-        if (!take_part(in, g, v, w, &p)) return false;
-        json_open(w->json, g->value_name[v], '{');
-        json_whole(w->json, "n", p.n);
-        json_whole(w->json, "events", p.events);
-        if (!add_arms(&p, w) || !add_pairs(&p, w)) return false;
-        json_close(w->json, '}');
-        for (int32_t k = 0; k < in->n_arm; k++)
-            of_arm[k * g->n_value + v] = rank_auroc_of(&p.parts[k], in->level).logit;
-        arena_reset(w->a, mark);
-    }
-    json_close(w->json, '}');
-    json_open(w->json, "interaction", '{');
-    for (int32_t k = 0; k < in->n_arm; k++) {
-        subgroup_test t = subgroup_heterogeneity(of_arm + k * g->n_value, g->n_value);
-        json_open(w->json, in->name[k], '{');
-        json_number(w->json, "q", t.status == STAT_OK, t.q);
-        json_number(w->json, "df", t.status == STAT_OK, t.df);
-        json_number(w->json, "p", t.status == STAT_OK, t.p);
-        json_text(w->json, "status", stat_status_name(t.status));
-        json_close(w->json, '}');
-    }
-    json_close(w->json, '}');
-    json_close(w->json, '}');
-    return true;
-}
-
-bool judge_write(const judge_input *in, pool *threads, arena *scratch, buf *json, err *e)
-{
-    assert(in->n >= 0 && in->n_arm > 0 && (threads || in->n_draw == 0) && json->size == 0);
-    work w = {.threads = threads, .a = scratch, .json = json, .e = e};
-    size_t mark = arena_mark(scratch);
-    part all;
-    if (!take_part(in, NULL, 0, &w, &all) || !boot_part(&all, &w)) return false;
-    json_open(json, NULL, '{');
-    json_whole(json, "rows", in->n);
-    json_whole(json, "n", all.n);
-    json_whole(json, "events", all.events);
-    json_whole(json, "unscored", in->n - all.n);
-    json_number(json, "threshold", true, in->threshold);
-    json_number(json, "level", true, in->level == 0 ? 0.95 : in->level);
-    if (all.boot) {
-        json_whole(json, "draws", all.boot->n_draw);
-        json_whole(json, "redrawn", all.boot->n_redraw);
-        json_text(json, "draw_unit", all.clusters.n_cluster ? "patient" : "row, within class");
-    }
-    if (!add_arms(&all, &w) || !add_pairs(&all, &w)) return false;
-    json_open(json, "groups", '{');
-    for (int32_t g = 0; g < in->n_group; g++) {
-        if (!add_group(in, &in->group[g], &w)) return false;
-    }
-    json_close(json, '}');
-    json_close(json, '}');
-    buf_add_char(json, '\n');
-    arena_reset(scratch, mark);
-    return buf_check(json, "the judgement", e);
+    assert(o->table && o->label && o->positive && o->n_score > 0 && o->n_score <= JUDGE_SCORES_MAX);
+    arena memory;
+    if (!arena_open(&memory, bytes_memory, "the table", e)) return false;
+    judge_reader r = {.o = o, .a = &memory, .e = e};
+    pool *threads = pool_open(0, e);
+    bool ok = threads && judge_all(&r, threads, out);
+    pool_close(threads);
+    arena_close(&memory);
+    return ok;
 }
