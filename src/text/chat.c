@@ -351,12 +351,12 @@ static bool format_text(run *r, str format, value v, value *out)
 {
     args a = {.at = &v, .n = 1};
     if (v.kind == V_TUPLE) a = (args){.at = v.seq->at, .n = v.seq->n};
-    return chat_call_format(r, format, &a, out);
+    return chat_call_format(r, format, &a, v.kind == V_TUPLE, out);
 }
 
 bool chat_binary(run *r, int op, value a, value b, value *out)
 {
-    bool safe = (a.kind == V_STR && a.mark) || (b.kind == V_STR && b.mark);
+    bool safe = op != '*' && ((a.kind == V_STR && a.mark) || (b.kind == V_STR && b.mark));
     if (a.kind == V_STR && b.kind == V_STR && op == '+' && !safe) return join_two(r, a.s, b.s, out);
     if (is_whole(a) && is_whole(b)) return whole_binary(r, op, a.i, b.i, out);
     if (is_number(a) && is_number(b)) return float_binary(r, op, as_double(a), as_double(b), out);

@@ -323,6 +323,12 @@ static bool do_default(run *r, const call *c, value *out)
     return true;
 }
 
+/* map and select take None, 0 and false for nothing at all, as Jinja's do. */
+static bool items_if_true(run *r, value v, seq **q)
+{
+    return chat_value_true(v) ? chat_value_items(r, v, q) : chat_value_seq(r, 0, q);
+}
+
 static bool map_attribute(run *r, const seq *q, const args *a, seq *result)
 {
     value path = of_none(), otherwise = of_none();
@@ -343,7 +349,7 @@ static bool do_map(run *r, const call *c, value *out)
     const args *a = c->all;
     seq *q = NULL, *result = NULL;
     str name = {0};
-    if (!chat_value_items(r, c->self, &q) || !chat_value_seq(r, q->n, &result)) return false;
+    if (!items_if_true(r, c->self, &q) || !chat_value_seq(r, q->n, &result)) return false;
     *out = of_seq(V_LAZY, result);
     if (!a->n) return map_attribute(r, q, a, result);
     if (!chat_str_arg(r, a->at[0], &name)) return false;
@@ -366,7 +372,7 @@ static bool do_select(run *r, const call *c, value *out) /* aux: SELECT_.. bits 
     seq *q = NULL, *result = NULL;
     value path = of_none();
     int32_t test = -1;
-    if (!chat_value_items(r, c->self, &q) || !chat_value_seq(r, q->n, &result)) return false;
+    if (!items_if_true(r, c->self, &q) || !chat_value_seq(r, q->n, &result)) return false;
     if (c->aux & SELECT_ATTRIBUTE) {
         if (!rest.n) return chat_fail(r, "selectattr and rejectattr need an attribute's name");
         path = *rest.at++;
@@ -692,8 +698,9 @@ enum {
     KIND_DICT = 1 << V_DICT,
     KIND_LIST = 1 << V_LIST,
     KIND_TUPLE = 1 << V_TUPLE,
+    KIND_RANGE = 1 << V_RANGE,
     KIND_LOOP = 1 << V_LOOP,
-    KIND_CALLS = 1 << V_MACRO | 1 << V_METHOD | 1 << V_FUNCTION | 1 << V_LOOP,
+    KIND_CALLS = 1 << V_UNDEFINED | 1 << V_MACRO | 1 << V_METHOD | 1 << V_FUNCTION | 1 << V_LOOP,
     KIND_SIZED =
         1 << V_STR | 1 << V_LIST | 1 << V_TUPLE | 1 << V_RANGE | 1 << V_DICT | 1 << V_UNDEFINED,
     KIND_ITEMS = KIND_SIZED | 1 << V_LAZY | 1 << V_VIEW | 1 << V_LOOP,
@@ -816,8 +823,8 @@ static const row methods[] = {
     {"values", "/", do_view, 0, 1, KIND_DICT},
     {"items", "/", do_view, 0, 2, KIND_DICT},
     {"copy", "/", do_copy, 0, 0, KIND_DICT | KIND_LIST},
-    {"index", "/ value", do_list_find, 1, 0, KIND_LIST | KIND_TUPLE},
-    {"count", "/ value", do_list_find, 1, 1, KIND_LIST | KIND_TUPLE},
+    {"index", "/ value", do_list_find, 1, 0, KIND_LIST | KIND_TUPLE | KIND_RANGE},
+    {"count", "/ value", do_list_find, 1, 1, KIND_LIST | KIND_TUPLE | KIND_RANGE},
     {"append", "*", do_change, 0, 0, KIND_LIST},
     {"extend", "*", do_change, 0, 0, KIND_LIST},
     {"insert", "*", do_change, 0, 0, KIND_LIST},
@@ -885,7 +892,11 @@ static bool call_row(run *r, const row *w, value self, const args *a, value *out
 bool chat_call_filter(run *r, int32_t at, value self, const args *a, value *out)
 {
     assert(at >= 0 && (size_t)at < countof(filters));
-    return call_row(r, &filters[at], self, a, out);
+    call_fn fn = filters[at].fn;
+    if (!call_row(r, &filters[at], self, a, out)) return false;
+    bool plain = fn == do_tojson || fn == chat_do_replace_filter || fn == do_join;
+    if (self.kind == V_STR && self.mark && out->kind == V_STR && !plain) out->mark = MARK_SAFE;
+    return true;
 }
 
 bool chat_call_test(run *r, int32_t at, value self, const args *a, bool *out)
@@ -900,6 +911,8 @@ bool chat_call_test(run *r, int32_t at, value self, const args *a, bool *out)
 bool chat_call_method(run *r, value self, int32_t at, const args *a, value *out)
 {
     assert(at >= 0 && (size_t)at < countof(methods));
+    if (self.kind == V_STR && self.mark)
+        return chat_fail(r, "methods of text marked safe are not known; call them before |safe");
     return call_row(r, &methods[at], self, a, out);
 }
 

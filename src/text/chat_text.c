@@ -2,13 +2,14 @@
  *
  * How: text is a view where it can be (strip, split, slices) and built in the render's scratch
  * buffer otherwise; each loop pays steps for the bytes it reads and stops when its result passes 64
- * MB. Refuses: %(name)s and {:spec} formats, isdigit and its like beyond ASCII, int in other bases.
+ * MB. Refuses: %(name)s and {:spec} formats, isdigit of signs that are numbers but no digits, int in other bases.
  */
 #include "text/chat_call_in.h"
 
 #include <assert.h>
 #include <math.h>
 #include <stdio.h>
+#include <utf8proc.h>
 
 /* ---- arguments ---- */
 
@@ -313,10 +314,10 @@ bool chat_do_find(run *r, const call *c, value *out)
 
 static bool is_kind(int32_t ch, int kind)
 {
-    bool digit = ch >= '0' && ch <= '9';
-    bool alpha = (ch | 32) >= 'a' && (ch | 32) <= 'z';
+    utf8proc_category_t k = utf8proc_category(ch);
+    bool alpha = k >= UTF8PROC_CATEGORY_LU && k <= UTF8PROC_CATEGORY_LO;
     if (kind == IS_SPACE) return chat_is_space(ch);
-    return (kind != IS_ALPHA && digit) || (kind != IS_DIGIT && alpha);
+    return (kind != IS_ALPHA && k == UTF8PROC_CATEGORY_ND) || (kind != IS_DIGIT && alpha);
 }
 
 bool chat_do_is_kind(run *r, const call *c, value *out)
@@ -326,8 +327,10 @@ bool chat_do_is_kind(run *r, const call *c, value *out)
     if (c->aux >= IS_UPPER) return *out = of_bool(chat_text_is_case(s, c->aux == IS_UPPER)), true;
     while (s.size && is) {
         int32_t ch = chat_text_next(&s);
-        if (ch >= 128 && c->aux != IS_SPACE)
-            return chat_fail(r, "isdigit, isalpha and isalnum are known for ASCII only");
+        utf8proc_category_t k = utf8proc_category(ch); /* some of these are digits to Python */
+        if (c->aux != IS_SPACE && (k == UTF8PROC_CATEGORY_NO || k == UTF8PROC_CATEGORY_NL))
+            return chat_fail(r,
+                             "isdigit and isalnum of signs such as \u00B2 or \u2167 are not known");
         is = is_kind(ch, c->aux);
     }
     *out = of_bool(is);
@@ -508,7 +511,7 @@ static spec read_spec(str *s)
     return p;
 }
 
-bool chat_call_format(run *r, str s, const args *a, value *out)
+bool chat_call_format(run *r, str s, const args *a, bool strict, value *out)
 {
     size_t start = r->scratch.size;
     int64_t used = 0;
@@ -532,14 +535,16 @@ bool chat_call_format(run *r, str s, const args *a, value *out)
         if (!format_one(r, &p, how, a->at[used++])) return false;
         if (r->scratch.size > CHAT_OUT_MAX) return chat_fail(r, "the text is larger than 64 MB");
     }
-    if (used < a->n || a->n_named) return chat_fail(r, "the format does not use all arguments");
+    bool may_be_left = a->n == 1 && a->at[0].kind >= V_LIST && a->at[0].kind <= V_DICT && !strict;
+    if ((used < a->n && !may_be_left) || a->n_named)
+        return chat_fail(r, "the format does not use all arguments");
     return chat_finish_text(r, start, out);
 }
 
 bool chat_do_format_filter(run *r, const call *c, value *out)
 {
     str s = {0};
-    return chat_self_text(r, c, &s) && chat_call_format(r, s, c->all, out);
+    return chat_self_text(r, c, &s) && chat_call_format(r, s, c->all, true, out);
 }
 
 static bool brace_value(run *r, str field, int64_t *next, const args *a, value *out)
@@ -679,6 +684,6 @@ bool chat_do_round(run *r, const call *c, value *out)
     bool up = str_is(how, "ceil");
     if (!up && !str_is(how, "floor"))
         return chat_fail(r, "round knows the methods common, ceil and floor");
-    *out = of_float((up ? ceil(x * scale) : floor(x * scale)) / scale);
+    *out = of_float(((up ? ceil(x * scale) : floor(x * scale)) + 0.0) / scale); /* no -0.0 */
     return true;
 }

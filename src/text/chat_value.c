@@ -382,7 +382,11 @@ bool chat_value_repr(run *r, buf *b, value v)
     case V_BOOL: return buf_add_text(b, v.i ? "True" : "False"), true;
     case V_INT: return buf_printf(b, "%lld", (long long)v.i), true;
     case V_FLOAT: return write_double(b, v.f), true;
-    case V_STR: return write_quoted(b, v.s), true;
+    case V_STR:
+        if (v.mark) buf_add_text(b, "Markup(");
+        write_quoted(b, v.s);
+        if (v.mark) buf_add_char(b, ')');
+        return true;
     default: break;
     }
     if (!deeper(r)) return false;

@@ -215,6 +215,10 @@ add("syntax", "{% if %}x{% endif %}", "{% if true %}x", "{% for %}{% endfor %}",
     "{{ a", "{% if a", "{# never closed", "{% raw %} never closed", "{{ a ! b }}", "{{ a $ }}", "{{ f(a=1, 2) }}", "{{ f(**d, 1) }}", "{% else %}", "{% for i in l %}{% else %}{% else %}{% endfor %}", "{% macro m %}{% endmacro %}", "{% include 'x' %}", "{% extends 'x' %}", "{% import 'x' as y %}", "{{ a }", "{% a }}", "{% set x = 1 }}", "{{ 01 }}", "{{ not }}", "{{ and }}|{{ if }}|{{ in }}|", "{% if true: %}x{% endif: %}", "{% if true: %}x{% endif %}",
     "{{ ] }}", "{{ (] }}", "{{ a.b.c.d }}", "{% for i in l recursive if i %}{% endfor %}", "{% set %}{% endset %}", "{% call %}{% endcall %}", "{% filter nope %}{% endfilter %}", "{{ l[1 }}", "{{ a is }}", "{{ a not b }}", "{{ * }}", "{{ a if }}", "{{ a ? b : c }}", "{% do l.append(1) %}")
 
+add("falsy", "{{ none|select|list }}|{{ 0|map('upper')|list }}|{{ false|reject('odd')|list }}|{{ missing|selectattr('x')|list }}|{{ missing is callable }}|{{ range(4).count(2) }}|{{ range(4).index(3) }}",
+    "{{ 'x' % [1] }}|{{ 'x' % d }}|{{ ['<'|safe] }}|{{ ('<'|e) * 2 }}|{{ 'é²'.isalpha() }}|{{ '폐렴'.isalpha() }}|{{ '폐렴1'.isalnum() }}|{{ '१२'.isdigit() }}|{{ -0.0|round(0, 'floor') }}",
+    "{{ 1|select|list }}", "{{ true|map('upper')|list }}")
+
 add("raise", "{{ raise_exception('Roles must alternate') }}", "{% if false %}{{ raise_exception('x') }}{% endif %}ok", "{{ f and raise_exception('x') }}")
 
 # ---- templates in the style of those that models ship ----
