@@ -2,7 +2,8 @@
  *
  * How: text is a view where it can be (strip, split, slices) and built in the render's scratch
  * buffer otherwise; each loop pays steps for the bytes it reads and stops when its result passes 64
- * MB. Refuses: %(name)s and {:spec} formats, isdigit of signs that are numbers but no digits, int in other bases.
+ * MB. Refuses: %(name)s and {:spec} formats, isdigit of signs that are numbers but no digits, int
+ * in other bases.
  */
 #include "text/chat_call_in.h"
 
@@ -328,7 +329,8 @@ bool chat_do_is_kind(run *r, const call *c, value *out)
     while (s.size && is) {
         int32_t ch = chat_text_next(&s);
         utf8proc_category_t k = utf8proc_category(ch); /* some of these are digits to Python */
-        if (c->aux != IS_SPACE && (k == UTF8PROC_CATEGORY_NO || k == UTF8PROC_CATEGORY_NL))
+        if (c->aux != IS_SPACE && c->aux != IS_ALPHA &&
+            (k == UTF8PROC_CATEGORY_NO || k == UTF8PROC_CATEGORY_NL))
             return chat_fail(r,
                              "isdigit and isalnum of signs such as \u00B2 or \u2167 are not known");
         is = is_kind(ch, c->aux);
