@@ -122,6 +122,18 @@ typedef struct caseload_judge_options {
 bool caseload_judge(const caseload_judge_options *o, caseload_sink *sink, void *context,
                     caseload_error *e);
 
+/* Arms of a study, from study.db alone: paired differences, on the rows that all of them scored. */
+typedef struct caseload_compare_options {
+    const char *out;        /* the study's folder */
+    const char *const *arm; /* [n_arm] names, two or more */
+    int n_arm;
+    const char *group; /* a subgroup column of the study, or NULL */
+    int draws;         /* of the bootstrap; 0: 2,000 */
+    bool json;         /* keys as caseload_judge's */
+} caseload_compare_options;
+bool caseload_compare(const caseload_compare_options *o, caseload_sink *sink, void *context,
+                      caseload_error *e);
+
 /* Devices this machine can compute on, one a line. */
 bool caseload_devices(caseload_sink *sink, void *context, caseload_error *e);
 

@@ -8,6 +8,7 @@
 #include "study/requests.h"
 #include "study/run.h"
 #include "study/try.h"
+#include "view/compare.h"
 #include "view/judge.h"
 #include "view/show.h"
 
@@ -234,6 +235,25 @@ bool caseload_judge(const caseload_judge_options *o, caseload_sink *sink, void *
                                       .n_draw = o->draws,
                                       .seed = o->seed}};
     if (judge_table(&how, &out, &failure)) pour(&out, sink, context);
+    buf_close(&out);
+    return hand_over(&failure, e);
+}
+
+bool caseload_compare(const caseload_compare_options *o, caseload_sink *sink, void *context,
+                      caseload_error *e)
+{
+    err failure = {0};
+    char path[4096];
+    buf out = buf_up_to(OUTPUT_BYTES_MAX);
+    compare_options how = {.arm = o->arm,
+                           .n_arm = o->n_arm,
+                           .group = o->group,
+                           .json = o->json,
+                           .settings = {.threshold = 0.5, .n_draw = o->draws, .seed = 1}};
+    snprintf(path, sizeof path, "%s/study.db", o->out);
+    store *s = store_open_read(path, &failure);
+    if (s && compare_arms(s, &how, &out, &failure)) pour(&out, sink, context);
+    store_close(s);
     buf_close(&out);
     return hand_over(&failure, e);
 }

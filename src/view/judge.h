@@ -3,8 +3,8 @@
  *
  * In: rows as columns: positive or not, scores, optionally the patient (cluster) and a subgroup.
  * Out: for each score discrimination, measures at the threshold, calibration (of probabilities);
- * for each pair the paired difference; the same in each subgroup, and whether subgroups differ. A row
- * that lacks a score is left out of all scores.
+ * for each pair the paired difference; the same in each subgroup, and whether subgroups differ.
+ * A row that lacks a score is left out of all scores.
  *
  *   arms    {name: {n, events, auroc, auroc_var, auroc_low, auroc_high (DeLong, logit),
  *             auroc_wald_low, auroc_wald_high, auroc_cluster_var, .._low, .._high (Obuchowski),
