@@ -13,6 +13,15 @@ void report_add_value(buf *b, const stat_estimate *o, int decimals)
     else buf_printf(b, "not estimable (%s)", stat_status_reason(o->status));
 }
 
+/* The same in a cell of a table, where the reason is small and may wrap. */
+static void add_value_cell(buf *b, const stat_estimate *o, int decimals)
+{
+    if (o->has_value) buf_printf(b, "%.*f", decimals, o->value);
+    else
+        buf_printf(b, "<span class=\"why\">not estimable (%s)</span>",
+                   stat_status_reason(o->status));
+}
+
 void report_add_interval(buf *b, bool exists, double low, double high, int decimals)
 {
     if (exists) buf_printf(b, "%.*f to %.*f", decimals, low, decimals, high);
@@ -145,6 +154,15 @@ static void add_arm_warnings(const report_input *in, int32_t k, buf *b)
                      " texts the prompt and an answer would have merged into one token; they were "
                      "kept apart by force.</li>\n");
     }
+    const cut_table *t = &s->at_half.table;
+    bool all = t->tn + t->fn == 0, none = t->tp + t->fp == 0;
+    if (has_positive(in) && in->stats->n > 1 && all != none) {
+        add_in(b, "<li>Arm <b>", about->name, "</b>: at a probability of 0.5 it calls ");
+        buf_add_text(b, all ? "every text <i>" : "no text <i>");
+        add_in(b, "", positive_name(in),
+               "</i>. Its probabilities lean to one side; the order of its scores, "
+               "and so the AUROC, is not touched by that, but no call at 0.5 can be used.</li>\n");
+    }
     if (has_positive(in) && o->has_interval && o->high < 0.5) {
         add_in(b, "<li>Arm <b>", about->name,
                "</b>: the scores point the wrong way (AUROC below 0.5). Nothing was flipped; check "
@@ -262,7 +280,7 @@ static void add_flow(const report_input *in, buf *b)
 static void add_share_cell(buf *b, const stat_estimate *o)
 {
     buf_add_text(b, "<td class=\"n\">");
-    report_add_value(b, o, 2);
+    add_value_cell(b, o, 2);
     if (o->has_interval)
         buf_printf(b, "<br/><span class=\"ci\">%.2f to %.2f</span>", o->low, o->high);
     buf_add_text(b, "</td>");
@@ -275,7 +293,7 @@ static void add_arm_row(const report_input *in, int32_t k, buf *b)
     add_in(b, "<tr><th scope=\"row\">", in->arm[k].name, "");
     if (in->arm[k].detail) add_in(b, "<br/><span class=\"ci\">", in->arm[k].detail, "</span>");
     buf_add_text(b, "</th><td class=\"n\"><b>");
-    report_add_value(b, o, 3);
+    add_value_cell(b, o, 3);
     buf_add_text(b, "</b>");
     if (o->has_interval)
         buf_printf(b, "<br/><span class=\"ci\">%.3f to %.3f</span>", o->low, o->high);
@@ -284,14 +302,14 @@ static void add_arm_row(const report_input *in, int32_t k, buf *b)
         buf_printf(b, "<br/><span class=\"ci\">by patient %.3f to %.3f</span>", c->low, c->high);
     }
     if (o->has_value && o->status != STAT_OK)
-        buf_printf(b, "<br/><span class=\"ci\">%s</span>", stat_status_name(o->status));
+        buf_printf(b, "<br/><span class=\"why\">rough: %s</span>", stat_status_reason(o->status));
     buf_add_text(b, "</td>");
     add_share_cell(b, &s->at_half.sensitivity);
     add_share_cell(b, &s->at_half.specificity);
     add_share_cell(b, &s->at_half.ppv);
     add_share_cell(b, &s->at_half.npv);
     buf_add_text(b, "<td class=\"n\">");
-    report_add_value(b, &s->brier, 3);
+    add_value_cell(b, &s->brier, 3);
     buf_printf(b, "</td><td class=\"n\">%.3f</td><td class=\"n\">", s->mass_median);
     report_add_count(b, o->n);
     buf_add_text(b, " / ");
@@ -360,9 +378,10 @@ static void add_arms_table(const report_input *in, buf *b)
     for (int32_t k = 0; k < in->stats->n_arm; k++) add_arm_row(in, k, b);
     buf_add_text(b, "</tbody></table></div>\n");
     add_arm_words(in, b);
-    buf_add_text(
-        b, "<p class=\"say\">Intervals: AUROC by DeLong's variance on the logit scale; shares by "
-           "Wilson; all treat texts as independent.</p>\n</section>\n");
+    buf_add_text(b,
+                 "<p class=\"say\">Intervals: AUROC by DeLong's variance on the logit scale, by "
+                 "patient with "
+                 "Obuchowski's; shares by Wilson, texts taken as independent.</p>\n</section>\n");
 }
 
 static bool add_roc_section(const report_input *in, arena *scratch, buf *b, err *e)
