@@ -1,9 +1,11 @@
 #!/bin/sh
-# ./test.sh: installs what the tests need, builds, runs every test and the style checks.
-# The last line counts them; the exit status is the verdict.
+# ./test.sh: installs what the tests need, builds, checks the style and runs every test.
+# The last line counts them; the exit status is the verdict of all of it.
 set -eu
 cd "$(dirname "$0")"
 sh tools/deps.sh build test
 make -s -j"$(nproc)" all tests
-make -s tidy
+style=0
+make -s tidy || style=1
 make -s test
+exit $style

@@ -1,7 +1,7 @@
 /* Tiny random models of every family against transformers in float32 (tests/golden/models, made by
- * tools/golden/make_models.py): each prompt's log-probability token by token, the ten likeliest tokens after it, and
- * answers, from a Hugging Face folder and from GGUF files of several number formats, on every device of this
- * machine. Bounds: 1e-4 on ref, 1e-3 on cpu. */
+ * tools/golden/make_models.py): each prompt's log-probability token by token, the ten likeliest
+ * tokens after it, and answers, from a Hugging Face folder and from GGUF files of several number
+ * formats, on every device of this machine. Bounds: 1e-4 on ref, 1e-3 on cpu. */
 #include "model/session.h"
 #include "tiny.h" /* beside this file */
 
@@ -70,8 +70,9 @@ static void compare(opened *o, double got, double want, const char *what, int64_
     if (off > o->worst) o->worst = off;
 }
 
-/* Forwards `id` in two steps of `first` and n - first rows (first = n: one), reading every row; next[i] becomes the
- * log-probability of id[i + 1], and the session's last answer is that of the last row. */
+/* Forwards `id` in two steps of `first` and n - first rows (first = n: one), reading every row;
+ * next[i] becomes the log-probability of id[i + 1], and the session's last answer is that of the
+ * last row. */
 static void forward(opened *o, session *s, const int32_t *id, int32_t n, int32_t first,
                     double *next)
 {
@@ -248,8 +249,8 @@ static void check_family(const char *name)
 
 static void test_family(void **state) { check_family(*state); }
 
-/* Phi-4-mini turns a part of each head only. Its reference is here for the day that is computed; until then the
- * model is refused by name, from both forms. */
+/* Phi-4-mini turns a part of each head only. Its reference is here for the day that is computed;
+ * until then the model is refused by name, from both forms. */
 static void test_partial_rotary_is_refused(void **state)
 {
     (void)state;
@@ -301,8 +302,8 @@ static void test_shards_change_nothing(void **state)
     nftw(folder, remove_entry, 8, FTW_DEPTH | FTW_PHYS);
 }
 
-/* `t_golden write VARIANT PATH` only writes the tiny model, a folder or (PATH ends in .gguf) a GGUF file: for
- * tests/cli. */
+/* `t_golden write VARIANT PATH` only writes the tiny model, a folder or (PATH ends in .gguf) a GGUF
+ * file: for tests/cli. */
 static int write_model(const char *name, const char *path)
 {
     tiny_model t;

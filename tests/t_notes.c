@@ -1,4 +1,4 @@
-/* Tests of synthetic notes: the same on every machine, the stated shares, patients kept together. */
+/* Tests of synthetic notes: the same on every machine, the stated shares, patients together. */
 #include "base/hash.h"
 #include "data/notes.h"
 
@@ -55,7 +55,8 @@ static void test_same_bytes_everywhere(void **state)
 {
     (void)state; /* recorded from this generator: a change of words or draws must be meant */
     buf csv = make((notes_options){.n_row = 1000, .seed = 1, .language = NOTES_MIXED});
-    assert_string_equal(hash_of(csv.data, csv.size).hex, "eece1ca297c16bf555bee9866def8f247b41df1400b355ebac9bf77cb81dc51a");
+    assert_string_equal(hash_of(csv.data, csv.size).hex,
+                        "eece1ca297c16bf555bee9866def8f247b41df1400b355ebac9bf77cb81dc51a");
     buf again = make((notes_options){.n_row = 1000, .seed = 1, .language = NOTES_MIXED});
     assert_int_equal(csv.size, again.size);
     assert_memory_equal(csv.data, again.data, csv.size);

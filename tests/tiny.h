@@ -1,13 +1,14 @@
-/* tiny: writes the tiny random models of tests/golden/models to disk, as Hugging Face folders or GGUF files.
+/* tiny: writes the tiny random models of tests/golden/models to disk, as Hugging Face folders or
+ * GGUF files.
  *
- * Nothing but config.json and reference.json is kept in the repository: every weight is made again here from
- * the formula at the head of tools/golden/make_models.py, which made the reference answers with the same one.
- * With `bits` 4 or 8 in the reference the values are exact in coarser formats too, so one set of answers
- * checks F32, F16, BF16, Q8_0 and (4 bits) Q4_0 storage.
+ * Nothing but config.json and reference.json is kept in the repository: every weight is made again
+ * here from the formula at the head of tools/golden/make_models.py, which made the reference
+ * answers with the same one. With `bits` 4 or 8 in the reference the values are exact in coarser
+ * formats too, so one set of answers checks F32, F16, BF16, Q8_0 and (4 bits) Q4_0 storage.
  *
- * GGUF form as llama.cpp's converter writes it: q and k rows of the llama family permuted to pair order,
- * gemma's norms stored as w (not w - 1), Llama 3.1 scaling as rope_freqs.weight, Phi-3 long factors as
- * tensors, byte-level BPE vocabulary with its merges and the chat template.
+ * GGUF form as llama.cpp's converter writes it: q and k rows of the llama family permuted to pair
+ * order, gemma's norms stored as w (not w - 1), Llama 3.1 scaling as rope_freqs.weight, Phi-3 long
+ * factors as tensors, byte-level BPE vocabulary with its merges and the chat template.
  *
  *     tiny_model t;
  *     assert_true(tiny_open(&t, "llama3.1"));         // reads tests/golden/models/llama3.1
@@ -55,7 +56,7 @@ static inline void tiny_need(bool ok, const char *what)
     abort();
 }
 
-/* ---- the formula -------------------------------------------------------------------------------- */
+/* ---- the formula ---- */
 
 static inline uint64_t tiny_mix(uint64_t z)
 {
@@ -71,7 +72,8 @@ static inline uint64_t tiny_fnv(const char *name)
     return h;
 }
 
-/* The whole number k in [-2^(b-1), 2^(b-1)) of element i; the weight is offset + amplitude * k / 2^(b-1). */
+/* The whole number k in [-2^(b-1), 2^(b-1)) of element i; the weight is offset + amplitude * k /
+ * 2^(b-1). */
 static inline int64_t tiny_code(const tiny_model *t, const tiny_tensor *w, int64_t i, int *b)
 {
     uint64_t key = tiny_mix(tiny_mix(t->seed + TINY_GOLDEN) ^ tiny_fnv(w->name));
@@ -89,7 +91,7 @@ static inline float tiny_value(const tiny_model *t, const tiny_tensor *w, int64_
     return (strcmp(w->kind, "norm") == 0 ? t->norm_offset : 0.0f) + amplitude * unit;
 }
 
-/* ---- opening ------------------------------------------------------------------------------------ */
+/* ---- opening ---- */
 
 static inline json_t *tiny_load(const char *folder, const char *file)
 {
@@ -150,7 +152,7 @@ static inline double tiny_number(const tiny_model *t, const char *key, double ot
     return json_is_number(v) ? json_number_value(v) : otherwise;
 }
 
-/* ---- storage ------------------------------------------------------------------------------------ */
+/* ---- storage ---- */
 
 static inline void tiny_put(buf *b, const void *data, size_t size) { buf_add(b, data, size); }
 
@@ -230,7 +232,7 @@ static inline void tiny_write_file(const char *path, const buf *b)
     tiny_need(f && !b->failed && fwrite(b->data, 1, b->size, f) == b->size && fclose(f) == 0, path);
 }
 
-/* ---- Hugging Face folder ------------------------------------------------------------------------ */
+/* ---- Hugging Face folder ---- */
 
 /* Tensors [from, to) as one safetensors file. */
 static inline void tiny_write_safetensors(const tiny_model *t, const char *path, size_t from,
@@ -302,7 +304,7 @@ static inline void tiny_write_folder(const tiny_model *t, const char *folder, si
     tiny_write_safetensors(t, path, 0, tiny_count(t));
 }
 
-/* ---- GGUF --------------------------------------------------------------------------------------- */
+/* ---- GGUF ---- */
 
 enum { TINY_U32 = 4, TINY_I32 = 5, TINY_F32 = 6, TINY_BOOL = 7, TINY_TEXT = 8, TINY_ARRAY = 9 };
 
@@ -515,7 +517,8 @@ static inline void tiny_gguf_factors(tiny_gguf *g, const tiny_model *t)
     }
 }
 
-/* Hugging Face's name to GGUF's: "model.layers.3.self_attn.q_proj.weight" to "blk.3.attn_q.weight". */
+/* Hugging Face's name to GGUF's: "model.layers.3.self_attn.q_proj.weight" to "blk.3.attn_q.weight".
+ * */
 static inline void tiny_gguf_name(char out[128], const char *name, const char *arch)
 {
     bool post = strcmp(arch, "gemma2") == 0 || strcmp(arch, "gemma3") == 0;
@@ -581,7 +584,8 @@ static inline void tiny_gguf_weights(tiny_gguf *g, const tiny_model *t, dtype ty
     }
 }
 
-/* Matrices and embedding in `type` (F32, F16, BF16, Q8_0, Q4_0, Q4_1: what the model's bits allow); the rest F32. */
+/* Matrices and embedding in `type` (F32, F16, BF16, Q8_0, Q4_0, Q4_1: what the model's bits allow);
+ * the rest F32. */
 static inline void tiny_write_gguf(const tiny_model *t, const char *path, dtype type)
 {
     tiny_gguf g = {.keys = buf_up_to(1 << 24),

@@ -1,5 +1,5 @@
-/* notes: see notes.h. Everything random is drawn from (seed, patient or row, purpose), in a fixed order, so a
- * note never depends on how many others there are. */
+/* notes: see notes.h. Everything random is drawn from (seed, patient or row, purpose), in a fixed
+ * order, so a note never depends on how many others there are. */
 #include "data/notes.h"
 
 #include "base/rng.h"

@@ -2,8 +2,8 @@
 #ifndef CASELOAD_DATA_NOTES_IN_H
 #define CASELOAD_DATA_NOTES_IN_H
 
-/* Lists end with NULL. Words in braces are filled in: {age} {year} {days} {hours} {drug} {severe} {mild} {other}
- * (another severe event) {man} {sex} {He} {he} {His} {his}. */
+/* Lists end with NULL. Words in braces are filled in: {age} {year} {days} {hours} {drug} {severe}
+ * {mild} {other} (another severe event) {man} {sex} {He} {he} {His} {his}. */
 typedef struct notes_style {
     const char *site, *language;
     const char *const *opening; /* who, what medicine */

@@ -1,4 +1,5 @@
-/* notes_words: the sentences of synthetic notes, written for this program. A style is one row of a table.
+/* notes_words: the sentences of synthetic notes, written for this program. A style is one row of a
+ * table.
  *
  * Korean: words in braces are followed by words that need no particle chosen by their last sound
  * ("{severe} 발생", "{drug} 복용"). */
@@ -6,7 +7,7 @@
 
 #include <stddef.h>
 
-/* ---- English ------------------------------------------------------------------------------------ */
+/* ---- English ---- */
 
 static const char *const drug_en[] = {"amoxicillin",
                                       "ibuprofen",
@@ -188,7 +189,7 @@ static const char *const tail_clinic_en[] = {"NKDA.",      "Non-smoker.",    "No
                                              "HTN on tx.", "Lot # on file.", "Seen by NP.",
                                              NULL};
 
-/* ---- Korean ------------------------------------------------------------------------------------- */
+/* ---- Korean ---- */
 
 static const char *const drug_ko[] = {"아목시실린",  "이부프로펜",     "독감 백신",
                                       "리시노프릴",  "카르바마제핀",   "메트포르민",
