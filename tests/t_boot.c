@@ -14,6 +14,7 @@
 #include <cmocka.h>
 #include <jansson.h>
 
+#include "golden_file.h"
 #include "t24.h"
 
 static void near_to(double got, double want, double within)
@@ -131,6 +132,24 @@ static void test_average_precision(void **state)
     const double same[4] = {3, 3, 3, 3};
     assert_true(weigh_auprc_rows(same, y, 4, *state, &o, &e));
     near_to(o.value, 0.5, 1e-16); /* a useless score: the prevalence */
+}
+
+static void test_precision_against_python(void **state)
+{
+    err e = {0};
+    static golden_file python;
+    static golden_rows rows;
+    stat_estimate o;
+    rank_roc c;
+    golden_read(&python, "tests/golden/stats_python.txt");
+    golden_rows_read(&rows);
+    assert_true(weigh_auprc_rows(rows.z[0], rows.y, GOLDEN_ROWS, *state, &o, &e));
+    near_to(o.value, golden(&python, "ap_a"), 1e-12);
+    assert_true(weigh_auprc_rows(rows.z[1], rows.y, GOLDEN_ROWS, *state, &o, &e));
+    near_to(o.value, golden(&python, "ap_b"), 1e-12);
+    assert_true(rank_roc_take(rows.z[0], rows.y, GOLDEN_ROWS, *state, &c, &e));
+    near_to(rank_partial_corrected(rank_partial_area(&c, 0, 0.2), 0, 0.2),
+            golden(&python, "partial_corrected_a_0.2"), 1e-12);
 }
 
 static int64_t read_asah(double score[3][113], uint8_t *y)
@@ -420,6 +439,7 @@ int main(void)
         cmocka_unit_test(test_cluster_numbers),
         cmocka_unit_test(test_cluster_compare),
         cmocka_unit_test(test_average_precision),
+        cmocka_unit_test(test_precision_against_python),
         cmocka_unit_test(test_asah_precision_and_partial),
         cmocka_unit_test(test_shared_precision),
         cmocka_unit_test(test_case_stratified),
