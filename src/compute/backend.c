@@ -166,6 +166,15 @@ void op_gather(backend *b, tensor y, tensor x, const int32_t *rows)
     b->ops->gather(b, y, x, rows);
 }
 
+void op_scatter(backend *b, tensor y, tensor x, const int32_t *rows)
+{
+    y = as_rows(y), x = as_rows(x);
+    assert(is_f32(&y) && is_f32(&x) && y.dim[1] == x.dim[1]);
+    if (tensor_count(&x) == 0) return;
+    assert(rows && y.data != x.data);
+    b->ops->scatter(b, y, x, rows);
+}
+
 void op_head(backend *b, tensor x, tensor w, const head_request *want, head_result *got)
 {
     assert(is_f32(&x) && is_weight(&w, 2) && x.dim[1] == w.dim[1] && b->workspace);

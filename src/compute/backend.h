@@ -94,6 +94,7 @@ typedef struct op_table { /* one device; rows are called by the front door only 
     void (*glu)(backend *b, tensor y, tensor gate, tensor up, glu_kind kind);
     void (*add)(backend *b, tensor y, tensor x);
     void (*gather)(backend *b, tensor y, tensor x, const int32_t *rows);
+    void (*scatter)(backend *b, tensor y, tensor x, const int32_t *rows);
     void (*head)(backend *b, tensor x, tensor w, const head_request *want, head_result *got);
     /* Bytes of workspace for steps of at most `rows` rows; taken once in backend_lay_out. */
     bool (*lay_out)(backend *b, const backend_shape *shape, arena *a, err *e);
@@ -132,8 +133,9 @@ void op_rope(backend *b, tensor x, const int32_t *positions, tensor table, rope_
 void op_attend(backend *b, tensor o, tensor q, tensor k, tensor v, const attend_plan *plan);
 /* y = act(gate) * up; y may be either */
 void op_glu(backend *b, tensor y, tensor gate, tensor up, glu_kind kind);
-void op_add(backend *b, tensor y, tensor x);                         /* y += x */
-void op_gather(backend *b, tensor y, tensor x, const int32_t *rows); /* y[i] = x[rows[i]] */
+void op_add(backend *b, tensor y, tensor x);                          /* y += x */
+void op_gather(backend *b, tensor y, tensor x, const int32_t *rows);  /* y[i] = x[rows[i]] */
+void op_scatter(backend *b, tensor y, tensor x, const int32_t *rows); /* y[rows[i]] = x[i] */
 void op_head(backend *b, tensor x, tensor w, const head_request *want, head_result *got);
 
 #endif

@@ -38,7 +38,8 @@ json_t *json_read_file(const char *path, size_t bytes_max, err *e)
         err_set(e, ERR_MODEL, "%s is empty", path);
     } else {
         root = json_loadb((const char *)m.data, m.size, JSON_REJECT_DUPLICATES, &why);
-        if (!root && json_error_code(&why) == json_error_numeric_overflow) /* model_max_length 1e30 */
+        if (!root &&
+            json_error_code(&why) == json_error_numeric_overflow) /* model_max_length 1e30 */
             root = json_loadb((const char *)m.data, m.size,
                               JSON_REJECT_DUPLICATES | JSON_DECODE_INT_AS_REAL, &why);
         if (!root) {

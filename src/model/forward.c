@@ -9,6 +9,7 @@
 #include "model/session.h"
 
 #include <assert.h>
+#include <math.h>
 
 typedef struct rows_view { /* the rows that a layer goes on with after its K/V */
     int32_t n;
@@ -61,14 +62,23 @@ static void add_block(session *s, tensor x, tensor input, const tensor *w, const
     op_add(s->backend, x, out);
 }
 
+/* Where the step's K or V is computed: in the cache itself, or beside it when rows have slots of their
+ * own. */
+static tensor new_rows(const session *s, const step *st, float *cache, float *beside, int32_t layer)
+{
+    const model_config *c = s->model->config;
+    if (!st->slot) return cache_view(s, cache, layer, st->first_slot, st->n_row);
+    return tensor_f32_3(beside, st->n_row, c->n_head_kv, c->head_dim);
+}
+
 /* K and V of every row into the cache; with `queries`, in the same product, q of every row too. */
 static void write_cache(session *s, const step *st, const layer_weights *w, int32_t layer,
                         bool queries)
 {
     const model_config *c = s->model->config;
     tensor h = tensor_f32(s->normed, st->n_row, c->d_model);
-    tensor k = cache_view(s, s->key, layer, st->first_slot, st->n_row);
-    tensor v = cache_view(s, s->value, layer, st->first_slot, st->n_row);
+    tensor k = new_rows(s, st, s->key, s->key_new, layer);
+    tensor v = new_rows(s, st, s->value, s->value_new, layer);
     tensor q = tensor_f32(s->query, st->n_row, (int64_t)c->n_head * c->head_dim);
     const matmul_part part[3] = {{.y = flat(k), .w = w->k, .bias = bias_of(&w->k_bias)},
                                  {.y = flat(v), .w = w->v, .bias = bias_of(&w->v_bias)},
@@ -76,6 +86,11 @@ static void write_cache(session *s, const step *st, const layer_weights *w, int3
     op_matmul_group(s->backend, h, part, queries ? 3 : 2);
     if (w->k_norm.data) norm_rows(s, k, k, w->k_norm);
     op_rope(s->backend, k, st->position, rope_table(s, layer), style_of(c));
+    if (!st->slot) return;
+    op_scatter(s->backend, flat(cache_view(s, s->key, layer, 0, s->shape.slots)), flat(k),
+               st->slot);
+    op_scatter(s->backend, flat(cache_view(s, s->value, layer, 0, s->shape.slots)), flat(v),
+               st->slot);
 }
 
 /* Queries of `rows` from their normed rows, where write_cache has not made them. */
@@ -151,6 +166,7 @@ static void read_out(session *s, const step *st)
     const model_config *c = s->model->config;
     tensor x = tensor_f32(s->out_x, st->n_out, c->d_model);
     norm_rows(s, x, x, s->model->weights.output_norm);
+    if (st->hidden_only) return;
     head_request want = {.pick_start = st->pick_start,
                          .pick_id = st->pick_id,
                          .n_top = st->n_top,
@@ -163,7 +179,8 @@ void session_forward(session *s, const step *st)
     const model_config *c = s->model->config;
     assert(st->n_row > 0 && st->n_row <= s->shape.rows && st->first_slot >= 0);
     assert(st->first_slot + st->n_row <= s->shape.slots && st->n_out <= s->shape.out_rows);
-    assert(st->n_out == 0 || st->pick_start[st->n_out] <= s->shape.picks);
+    assert(st->n_out == 0 || st->hidden_only || st->pick_start[st->n_out] <= s->shape.picks);
+    assert(!st->slot || st->n_row <= s->shape.logit_rows);
     tensor x = tensor_f32(s->x, st->n_row, c->d_model);
     op_embed(s->backend, x, s->model->weights.embed, st->id, c->embed_scale);
     rows_view rows = {st->n_row, s->x, s->normed, st->position, st->span, st->n_span};
@@ -181,4 +198,18 @@ void session_forward(session *s, const step *st)
         feed_forward(s, w, rows);
     }
     read_out(s, st);
+}
+
+void session_read_logits(session *s, const int32_t *out, int32_t n)
+{
+    const model_config *c = s->model->config;
+    assert(n > 0 && n <= s->shape.logit_rows);
+    tensor hidden = tensor_f32(s->hidden, n, c->d_model);
+    tensor logits = tensor_f32(s->logits, n, c->n_vocab);
+    op_gather(s->backend, hidden, tensor_f32(s->out_x, s->shape.out_rows, c->d_model), out);
+    op_matmul(s->backend, logits, hidden, s->model->weights.lm_head, NULL, false);
+    if (c->softcap_final <= 0) return;
+    for (int64_t i = 0; i < (int64_t)n * c->n_vocab; i++) {
+        s->logits[i] = c->softcap_final * tanhf(s->logits[i] / c->softcap_final);
+    }
 }

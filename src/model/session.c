@@ -29,6 +29,16 @@ static void lay_out_result(session *s, arena *a, err *e)
     s->out_span = arena_take(a, rows, sizeof(attend_span), e);
 }
 
+static void lay_out_decode(session *s, arena *a, err *e)
+{
+    const model_config *c = s->model->config;
+    int64_t rows = s->shape.logit_rows, width_kv = (int64_t)c->n_head_kv * c->head_dim;
+    s->logits = take_floats(a, rows, c->n_vocab, e);
+    s->key_new = take_floats(a, rows, width_kv, e);
+    s->value_new = take_floats(a, rows, width_kv, e);
+    s->hidden = take_floats(a, rows, c->d_model, e);
+}
+
 int64_t session_bytes_slot(const model_config *c)
 {
     return (int64_t)c->n_layer * c->n_head_kv * c->head_dim * 2 * (int64_t)sizeof(float);
@@ -55,6 +65,7 @@ bool session_lay_out(session *s, const model *m, backend *b, session_shape shape
     if (c->family->post_norms) s->block_out = take_floats(a, shape.rows, c->d_model, e);
     s->rope_global = take_floats(a, shape.positions, c->head_dim, e);
     s->rope_local = take_floats(a, shape.positions, c->head_dim, e);
+    if (shape.logit_rows > 0) lay_out_decode(s, a, e);
     lay_out_result(s, a, e);
     backend_shape widths = {.rows = shape.rows,
                             .d_model = c->d_model,

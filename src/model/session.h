@@ -31,10 +31,12 @@ typedef struct session_shape { /* the largest of each that will be asked */
     int32_t out_rows;          /* rows a step whose distribution is read */
     int32_t picks;             /* logits picked a step */
     int32_t n_top;             /* likeliest tokens kept a row */
+    int32_t logit_rows;        /* rows a step whose logits are wanted whole (decode); 0: none */
 } session_shape;
 
 typedef struct step {
     int32_t n_row, first_slot;
+    const int32_t *slot;     /* [n_row] one a row, instead of first_slot (needs logit_rows) */
     const int32_t *id;       /* [n_row] token ids */
     const int32_t *position; /* [n_row] */
     const attend_span *span; /* [n_span], covering the rows in order */
@@ -45,6 +47,7 @@ typedef struct step {
     const int64_t *pick_start; /* [n_out + 1] */
     const int32_t *pick_id;
     int32_t n_top;
+    bool hidden_only; /* the out rows' last hidden states only, for session_read_logits */
 } step;
 
 typedef struct session {
@@ -59,6 +62,9 @@ typedef struct session {
     float *rope_global, *rope_local; /* [positions, head_dim]: cos, sin */
     float *out_x, *out_normed;       /* [out_rows, d_model]: the last layer's rows that go on */
     int32_t *out_position;           /* [out_rows] */
+    float *logits;                   /* [logit_rows, n_vocab], of session_read_logits */
+    float *key_new, *value_new;      /* [logit_rows, n_head_kv * head_dim], on their way to slots */
+    float *hidden;                   /* [logit_rows, d_model] */
     attend_span *out_span;           /* [out_rows] */
     head_result got;                 /* of the last step */
 } session;
@@ -67,6 +73,10 @@ bool session_lay_out(session *s, const model *m, backend *b, session_shape shape
 
 /* Forwards one step; the answers about `out` rows are in s->got until the next step. */
 void session_forward(session *s, const step *st);
+
+/* s->logits [n, n_vocab] = the logits (soft-capped where the family does) of out rows out[0..n) of the
+ * last step; n <= logit_rows. */
+void session_read_logits(session *s, const int32_t *out, int32_t n);
 
 /* Bytes of K/V a slot takes over all layers. */
 int64_t session_bytes_slot(const model_config *c);

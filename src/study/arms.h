@@ -47,7 +47,6 @@ typedef struct arms {
     int32_t n_row_cut;
 } arms;
 
-
 /* spec, rows, rules and memory of `a` are given. `n_context`: tokens that the model was made for; 0:
  * unknown. ERR_USAGE for what the study file asks and cannot have, ERR_DATA for a text that is too
  * long under `cut: refuse` (naming the row), ERR_MODEL from the template. */

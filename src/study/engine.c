@@ -34,6 +34,7 @@ static session_shape shape_of(const schedule *const *s, int32_t n)
         shape.out_rows = larger(shape.out_rows, s[i]->shape.out_rows);
         shape.picks = larger(shape.picks, s[i]->shape.picks);
         shape.n_top = larger(shape.n_top, s[i]->shape.n_top);
+        shape.logit_rows = larger(shape.logit_rows, s[i]->shape.logit_rows);
     }
     return shape;
 }
@@ -48,6 +49,13 @@ static bool check_context(const engine *g, int32_t positions, err *e)
         positions, g->header.path, n_context);
 }
 
+static bool lay_out_scorer(engine *g, const schedule *s, arena *a, err *e)
+{
+    if (!scorer_lay_out(&g->scorer, s, &g->session, a, e)) return false;
+    return s->options.streams == 0 ||
+           generator_lay_out(&g->generator, &g->scorer, g->header.tokens, a, e);
+}
+
 bool engine_plan(engine *g, const schedule *const *s, int32_t n_schedule, int64_t *bytes, err *e)
 {
     arena plan = ARENA_MEASURE;
@@ -56,7 +64,7 @@ bool engine_plan(engine *g, const schedule *const *s, int32_t n_schedule, int64_
     if (!session_lay_out(&g->session, &g->model, &g->backend, shape, &plan, e)) return false;
     g->mark = plan.used;
     for (int32_t i = 0; i < n_schedule; i++) {
-        if (!scorer_lay_out(&g->scorer, s[i], &g->session, &plan, e)) return false;
+        if (!lay_out_scorer(g, s[i], &plan, e)) return false;
         arena_reset(&plan, g->mark);
     }
     *bytes = (int64_t)plan.peak;
@@ -79,7 +87,7 @@ bool engine_start(engine *g, const schedule *const *s, int32_t n_schedule, err *
 bool engine_take_scorer(engine *g, const schedule *s, err *e)
 {
     arena_reset(&g->block, g->mark);
-    return scorer_lay_out(&g->scorer, s, &g->session, &g->block, e);
+    return lay_out_scorer(g, s, &g->block, e);
 }
 
 void engine_close(engine *g)

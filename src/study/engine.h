@@ -8,6 +8,7 @@
 #define CASELOAD_STUDY_ENGINE_H
 
 #include "model/files.h"
+#include "study/generate.h"
 #include "study/schedule.h"
 #include "text/prompt.h"
 
@@ -29,6 +30,7 @@ typedef struct engine {
     backend backend;
     session session;
     scorer scorer;
+    generator generator; /* of a schedule with streams */
     size_t bytes_planned;
     size_t mark; /* end of the session in `block` */
 } engine;

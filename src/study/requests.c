@@ -1,6 +1,6 @@
 /* requests: see requests.h. The whole input is read, checked and tokenised into one tree before a
  * weight is touched; then it runs as a schedule like any study. */
-#include "study/requests.h"
+#include "study/requests_in.h"
 
 #include <assert.h>
 #include <math.h>
@@ -13,6 +13,7 @@ typedef struct request {
     int32_t case_segment; /* its answers follow in the tree */
     int32_t n_answer;
     size_t forced_at; /* first byte of its flags in work.forced */
+    buf samples;      /* JSON of its samples, in the order of their numbers */
 } request;
 
 typedef struct work {
@@ -20,6 +21,7 @@ typedef struct work {
     tree tree;
     buf requests; /* request[] */
     buf forced;   /* one byte an answer */
+    buf asks;     /* generate_ask[], one a request */
 } work;
 
 static request *request_at(const work *w, int64_t i)
@@ -132,6 +134,33 @@ static bool check_answers(const json_t *answers, err *e)
     return true;
 }
 
+static void write_id(buf *out, const json_t *id)
+{
+    if (json_is_string(id)) {
+        buf_add_char(out, '"');
+        buf_add_json(out, (str){json_string_value(id), json_string_length(id)});
+        buf_add_char(out, '"');
+    } else if (json_is_integer(id)) {
+        buf_printf(out, "%" JSON_INTEGER_FORMAT, json_integer_value(id));
+    } else if (json_is_real(id)) {
+        buf_printf(out, "%.17g", json_real_value(id));
+    } else {
+        buf_add_text(out, "null");
+    }
+}
+
+static bool add_ask(work *w, const json_t *object, err *e)
+{
+    generate_ask ask;
+    buf id = buf_up_to(1 << 26);
+    write_id(&id, json_object_get(object, "id"));
+    bool ok = buf_check(&id, "an id", e) &&
+              requests_read_generate(json_object_get(object, "generate"), buf_view(&id), &ask, e);
+    buf_close(&id);
+    if (ok) buf_add(&w->asks, &ask, sizeof ask);
+    return ok && buf_check(&w->asks, "the requests", e);
+}
+
 static bool add_line(work *w, str line, err *e)
 {
     json_error_t why;
@@ -140,7 +169,7 @@ static bool add_line(work *w, str line, err *e)
         json_decref(object);
         return err_set(e, ERR_DATA, "not a JSON object (near byte %d)", why.position);
     }
-    request r = {.line = object, .case_segment = -1};
+    request r = {.line = object, .case_segment = -1, .samples = buf_up_to((size_t)1 << 30)};
     const json_t *prompt = json_object_get(object, "prompt"),
                  *messages = json_object_get(object, "messages");
     bool ok = check_answers(json_object_get(object, "answers"), e);
@@ -151,6 +180,7 @@ static bool add_line(work *w, str line, err *e)
     } else if (ok) {
         ok = err_set(e, ERR_DATA, "give either `prompt` (a text) or `messages` (a list)");
     }
+    ok = ok && add_ask(w, object, e);
     if (!ok) {
         json_decref(object);
         return false;
@@ -181,21 +211,6 @@ static void add_ids(buf *out, const int32_t *id, int32_t n)
     buf_add_char(out, '[');
     for (int32_t i = 0; i < n; i++) buf_printf(out, i ? ", %d" : "%d", id[i]);
     buf_add_char(out, ']');
-}
-
-static void write_id(buf *out, const json_t *id)
-{
-    if (json_is_string(id)) {
-        buf_add_char(out, '"');
-        buf_add_json(out, (str){json_string_value(id), json_string_length(id)});
-        buf_add_char(out, '"');
-    } else if (json_is_integer(id)) {
-        buf_printf(out, "%" JSON_INTEGER_FORMAT, json_integer_value(id));
-    } else if (json_is_real(id)) {
-        buf_printf(out, "%.17g", json_real_value(id));
-    } else {
-        buf_add_text(out, "null");
-    }
 }
 
 static void write_answers(const work *w, const request *r, const scorer *s, buf *out)
@@ -229,7 +244,33 @@ static void write_line(const work *w, int64_t number, const scorer *s, buf *out)
         int64_t k = number * n_top + i;
         buf_printf(out, "%s[%d, %.7g]", i ? ", " : "", s->top_id[k], (double)s->top_logprob[k]);
     }
-    buf_printf(out, "], \"prompt_logprob\": %.9g}\n", s->logprob[r->case_segment]);
+    buf_printf(out, "], \"prompt_logprob\": %.9g", s->logprob[r->case_segment]);
+    if (r->samples.size) buf_printf(out, ", \"samples\": [%s]", r->samples.data);
+    buf_add_text(out, "}\n");
+}
+
+static bool take_sample(void *context, const generate_sample *s, err *e)
+{
+    buf *out = &request_at(context, s->owner)->samples;
+    buf_add_text(out, out->size ? ", {\"text\": \"" : "{\"text\": \"");
+    buf_add_json(out, s->text);
+    buf_add_text(out, "\", \"ids\": ");
+    add_ids(out, s->id, s->n);
+    buf_printf(out, ", \"end\": \"%s\"}", s->end);
+    return buf_check(out, "the samples", e);
+}
+
+/* How many streams run at once, and how long they may get. */
+static void ask_for_streams(const work *w, schedule_options *how)
+{
+    const generate_ask *ask = (const generate_ask *)(const void *)w->asks.data;
+    int64_t samples = 0;
+    for (int64_t i = 0; i < request_count(w); i++) {
+        samples += ask[i].samples;
+        if (ask[i].max_tokens > how->stream_tokens) how->stream_tokens = ask[i].max_tokens;
+    }
+    how->streams = samples < GENERATE_STREAMS ? (int32_t)samples : GENERATE_STREAMS;
+    if (how->streams > how->rows) how->streams = how->rows;
 }
 
 static bool compute(work *w, requests_options o, arena *a, buf *out, err *e)
@@ -240,14 +281,20 @@ static bool compute(work *w, requests_options o, arena *a, buf *out, err *e)
                             .batch_items = o.batch_items,
                             .n_top = n_vocab < REQUESTS_TOP ? n_vocab : REQUESTS_TOP,
                             .prompt_logprob = true};
+    ask_for_streams(w, &how);
     const schedule *only = &s;
     if (!schedule_make(&s, &w->tree, how, a, e) || !engine_start(w->engine, &only, 1, e))
         return false;
     if (!engine_take_scorer(w->engine, &s, e)) return false;
     scorer *r = &w->engine->scorer;
+    const generate_ask *asks = (const generate_ask *)(const void *)w->asks.data;
+    w->engine->generator.done = take_sample;
+    w->engine->generator.context = w;
     if (!scorer_run_heads(r, e)) return false;
     for (int32_t b = 0; b < s.n_batch; b++) {
         if (!scorer_run_batch(r, b, e)) return false;
+        if (how.streams > 0 && !generator_run_batch(&w->engine->generator, b, asks, e))
+            return false;
         if (o.done && !o.done(o.context, s.batch[b + 1], s.n_item))
             return err_set(e, ERR_STOPPED, "stopped");
     }
@@ -260,12 +307,17 @@ bool requests_run(engine *g, str jsonl, requests_options o, buf *out, err *e)
     assert(o.rows >= 0 && o.batch_items >= 0);
     work w = {.engine = g,
               .requests = buf_up_to((size_t)REQUESTS_MAX * sizeof(request)),
-              .forced = buf_up_to((size_t)1 << 31)};
+              .forced = buf_up_to((size_t)1 << 31),
+              .asks = buf_up_to((size_t)REQUESTS_MAX * sizeof(generate_ask) + 1)};
     arena a;
     if (!arena_open(&a, (size_t)8 << 30, "the requests", e)) return false;
     tree_open(&w.tree, (int64_t)1 << 28, ids_max);
     bool ok = read_lines(&w, jsonl, e) && compute(&w, o, &a, out, e);
-    for (int64_t i = 0; i < request_count(&w); i++) json_decref(request_at(&w, i)->line);
+    for (int64_t i = 0; i < request_count(&w); i++) {
+        json_decref(request_at(&w, i)->line);
+        buf_close(&request_at(&w, i)->samples);
+    }
+    buf_close(&w.asks);
     tree_close(&w.tree);
     buf_close(&w.requests);
     buf_close(&w.forced);

@@ -6,6 +6,11 @@
  *         "answers": {text: {"ids": [..], "logprob": x, "boundary": "clean" | "forced"}},
  *         "top": [[id, logprob] x 10], "prompt_logprob": x}
  *
+ * With "generate": {"samples": 1, "max_tokens": 256, "temperature": 0, "top_k", "top_p", "min_p",
+ * "repetition_penalty", "seed", "stop": [..]} (all optional; greedy by default) the output also has
+ *         "samples": [{"text": "..", "ids": [..], "end": "end" | "stop" | "length"}, ..]
+ * A sample is seeded by (seed, the request's id, its number): the same in any company.
+ *
  * A prompt is taken verbatim: special tokens in it are recognised, BOS is added where the model
  * asks for it and none is there. Messages go through the model's template with its generation
  * prompt; what they spell out is plain. prompt_logprob sums over the prompt's tokens from the

@@ -82,6 +82,17 @@ static demand demand_of(const schedule *s, int32_t b)
     return d;
 }
 
+static void make_room_for_streams(schedule *s)
+{
+    session_shape *shape = &s->shape;
+    int32_t streams = s->options.streams;
+    assert(streams <= shape->rows && s->options.stream_tokens > 0);
+    shape->logit_rows = streams;
+    shape->out_rows = max_of(shape->out_rows, streams);
+    shape->positions += s->options.stream_tokens;
+    shape->slots += streams * s->options.stream_tokens;
+}
+
 static void find_shape(schedule *s)
 {
     session_shape *shape = &s->shape;
@@ -103,6 +114,7 @@ static void find_shape(schedule *s)
         shape->positions = max_of(shape->positions, g->position + g->count);
     }
     shape->slots = (int32_t)s->rows_head + longest;
+    if (s->options.streams > 0) make_room_for_streams(s);
 }
 
 static void count_rows(schedule *s)
@@ -178,6 +190,20 @@ static int32_t add_ranges(scorer *r, int32_t g, int32_t own, int32_t n_range)
     }
     r->range[n_range++] = (attend_range){r->slot[g], own, tree_at(t, g)->position};
     return n_range;
+}
+
+int32_t scorer_path(const scorer *r, int32_t g, attend_range *path, int32_t max)
+{
+    const tree *t = r->schedule->tree;
+    int32_t n = 0;
+    for (int32_t i = g; i != TREE_ROOT; i = tree_at(t, i)->parent) n += tree_at(t, i)->count > 0;
+    assert(n <= max);
+    int32_t at = n;
+    for (int32_t i = g; i != TREE_ROOT; i = tree_at(t, i)->parent) {
+        const tree_segment *s = tree_at(t, i);
+        if (s->count > 0) path[--at] = (attend_range){r->slot[i], s->count, s->position};
+    }
+    return n;
 }
 
 static void add_pick(scorer *r, step *st, int32_t id, int32_t segment)

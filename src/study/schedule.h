@@ -25,6 +25,8 @@ typedef struct schedule_options {
     int32_t batch_items; /* most items a batch; 0: as many as fit */
     int32_t n_top;       /* likeliest next tokens kept for each case */
     bool prompt_logprob; /* also sum the log-probabilities of the case's own tokens */
+    int32_t streams,
+        stream_tokens; /* room for so many samples at once, of so many tokens; 0: none */
 } schedule_options;
 
 typedef struct schedule { /* made from the whole tree, before a weight is read */
@@ -58,6 +60,9 @@ typedef struct scorer { /* runs a schedule on a session */
 } scorer;
 
 bool scorer_lay_out(scorer *r, const schedule *s, session *on, arena *a, err *e);
+
+/* What a token behind segment g sees: its ancestors and itself, whole; their number, at most `max`. */
+int32_t scorer_path(const scorer *r, int32_t g, attend_range *path, int32_t max);
 
 /* Forwards the kept heads; once, before any batch. */
 bool scorer_run_heads(scorer *r, err *e);

@@ -180,6 +180,21 @@ static void cpu_gather(backend *b, tensor y, tensor x, const int32_t *rows)
     share_rows(b, (row_work){.run = gather_rows, .context = &a, .n = y.dim[0]}, a.width);
 }
 
+static void scatter_rows(const void *context, int64_t first, int64_t count)
+{
+    const row_args *a = context;
+    for (int64_t i = first; i < first + count; i++) {
+        memcpy(a->y + a->ids[i] * a->width, a->x + i * a->width, (size_t)a->width * sizeof *a->y);
+    }
+}
+
+static void cpu_scatter(backend *b, tensor y, tensor x, const int32_t *rows)
+{
+    row_args a = args_of(b, y, y.dim[1]);
+    a.x = x.data, a.ids = rows;
+    share_rows(b, (row_work){.run = scatter_rows, .context = &a, .n = x.dim[0]}, a.width);
+}
+
 static int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
 static int64_t up_to(int64_t n, int64_t unit) { return (n + unit - 1) / unit * unit; }
 
@@ -245,6 +260,7 @@ const op_table cpu_ops_avx2 = {
     .glu = cpu_glu,
     .add = cpu_add,
     .gather = cpu_gather,
+    .scatter = cpu_scatter,
     .head = cpu_head,
     .lay_out = lay_out_avx2,
 };
@@ -259,6 +275,7 @@ const op_table cpu_ops_avx512 = {
     .glu = cpu_glu,
     .add = cpu_add,
     .gather = cpu_gather,
+    .scatter = cpu_scatter,
     .head = cpu_head,
     .lay_out = lay_out_avx512,
 };

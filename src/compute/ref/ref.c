@@ -141,6 +141,16 @@ static void ref_gather(backend *b, tensor y, tensor x, const int32_t *rows)
     }
 }
 
+static void ref_scatter(backend *b, tensor y, tensor x, const int32_t *rows)
+{
+    (void)b;
+    int64_t d = tensor_count(&x) / x.dim[0];
+    for (int64_t i = 0; i < x.dim[0]; i++) {
+        memcpy((float *)y.data + rows[i] * d, (const float *)x.data + i * d,
+               (size_t)d * sizeof(float));
+    }
+}
+
 static int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
 
 static bool ref_lay_out(backend *b, const backend_shape *shape, arena *a, err *e)
@@ -169,6 +179,7 @@ const op_table ref_ops = {
     .glu = ref_glu,
     .add = ref_add,
     .gather = ref_gather,
+    .scatter = ref_scatter,
     .head = ref_head,
     .lay_out = ref_lay_out,
 };
