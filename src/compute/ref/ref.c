@@ -21,6 +21,8 @@ double ref_dot(const float *a, const float *b, int64_t n)
     return sum;
 }
 
+static int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
+
 static void ref_embed(backend *b, tensor y, tensor w, const int32_t *ids, float scale)
 {
     (void)b;
@@ -76,7 +78,7 @@ static void ref_matmul(backend *b, tensor x, const matmul_part *part, int n_part
     ref_workspace *s = b->workspace;
     for (int i = 0; i < n_part; i++) {
         product p = {.space = s, .x = x, .part = &part[i]};
-        assert(part[i].w.dim[1] <= s->row_size && part[i].w.dim[0] <= s->row_size);
+        assert(part[i].w.dim[1] <= s->row_size && part[i].w.dim[0] <= larger(s->row_size, s->n_vocab));
         if (part[i].bias) {
             dtype_to_f32(part[i].bias->type, s->vector, part[i].bias->data, part[i].w.dim[0]);
             p.bias = s->vector;
@@ -151,8 +153,6 @@ static void ref_scatter(backend *b, tensor y, tensor x, const int32_t *rows)
     }
 }
 
-static int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
-
 static bool ref_lay_out(backend *b, const backend_shape *shape, arena *a, err *e)
 {
     ref_workspace *s = arena_take_zero(a, 1, sizeof *s, e);
@@ -163,7 +163,7 @@ static bool ref_lay_out(backend *b, const backend_shape *shape, arena *a, err *e
     s->row_size = larger(larger(shape->d_model, shape->d_ff), larger(heads, shape->head_dim));
     s->n_vocab = shape->n_vocab;
     s->row = arena_take(a, threads * (size_t)s->row_size, sizeof(float), e);
-    s->vector = arena_take(a, (size_t)s->row_size, sizeof(float), e);
+    s->vector = arena_take(a, (size_t)larger(s->row_size, s->n_vocab), sizeof(float), e);
     s->logit = arena_take(a, REF_HEAD_ROWS * (size_t)s->n_vocab, sizeof(float), e);
     b->workspace = s == &measured ? NULL : s;
     return e->code == ERR_NONE;
