@@ -277,6 +277,30 @@ static void test_too_long_is_refused_by_name(void **state)
     close_world(&w);
 }
 
+static void test_a_template_without_system(void **state)
+{
+    (void)state;
+    world w;
+    char command[400], folder[128];
+    size_t n = 0;
+    open_world(&w, "llama2", false);
+    snprintf(folder, sizeof folder, "%s/model", w.dir);
+    write_text(
+        folder, "chat_template.jinja",
+        "{% if messages[0]['role'] == 'system' %}{{ raise_exception('no system') }}{% endif %}"
+        "{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\n' + m['content'] + "
+        "'<|im_end|>\n' }}{% endfor %}{{ '<|im_start|>assistant\n' }}");
+    snprintf(command, sizeof command, "sed -i 's/^question:/system: QROLE\\nquestion:/' %s",
+             w.study);
+    assert_int_equal(system(command), 0);
+    must_run(&w, w.out, (caseload_engine_options){0});
+    char *report = read_file(w.out, "report.html", &n);
+    assert_non_null(strstr(report, "takes no system message"));
+    assert_non_null(strstr(report, "user\nQROLE"));
+    free(report);
+    close_world(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -285,6 +309,7 @@ int main(void)
         cmocka_unit_test(test_stopped_anywhere_goes_on),
         cmocka_unit_test(test_a_changed_prompt_meets_no_old_score),
         cmocka_unit_test(test_report_needs_only_the_store),
+        cmocka_unit_test(test_a_template_without_system),
         cmocka_unit_test(test_unwritable_output),
         cmocka_unit_test(test_too_long_is_refused_by_name),
     };

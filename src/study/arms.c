@@ -173,7 +173,7 @@ static bool write_messages(writer *w, const int32_t *example, err *e)
     str system = str_trim(w->arm->system.text);
     if (system.size) {
         str content = w->arms->chat ? system : join(w->memory, system, STR("\n\n"), STR(""), e);
-        add_message(w, "system", content);
+        if (w->arms->takes_system) add_message(w, "system", content);
     }
     for (int32_t i = 0; i < w->arm->shots; i++) {
         if (!add_example(w, example[i], i + 1, e)) return false;
@@ -183,6 +183,10 @@ static bool write_messages(writer *w, const int32_t *example, err *e)
     if (!w->arms->chat) after = join(w->memory, after, STR("\nAnswer:"), STR(""), e);
     w->message[w->n++] =
         (prompt_message){.role = "user", .content = before, .after = after, .slot = true};
+    if (system.size && !w->arms->takes_system) { /* the role text goes into the first message */
+        str *first = &w->message[0].content;
+        *first = join(w->memory, system, STR("\n\n"), *first, e);
+    }
     return e->code == ERR_NONE;
 }
 
@@ -298,11 +302,23 @@ static bool fit_rows(arms *a, err *e)
     return refused ? refuse_row(a, first, a->n_row_cut, e) : true;
 }
 
+static bool template_takes_system(const prompt_rules *rules)
+{
+    json_t *context = json_object();
+    json_object_set_new(context, "bos_token", json_stringn(rules->bos.data, rules->bos.size));
+    json_object_set_new(context, "eos_token", json_stringn(rules->eos.data, rules->eos.size));
+    json_object_set_new(context, "add_generation_prompt", json_true());
+    bool takes = chat_takes_system(rules->chat, context);
+    json_decref(context);
+    return takes;
+}
+
 bool arms_make(arms *a, int32_t n_context, err *e)
 {
     const spec *s = a->spec;
     assert(s && a->rows && a->rules.tokens && a->memory);
     a->chat = a->rules.chat != NULL;
+    a->takes_system = !a->chat || template_takes_system(&a->rules);
     a->n_arm = s->n_arm;
     a->max_tokens = s->max_tokens > 0 ? s->max_tokens : n_context > 0 ? n_context : 4096;
     a->arm = arena_take_zero(a->memory, (size_t)s->n_arm, sizeof *a->arm, e);

@@ -6,6 +6,9 @@
  * goes; without it, it follows after an empty line. Plain prompts put the same parts one after the
  * other and end in "Answer:"; their answers begin with a space.
  *
+ * A template that takes no system message (some refuse it, some drop it) gets the role text before the
+ * first question; the report says so.
+ *
  * One note budget serves all arms: what `limits: max_tokens` leaves after the longest frame of any
  * arm and the longest answer. So every arm sees the same text of a row. A text that is longer is
  * cut by the study's rule, or refused.
@@ -36,8 +39,9 @@ typedef struct arms {
     const spec *spec;
     const rows *rows;
     prompt_rules rules;
-    bool chat;     /* through the model's template */
-    arena *memory; /* of the run */
+    bool chat;         /* through the model's template */
+    bool takes_system; /* else the role text stands before the first question */
+    arena *memory;     /* of the run */
     int32_t n_arm;
     arm *arm;
     int32_t max_tokens;  /* of a prompt and its longest answer */

@@ -352,6 +352,14 @@ static bool record_warnings(run *r, err *e)
         buf_add_json(&list, r->rows.warning[i]);
         buf_add_char(&list, '"');
     }
+    bool role = false;
+    for (int32_t i = 0; i < r->spec.n_arm; i++) role = role || r->spec.arms[i].system.text.size > 0;
+    if (role && !r->arms.takes_system) {
+        buf_add_text(&list, r->rows.n_warning ? ", \"" : "\"");
+        buf_add_text(&list,
+                     "The model's chat template takes no system message: the role text stands "
+                     "before the first question.\"");
+    }
     buf_add_char(&list, ']');
     bool ok =
         buf_check(&list, "the warnings", e) && store_set(r->store, "warnings", buf_view(&list), e);
