@@ -1,5 +1,6 @@
 /* b_stats: the statistics at the size of a study, and larger.
- *   --threads N (0: all)   --repeats 5   --csv FILE   --dump FILE: the rows, for the peers (run_stats)
+ *   --threads N (0: all)   --repeats 5   --csv FILE   --dump FILE: the rows, for the peers
+ *   (run_stats)
  * Ratio: of the time allowed (1 s is the goal of a line that allows 1 s; below 1 is faster). */
 #include "bench.h"
 

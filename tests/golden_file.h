@@ -50,7 +50,7 @@ static inline void golden_rows_read(golden_rows *g)
     FILE *f = fopen("tests/golden/stats_rows.csv", "r");
     if (!f || !fgets(line, sizeof line, f)) fail_msg("tests/golden/stats_rows.csv is not there");
     for (int i = 0; f && i < GOLDEN_ROWS; i++) {
-        int y, *r = g->rater + 3 * i, *m = g->rater_missing + 3 * i;
+        int y = 0, *r = g->rater + 3 * i, *m = g->rater_missing + 3 * i;
         double *q = g->p4 + 4 * i;
         int got = fgets(line, sizeof line, f)
                       ? sscanf(line, "%d,%lf,%lf,%d,%d,%d,%lf,%lf,%lf,%lf,%d,%d,%d,%d,%d,%d", &y,

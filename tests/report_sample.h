@@ -1,4 +1,5 @@
-/* A made-up study for the tests of the view: three arms over 400 rows, binormal scores, awkward names. */
+/* A made-up study for the tests of the view: three arms over 400 rows, binormal scores, awkward
+ * names. */
 #ifndef CASELOAD_TESTS_REPORT_SAMPLE_H
 #define CASELOAD_TESTS_REPORT_SAMPLE_H
 

@@ -1,5 +1,6 @@
-/* T24: 24 notes of 16 patients, 10 of them positive, with ties inside and across the classes; two models
- * (a, b) and two readers (r1, r2). Made up by us; the known answers of the statistics tests are its. */
+/* T24: 24 notes of 16 patients, 10 of them positive, with ties inside and across the classes; two
+ * models (a, b) and two readers (r1, r2). Made up by us; the known answers of the statistics tests
+ * are its. */
 #ifndef CASELOAD_TESTS_T24_H
 #define CASELOAD_TESTS_T24_H
 

@@ -1,5 +1,5 @@
-/* Tests of src/stats/cluster, weigh and boot: clustered variance, average precision, partial area, bootstrap
- * intervals; the same draws for any number of threads. */
+/* Tests of src/stats/cluster, weigh and boot: clustered variance, average precision, partial area,
+ * bootstrap intervals; the same draws for any number of threads. */
 #include "base/file.h"
 #include "base/rng.h"
 #include "stats/boot.h"
@@ -98,12 +98,11 @@ static void test_cluster_compare(void **state)
     assert_true(cluster_number(t24_patient, T24_N, by_patient, &n, *state, &e));
     rows = (cluster_rows){T24_N, t24_y, by_patient, n};
     assert_true(cluster_compare(&rows, pair, 0, *state, &clustered, &e));
-    double cov = 0, var_a = 0, var_b = 0;
-    bool exists;
-    assert_true(cluster_covariance(&rows, &pa, &pb, *state, &cov, &exists, &e));
-    assert_true(cluster_covariance(&rows, &pa, &pa, *state, &var_a, &exists, &e));
-    assert_true(cluster_covariance(&rows, &pb, &pb, *state, &var_b, &exists, &e));
-    near_to(clustered.variance, var_a + var_b - 2 * cov, 1e-15);
+    cluster_variance cov, var_a, var_b;
+    assert_true(cluster_covariance(&rows, &pa, &pb, *state, &cov, &e));
+    assert_true(cluster_covariance(&rows, &pa, &pa, *state, &var_a, &e));
+    assert_true(cluster_covariance(&rows, &pb, &pb, *state, &var_b, &e));
+    near_to(clustered.variance, var_a.value + var_b.value - 2 * cov.value, 1e-15);
     int32_t one[T24_N] = {0}; /* one patient: no variance */
     rows = (cluster_rows){T24_N, t24_y, one, 1};
     assert_true(cluster_compare(&rows, pair, 0, *state, &clustered, &e));
@@ -275,7 +274,7 @@ static void test_case_stratified(void **state)
     assert_int_equal(r.status, STAT_OK);
     assert_int_equal(r.n_redraw, 0);
     stat_estimate o;
-    assert_true(boot_estimate(&r, 0, BOOT_PERCENTILE, 0, *state, &o, &e));
+    assert_true(boot_estimate(&r, 0, (boot_interval){0}, *state, &o, &e));
     near_to(o.value, 0.810714285714, 1e-12);
     near_to(o.low, 0.611, 0.01);
     near_to(o.high, 0.957, 0.01);
@@ -300,15 +299,15 @@ static void test_patients(void **state)
     boot_result r = run(*state, &plan, 2);
     assert_int_equal(r.status, STAT_OK);
     stat_estimate o;
-    double p;
-    assert_true(boot_estimate(&r, 0, BOOT_PERCENTILE, 0, *state, &o, &e));
+    boot_gap gap;
+    assert_true(boot_estimate(&r, 0, (boot_interval){0}, *state, &o, &e));
     near_to(o.low, 0.528, 0.01);
     near_to(o.high, 0.994, 0.01);
     near_to(sqrt(o.variance), 0.1217, 0.002);
-    assert_true(boot_difference(&r, 0, 1, 0, *state, &o, &p, &e));
-    near_to(o.low, -0.161, 0.01);
-    near_to(o.high, 0.145, 0.01);
-    assert_true(p > 0.8 && p <= 1);
+    assert_true(boot_difference(&r, (boot_pair){0, 1}, 0, *state, &gap, &e));
+    near_to(gap.estimate.low, -0.161, 0.01);
+    near_to(gap.estimate.high, 0.145, 0.01);
+    assert_true(gap.p > 0.8 && gap.p <= 1);
     boot_plan print = plan;
     boot_result again = run(*state, &print, 1), other;
     assert_memory_equal(r.draw, again.draw, sizeof *r.draw * 2 * 20000); /* threads do not matter */
@@ -318,7 +317,8 @@ static void test_patients(void **state)
     assert_memory_not_equal(r.draw, other.draw, sizeof *r.draw * 2 * 20000);
 }
 
-/* SciPy's BCa of the same statistic, cases drawn without strata: SciPy 1.17.1, tools/golden/boot_bca.py. */
+/* SciPy's BCa of the same statistic, cases drawn without strata: SciPy 1.17.1,
+ * tools/golden/boot_bca.py. */
 static void test_bca(void **state)
 {
     err e = {0};
@@ -334,8 +334,8 @@ static void test_bca(void **state)
     boot_result r = run(*state, &plan, 2);
     assert_non_null(r.left_out);
     stat_estimate o, plain;
-    assert_true(boot_estimate(&r, 0, BOOT_BCA, 0, *state, &o, &e));
-    assert_true(boot_estimate(&r, 0, BOOT_PERCENTILE, 0, *state, &plain, &e));
+    assert_true(boot_estimate(&r, 0, (boot_interval){.method = BOOT_BCA}, *state, &o, &e));
+    assert_true(boot_estimate(&r, 0, (boot_interval){0}, *state, &plain, &e));
     assert_string_equal(o.method, "bootstrap, BCa");
     near_to(o.low, 0.562963, 0.012);
     near_to(o.high, 0.944444, 0.006);
@@ -355,18 +355,18 @@ static void test_bootstrap_edges(void **state)
     boot_result r = run(*state, &plan, 1); /* a third of the resamples lack the one positive */
     assert_int_equal(r.status, STAT_TOO_MANY_REDRAWS);
     assert_in_range(r.n_redraw, 150, 400);
-    assert_true(boot_estimate(&r, 0, BOOT_PERCENTILE, 0, *state, &o, &e));
+    assert_true(boot_estimate(&r, 0, (boot_interval){0}, *state, &o, &e));
     assert_true(o.has_value && !o.has_interval && o.value == 1);
     assert_true(weigh_order_take(s, none, 6, *state, &t.a, &e));
     t.b = t.a;
     r = run(*state, &plan, 1);
     assert_int_equal(r.status, STAT_ONE_CLASS);
-    assert_true(boot_estimate(&r, 0, BOOT_PERCENTILE, 0, *state, &o, &e));
+    assert_true(boot_estimate(&r, 0, (boot_interval){0}, *state, &o, &e));
     assert_false(o.has_value || o.has_interval);
     assert_true(weigh_order_take(s, half, 6, *state, &t.a, &e));
     t.b = t.a;
     r = run(*state, &plan, 1); /* perfect in every resample */
-    assert_true(boot_estimate(&r, 0, BOOT_PERCENTILE, 0, *state, &o, &e));
+    assert_true(boot_estimate(&r, 0, (boot_interval){0}, *state, &o, &e));
     assert_true(o.value == 1 && !o.has_interval && o.status == STAT_ZERO_VARIANCE);
     plan.n = 0;
     r = run(*state, &plan, 1);
@@ -394,12 +394,14 @@ static void test_weights_are_repetition(void **state)
         weigh_order o, long_o;
         assert_true(weigh_order_take(s, y, n, *state, &o, &e));
         assert_true(weigh_order_take(long_s, long_y, m, *state, &long_o, &e));
-        assert_true(weigh_auroc(&o, w, &got) && weigh_auroc(&long_o, NULL, &want));
+        assert_true(weigh_auroc(&o, w, &got));
+        assert_true(weigh_auroc(&long_o, NULL, &want));
         assert_true(got == want);
         assert_true(weigh_average_precision(&o, w, &got));
         assert_true(weigh_average_precision(&long_o, NULL, &want));
         near_to(got, want, 1e-13);
-        assert_true(weigh_brier(p, y, w, n, &got) && weigh_brier(long_p, long_y, NULL, m, &want));
+        assert_true(weigh_brier(p, y, w, n, &got));
+        assert_true(weigh_brier(long_p, long_y, NULL, m, &want));
         near_to(got, want, 1e-13);
         cut_table a = weigh_cut(s, y, w, n, 5), b = cut_table_of(long_s, long_y, m, 5);
         assert_true(a.tp == b.tp && a.fp == b.fp && a.tn == b.tn && a.fn == b.fn);
@@ -427,7 +429,7 @@ static void test_asah_stratified(void **state)
                       .context = &t};
     boot_result r = run(*state, &plan, 2);
     stat_estimate o;
-    assert_true(boot_estimate(&r, 0, BOOT_PERCENTILE, 0, *state, &o, &e));
+    assert_true(boot_estimate(&r, 0, (boot_interval){0}, *state, &o, &e));
     near_to(o.low, 0.624, 0.006);
     near_to(o.high, 0.826, 0.006);
 }

@@ -1,5 +1,5 @@
-/* Tests of src/stats/calib, recal, logistic, decide, cut (choosing), paired, adjust: T24's known answers, and
- * scikit-learn, statsmodels and rms on 600 made-up rows (tests/golden/stats_*). */
+/* Tests of src/stats/calib, recal, logistic, decide, cut (choosing), paired, adjust: T24's known
+ * answers, and scikit-learn, statsmodels and rms on 600 made-up rows (tests/golden/stats_*). */
 #include "stats/adjust.h"
 #include "stats/calib.h"
 #include "stats/cut.h"
@@ -62,7 +62,7 @@ static void test_t24_scores(void **state)
     near_to(calib_log_loss(t24_b, t24_y, T24_N, &n_clipped).value, 0.515865592431, 1e-12);
     calib_log_odds(t24_a, T24_N, odds, &n_clipped);
     assert_int_equal(n_clipped, 0);
-    assert_true(calib_line_of(odds, t24_y, NULL, T24_N, *state, &line, &e));
+    assert_true(calib_line_of(&(stat_rows){T24_N, odds, t24_y, NULL}, *state, &line, &e));
     assert_int_equal(line.status, STAT_OK);
     /* solved with mpmath at 30 digits; R's glm stops 1e-9 before and gives SE 0.508194543 */
     near_to(line.in_the_large.value, -0.38063409056953959, 1e-13);
@@ -72,7 +72,7 @@ static void test_t24_scores(void **state)
     near_to(sqrt(line.intercept.variance), 0.497110775379587, 1e-12);
     near_to(sqrt(line.slope.variance), 0.395262375103989, 1e-12);
     calib_log_odds(t24_b, T24_N, odds, &n_clipped);
-    assert_true(calib_line_of(odds, t24_y, NULL, T24_N, *state, &line, &e));
+    assert_true(calib_line_of(&(stat_rows){T24_N, odds, t24_y, NULL}, *state, &line, &e));
     near_to(line.in_the_large.value, -0.22777482884721878, 1e-13);
     near_to(line.intercept.value, -0.217578916, 5e-10);
     near_to(line.slope.value, 1.350184634, 5e-10);
@@ -98,14 +98,16 @@ static void test_t24_ece(void **state)
         err e = {0};
         calib_bin bin[10];
         stat_estimate o;
-        assert_true(
-            calib_ece(t24_a, t24_y, T24_N, want[k].equal_mass, want[k].n_bin, bin, *state, &o, &e));
+        assert_true(calib_ece(&(stat_rows){T24_N, t24_a, t24_y, NULL},
+                              (calib_bins){want[k].n_bin, want[k].equal_mass}, bin, *state, &o,
+                              &e));
         near_to(o.value, want[k].a, 5e-10);
         int64_t n = 0, events = 0;
         for (int i = 0; i < want[k].n_bin; i++) n += bin[i].n, events += bin[i].events;
         assert_true(n == T24_N && events == 10);
-        assert_true(
-            calib_ece(t24_b, t24_y, T24_N, want[k].equal_mass, want[k].n_bin, bin, *state, &o, &e));
+        assert_true(calib_ece(&(stat_rows){T24_N, t24_b, t24_y, NULL},
+                              (calib_bins){want[k].n_bin, want[k].equal_mass}, bin, *state, &o,
+                              &e));
         near_to(o.value, want[k].b, 5e-10);
     }
 }
@@ -120,7 +122,7 @@ static void test_t24_temperature(void **state)
         double z[T24_N];
         int64_t n_clipped;
         calib_log_odds(p[k], T24_N, z, &n_clipped);
-        assert_true(recal_temperature(z, t24_y, T24_N, *state, &m, &e));
+        assert_true(recal_temperature(&(stat_rows){T24_N, z, t24_y, NULL}, *state, &m, &e));
         assert_int_equal(m.status, STAT_OK);
         near_to(1 / m.slope, want[k], 1e-7);
         near_to(m.log_loss, loss[k], 5e-11);
@@ -136,7 +138,8 @@ static void test_against_python(void **state)
         int64_t n_clipped;
         calib_line line;
         recal_map m;
-        assert_true(calib_line_of(rows.z[k], rows.y, NULL, GOLDEN_ROWS, *state, &line, &e));
+        assert_true(
+            calib_line_of(&(stat_rows){GOLDEN_ROWS, rows.z[k], rows.y, NULL}, *state, &line, &e));
         near_to(line.in_the_large.value, named(&python, "citl", tail[k]), 1e-10);
         near_to(sqrt(line.in_the_large.variance), named(&python, "citl_se", tail[k]), 1e-10);
         near_to(line.intercept.value, named(&python, "intercept", tail[k]), 1e-10);
@@ -144,13 +147,16 @@ static void test_against_python(void **state)
         near_to(sqrt(line.slope.variance), named(&python, "slope_se", tail[k]), 1e-10);
         near_to(calib_log_loss(rows.p[k], rows.y, GOLDEN_ROWS, &n_clipped).value,
                 named(&python, "log_loss", tail[k]), 1e-12);
-        assert_true(recal_temperature(rows.z[k], rows.y, GOLDEN_ROWS, *state, &m, &e));
+        assert_true(
+            recal_temperature(&(stat_rows){GOLDEN_ROWS, rows.z[k], rows.y, NULL}, *state, &m, &e));
         near_to(1 / m.slope, named(&python, "temperature", tail[k]), 1e-6);
         near_to(m.log_loss, named(&python, "temperature_loss", tail[k]), 1e-11);
-        assert_true(recal_platt(rows.z[k], rows.y, GOLDEN_ROWS, true, *state, &m, &e));
+        assert_true(
+            recal_platt(&(stat_rows){GOLDEN_ROWS, rows.z[k], rows.y, NULL}, true, *state, &m, &e));
         near_to(m.slope, named(&python, "platt_slope", tail[k]), 2e-5); /* L-BFGS there */
         near_to(m.intercept, named(&python, "platt_intercept", tail[k]), 2e-5);
-        assert_true(recal_isotonic(rows.z[k], rows.y, GOLDEN_ROWS, 100, *state, &m, &e));
+        assert_true(recal_isotonic(&(stat_rows){GOLDEN_ROWS, rows.z[k], rows.y, NULL}, 100, *state,
+                                   &m, &e));
         for (double g = -4; g < 4.01; g += 0.25) {
             char name[40];
             snprintf(name, sizeof name, "isotonic_%s_%.2f", tail[k], g);
@@ -194,13 +200,13 @@ static void test_calibration_edges(void **state)
     const double same[6] = {0.3, 0.3, 0.3, 0.3, 0.3, 0.3}, rising[6] = {-3, -2, -1, 1, 2, 3};
     const double wild[3] = {0, 1, 0.5}, out_of[2] = {-0.1, 0.4};
     const uint8_t half[6] = {0, 0, 0, 1, 1, 1}, ones[6] = {1, 1, 1, 1, 1, 1};
-    assert_true(calib_line_of(same, half, NULL, 6, *state, &line, &e));
+    assert_true(calib_line_of(&(stat_rows){6, same, half, NULL}, *state, &line, &e));
     assert_int_equal(line.status, STAT_CONSTANT);
     assert_true(!line.slope.has_value && line.in_the_large.has_value);
-    assert_true(calib_line_of(rising, half, NULL, 6, *state, &line, &e));
+    assert_true(calib_line_of(&(stat_rows){6, rising, half, NULL}, *state, &line, &e));
     assert_int_equal(line.status, STAT_SEPARATION);
     assert_true(!line.slope.has_value && line.slope.value == 0);
-    assert_true(calib_line_of(rising, ones, NULL, 6, *state, &line, &e));
+    assert_true(calib_line_of(&(stat_rows){6, rising, ones, NULL}, *state, &line, &e));
     assert_int_equal(line.status, STAT_ONE_CLASS);
     int64_t n_clipped;
     stat_estimate o =
@@ -210,16 +216,18 @@ static void test_calibration_edges(void **state)
     o = calib_log_loss(out_of, half, 2, &n_clipped);
     assert_int_equal(o.status, STAT_OUT_OF_RANGE);
     calib_bin bin[10];
-    assert_true(calib_ece(wild, half, 3, false, 10, bin, *state, &o, &e));
+    assert_true(
+        calib_ece(&(stat_rows){3, wild, half, NULL}, (calib_bins){10, false}, bin, *state, &o, &e));
     assert_true(bin[9].n == 1 && bin[0].n == 1 && bin[5].n == 1); /* p = 1 is in the last bin */
-    assert_true(calib_ece(wild, half, 3, true, 10, bin, *state, &o, &e));
+    assert_true(
+        calib_ece(&(stat_rows){3, wild, half, NULL}, (calib_bins){10, true}, bin, *state, &o, &e));
     assert_true(o.has_value);
     const double exact[2] = {0, 1};
     assert_int_equal(calib_spiegelhalter_of(exact, half, 2).status, STAT_ZERO_VARIANCE);
     recal_map m;
-    assert_true(recal_isotonic(rising, half, 6, 0, *state, &m, &e));
+    assert_true(recal_isotonic(&(stat_rows){6, rising, half, NULL}, 0, *state, &m, &e));
     assert_int_equal(m.status, STAT_FEW);
-    assert_true(recal_platt(rising, ones, 6, false, *state, &m, &e));
+    assert_true(recal_platt(&(stat_rows){6, rising, ones, NULL}, false, *state, &m, &e));
     assert_int_equal(m.status, STAT_ONE_CLASS);
 }
 

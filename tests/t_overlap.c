@@ -1,5 +1,5 @@
-/* Tests of src/stats/overlap: the published vectors when they are there, and rouge-score, sacreBLEU and NLTK on
- * made-up English and Korean texts (tests/golden/overlap.json). */
+/* Tests of src/stats/overlap: the published vectors when they are there, and rouge-score, sacreBLEU
+ * and NLTK on made-up English and Korean texts (tests/golden/overlap.json). */
 #include "base/file.h"
 #include "stats/overlap.h"
 
@@ -62,11 +62,10 @@ static overlap_score rouge(arena *a, const char *kind, str ref, str gen, bool st
 {
     err e = {0};
     overlap_score s;
-    overlap_options o = {.stem = stem};
-    bool fine = !strcmp(kind, "rougeL") ? overlap_rouge_l(ref, gen, o, a, &s, &e)
-                : !strcmp(kind, "rougeLsum")
-                    ? overlap_rouge_lsum(ref, gen, o, a, &s, &e)
-                    : overlap_rouge_n(ref, gen, kind[5] - '0', o, a, &s, &e);
+    overlap_options o = {.stem = stem, .n = kind[5] >= '1' && kind[5] <= '9' ? kind[5] - '0' : 0};
+    bool fine = !strcmp(kind, "rougeL")      ? overlap_rouge_l(ref, gen, o, a, &s, &e)
+                : !strcmp(kind, "rougeLsum") ? overlap_rouge_lsum(ref, gen, o, a, &s, &e)
+                                             : overlap_rouge_n(ref, gen, o, a, &s, &e);
     if (!fine) fail_msg("%s", e.text);
     return s;
 }
@@ -208,15 +207,15 @@ static void test_korean_words(void **state)
     err e = {0};
     overlap_score s;
     str ref = STR("환자는 흉통을 호소함"), gen = STR("환자는, 흉통을 부인함.");
-    assert_true(overlap_rouge_n(ref, gen, 1, (overlap_options){0}, *state, &s, &e));
+    assert_true(overlap_rouge_n(ref, gen, (overlap_options){0}, *state, &s, &e));
     assert_true(s.f == 0);
     overlap_options o = {.words = OVERLAP_UNICODE};
-    assert_true(overlap_rouge_n(ref, gen, 1, o, *state, &s, &e));
+    assert_true(overlap_rouge_n(ref, gen, o, *state, &s, &e));
     near_to(s.f, 2.0 / 3, 1e-15);
     assert_true(overlap_rouge_l(ref, gen, o, *state, &s, &e));
     near_to(s.recall, 2.0 / 3, 1e-15);
     o.stem = true; /* stems leave other scripts alone */
-    assert_true(overlap_rouge_n(ref, gen, 1, o, *state, &s, &e));
+    assert_true(overlap_rouge_n(ref, gen, o, *state, &s, &e));
     near_to(s.f, 2.0 / 3, 1e-15);
 }
 

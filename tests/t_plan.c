@@ -1,4 +1,5 @@
-/* Tests of src/stats/plan: the figures of the statistics plan, pROC's power, simulation of the optimism. */
+/* Tests of src/stats/plan: the figures of the statistics plan, pROC's power, simulation of the
+ * optimism. */
 #include "base/rng.h"
 #include "stats/dist.h"
 #include "stats/plan.h"

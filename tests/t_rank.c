@@ -1,5 +1,5 @@
-/* Tests of src/stats/rank: known answers (T24; Hanley and McNeil 1982; the aSAH values of the shared
- * vectors when they are there), edges, properties, coverage, speed of growth. */
+/* Tests of src/stats/rank: known answers (T24; Hanley and McNeil 1982; the aSAH values of the
+ * shared vectors when they are there), edges, properties, coverage, speed of growth. */
 #include "base/file.h"
 #include "base/rng.h"
 #include "stats/dist.h"
@@ -243,7 +243,8 @@ static void test_properties(void **state)
     }
 }
 
-/* 95 % logit DeLong intervals on 2,000 binormal sets of 100 + 100 cover the truth 93 to 97 times in 100. */
+/* 95 % logit DeLong intervals on 2,000 binormal sets of 100 + 100 cover the truth 93 to 97 times in
+ * 100. */
 static void test_coverage(void **state)
 {
     static const double truth[3] = {0.70, 0.75, 0.80}, shift[3] = {0.741614, 0.953873, 1.190232};

@@ -1,5 +1,5 @@
-/* Tests of src/stats/arms and src/view: rows to statistics; a page that is well-formed, says no NaN, holds
- * no address and no script; JSON that reads back; the terminal view. */
+/* Tests of src/stats/arms and src/view: rows to statistics; a page that is well-formed, says no
+ * NaN, holds no address and no script; JSON that reads back; the terminal view. */
 #include "view/results.h"
 #include "view/text.h"
 
@@ -101,7 +101,7 @@ static void check_well_formed(const char *s)
             assert_string_equal(open[--depth], name);
         } else if (!empty) {
             assert_true(depth < 100);
-            strcpy(open[depth++], name);
+            snprintf(open[depth++], sizeof open[0], "%s", name);
         }
     }
     assert_int_equal(depth, 0);

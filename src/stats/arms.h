@@ -1,14 +1,14 @@
-/* arms: from every arm's class log-scores to every number of the study. The one place where a study's
- * rows become statistics; results.json, the report and the terminal show what stands here.
+/* arms: from every arm's class log-scores to every number of the study. The one place where a
+ * study's rows become statistics; results.json, the report and the terminal show what stands here.
  *
- * In: for each arm, Z[n_row x n_class] (score.h) over the same rows in the same order, and the rows'
- * labels. A row that some arm could not score (NaN) is left out of *all* arms and counted, so that arms
- * are always compared on the same rows.
+ * In: for each arm, Z[n_row x n_class] (score.h) over the same rows in the same order, and the
+ * rows' labels. A row that some arm could not score (NaN) is left out of *all* arms and counted, so
+ * that arms are always compared on the same rows.
  *
- * With a positive class (always for two classes): score = Z_positive - logsumexp(Z of the others), in
- * double; probability = softmax. AUROC, Brier, measures at probability 0.5, paired differences.
- * With more than two classes, in addition: AUROC of each class against the rest and accuracy. A class
- * without cases is left out of the macro mean and counted, never averaged as 0.5.
+ * With a positive class (always for two classes): score = Z_positive - logsumexp(Z of the others),
+ * in double; probability = softmax. AUROC, Brier, measures at probability 0.5, paired differences.
+ * With more than two classes, in addition: AUROC of each class against the rest and accuracy. A
+ * class without cases is left out of the macro mean and counted, never averaged as 0.5.
  */
 #ifndef CASELOAD_STATS_ARMS_H
 #define CASELOAD_STATS_ARMS_H

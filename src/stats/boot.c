@@ -210,10 +210,11 @@ static bool bca_ends(const boot_result *r, int32_t i, const double *sorted, doub
     return true;
 }
 
-bool boot_estimate(const boot_result *r, int32_t i, boot_method method, double level,
-                   arena *scratch, stat_estimate *out, err *e)
+bool boot_estimate(const boot_result *r, int32_t i, boot_interval how, arena *scratch,
+                   stat_estimate *out, err *e)
 {
-    if (level == 0) level = 0.95;
+    double level = how.level == 0 ? 0.95 : how.level;
+    boot_method method = how.method;
     assert(i >= 0 && i < r->n_value && level > 0 && level < 1);
     *out = stat_none(r->status, r->n, 0);
     if (r->status != STAT_OK && r->status != STAT_TOO_MANY_REDRAWS) return true;
@@ -242,9 +243,10 @@ bool boot_estimate(const boot_result *r, int32_t i, boot_method method, double l
     return fine;
 }
 
-bool boot_difference(const boot_result *r, int32_t i, int32_t j, double level, arena *scratch,
-                     stat_estimate *out, double *p_two_sided, err *e)
+bool boot_difference(const boot_result *r, boot_pair pair, double level, arena *scratch,
+                     boot_gap *out, err *e)
 {
+    int32_t i = pair.i, j = pair.j;
     assert(i >= 0 && i < r->n_value && j >= 0 && j < r->n_value);
     size_t mark = arena_mark(scratch);
     double *draw = arena_take(scratch, (size_t)r->n_draw, sizeof *draw, e);
@@ -262,8 +264,8 @@ bool boot_difference(const boot_result *r, int32_t i, int32_t j, double level, a
     one.value = &value;
     one.draw = draw;
     one.left_out = NULL;
-    bool fine = boot_estimate(&one, 0, BOOT_PERCENTILE, level, scratch, out, e);
-    *p_two_sided = drawn ? fmax(2 * fmin(share, 1 - share), 1.0 / (double)r->n_draw) : 1;
+    bool fine = boot_estimate(&one, 0, (boot_interval){.level = level}, scratch, &out->estimate, e);
+    out->p = drawn ? fmax(2 * fmin(share, 1 - share), 1.0 / (double)r->n_draw) : 1;
     arena_reset(scratch, mark);
     return fine;
 }

@@ -1,11 +1,11 @@
-/* boot: the bootstrap. Units (patients, or rows) are drawn with replacement; every statistic of every arm is
- * computed on the same resample, so differences between arms are paired.
+/* boot: the bootstrap. Units (patients, or rows) are drawn with replacement; every statistic of
+ * every arm is computed on the same resample, so differences between arms are paired.
  *
- * Default unit: the patient when there is one, else the row; strata (the class) for rows only, since a
- * patient may hold both classes. A resample on which some statistic does not exist (one class only) is
- * drawn again and counted; more than 5 % of those and there is no interval.
- * Resample d of an analysis depends on (seed_study, seed_analysis, d) alone: not on threads, not on which
- * analyses ran before. Efron and Tibshirani 1993; BCa: Efron, JASA 1987;82:171.
+ * Default unit: the patient when there is one, else the row; strata (the class) for rows only,
+ * since a patient may hold both classes. A resample on which some statistic does not exist (one
+ * class only) is drawn again and counted; more than 5 % of those and there is no interval.
+ * Resample d of an analysis depends on (seed_study, seed_analysis, d) alone: not on threads, not on
+ * which analyses ran before. Efron and Tibshirani 1993; BCa: Efron, JASA 1987;82:171.
  */
 #ifndef CASELOAD_STATS_BOOT_H
 #define CASELOAD_STATS_BOOT_H
@@ -15,8 +15,8 @@
 
 enum { BOOT_DRAWS_DEFAULT = 2000, BOOT_DRAWS_PRINT = 10000, BOOT_DRAWS_MAX = 1000000 };
 
-/* Fills value[n_value] from rows that count weight[n] times; false: some value does not exist. Called from
- * several threads at once on one const context. */
+/* Fills value[n_value] from rows that count weight[n] times; false: some value does not exist.
+ * Called from several threads at once on one const context. */
 typedef bool boot_statistic(const void *context, const uint16_t *weight, double *value);
 
 typedef struct boot_plan {
@@ -44,15 +44,27 @@ typedef struct boot_result {
 bool boot_run(const boot_plan *plan, pool *p, arena *a, boot_result *out, err *e);
 
 typedef enum boot_method { BOOT_PERCENTILE = 0, BOOT_BCA } boot_method;
+typedef struct boot_interval {
+    boot_method method;
+    double level; /* 0: 0.95 */
+} boot_interval;
 
-/* Interval of value i. `variance` is that of the draws. `level` 0: 0.95. Events are not known here. */
-bool boot_estimate(const boot_result *r, int32_t i, boot_method method, double level,
-                   arena *scratch, stat_estimate *out, err *e);
+/* Interval of value i. `variance` is that of the draws. Events are not known here. */
+bool boot_estimate(const boot_result *r, int32_t i, boot_interval how, arena *scratch,
+                   stat_estimate *out, err *e);
 
-/* Interval of value i - value j, draw by draw; *p_two_sided: twice the smaller share of draws on either
- * side of 0 (ties count half; at least 1 / n_draw). */
-bool boot_difference(const boot_result *r, int32_t i, int32_t j, double level, arena *scratch,
-                     stat_estimate *out, double *p_two_sided, err *e);
+typedef struct boot_pair {
+    int32_t i, j; /* values */
+} boot_pair;
+typedef struct boot_gap {
+    stat_estimate estimate; /* of value i - value j, draw by draw, percentile */
+    double
+        p; /* two-sided: twice the smaller share of draws on either side of 0 (ties count half; at
+                 least 1 / n_draw) */
+} boot_gap;
+
+bool boot_difference(const boot_result *r, boot_pair pair, double level, arena *scratch,
+                     boot_gap *out, err *e);
 
 /* A seed from the name of an analysis, so that each has draws of its own. */
 uint64_t boot_seed(const char *analysis);

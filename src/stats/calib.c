@@ -118,9 +118,11 @@ static stat_estimate coefficient(const logistic_fit *f, int32_t k, int64_t n, in
     return o;
 }
 
-bool calib_line_of(const double *log_odds, const uint8_t *positive, const uint16_t *weight,
-                   int64_t n, arena *scratch, calib_line *out, err *e)
+bool calib_line_of(const stat_rows *rows, arena *scratch, calib_line *out, err *e)
 {
+    const double *log_odds = rows->score;
+    const uint8_t *positive = rows->positive;
+    int64_t n = rows->n;
     size_t mark = arena_mark(scratch);
     double *ones = arena_take(scratch, (size_t)n, sizeof *ones, e);
     double *x = arena_take(scratch, (size_t)n, 2 * sizeof *x, e);
@@ -136,10 +138,14 @@ bool calib_line_of(const double *log_odds, const uint8_t *positive, const uint16
     }
     logistic_fit large = {.status = out->status}, line = {.status = out->status};
     if (out->status == STAT_OK) {
-        large = logistic_of(&(logistic_rows){
-            .n = n, .n_term = 1, .x = ones, .offset = log_odds, .target = y, .weight = weight});
+        large = logistic_of(&(logistic_rows){.n = n,
+                                             .n_term = 1,
+                                             .x = ones,
+                                             .offset = log_odds,
+                                             .target = y,
+                                             .weight = rows->weight});
         line = logistic_of(
-            &(logistic_rows){.n = n, .n_term = 2, .x = x, .target = y, .weight = weight});
+            &(logistic_rows){.n = n, .n_term = 2, .x = x, .target = y, .weight = rows->weight});
         out->status = line.status;
     }
     out->in_the_large = coefficient(&large, 0, n, events);
@@ -181,9 +187,14 @@ static int32_t width_bin(double p, int32_t m)
     return k < m ? k : m - 1;
 }
 
-bool calib_ece(const double *p, const uint8_t *positive, int64_t n, bool equal_mass, int32_t n_bin,
-               calib_bin *bin, arena *scratch, stat_estimate *out, err *e)
+bool calib_ece(const stat_rows *rows, calib_bins bins, calib_bin *bin, arena *scratch,
+               stat_estimate *out, err *e)
 {
+    const double *p = rows->score;
+    const uint8_t *positive = rows->positive;
+    int64_t n = rows->n;
+    int32_t n_bin = bins.n;
+    bool equal_mass = bins.equal_mass;
     assert(n_bin > 0 && n_bin <= CALIB_BINS_MAX);
     *out = stat_none(stat_check_probabilities(p, n), n, count_positive(positive, n));
     for (int32_t k = 0; k < n_bin; k++)

@@ -1,7 +1,7 @@
 /* calib: are the probabilities right as probabilities? Proper scores and calibration.
  *
- * Functions on p take probabilities and refuse what lies outside 0..1; functions on log-odds take logit p
- * (a study's score is one already, and keeps digits that p = 0.99999.. has lost).
+ * Functions on p take probabilities and refuse what lies outside 0..1; functions on log-odds take
+ * logit p (a study's score is one already, and keeps digits that p = 0.99999.. has lost).
  */
 #ifndef CASELOAD_STATS_CALIB_H
 #define CASELOAD_STATS_CALIB_H
@@ -17,7 +17,8 @@ stat_estimate calib_brier(const double *p, const uint8_t *positive, int64_t n);
 /* 1 - Brier / (prev (1 - prev)): 1 is best, 0 is no better than the prevalence. */
 stat_estimate calib_brier_scaled(const double *p, const uint8_t *positive, int64_t n);
 
-/* -mean log of the probability given to the truth; p clipped to [1e-15, 1 - 1e-15], clips counted. */
+/* -mean log of the probability given to the truth; p clipped to [1e-15, 1 - 1e-15], clips counted.
+ * */
 stat_estimate calib_log_loss(const double *p, const uint8_t *positive, int64_t n,
                              int64_t *n_clipped);
 
@@ -35,11 +36,11 @@ typedef struct calib_line {
         slope; /* of y ~ log-odds: 0 and 1 are right; slope under 1 is too sure */
 } calib_line;
 
-/* Cox, Biometrika 1958;45:562. Weight NULL: 1 each. Log-odds must be finite. */
-bool calib_line_of(const double *log_odds, const uint8_t *positive, const uint16_t *weight,
-                   int64_t n, arena *scratch, calib_line *out, err *e);
+/* Cox, Biometrika 1958;45:562. The scores are log-odds and must be finite. */
+bool calib_line_of(const stat_rows *rows, arena *scratch, calib_line *out, err *e);
 
-/* Spiegelhalter's test, Statistics in Medicine 1986;5:421: z of Brier against what p themselves predict. */
+/* Spiegelhalter's test, Statistics in Medicine 1986;5:421: z of Brier against what p themselves
+ * predict. */
 typedef struct calib_spiegelhalter {
     stat_status status;
     double z, p; /* two-sided */
@@ -53,14 +54,21 @@ typedef struct calib_bin {
     double mean; /* of p; 0 when empty */
 } calib_bin;
 
-/* Expected calibration error: sum over bins of n_k/n |observed_k - mean p_k|. Bin k of m equal-width bins holds
- * k/m <= p < (k+1)/m and p = 1 is in the last; `equal_mass`: the sorted rows in m runs of equal length (the
- * first n mod m runs hold one more). bin[n_bin] is filled. */
-bool calib_ece(const double *p, const uint8_t *positive, int64_t n, bool equal_mass, int32_t n_bin,
-               calib_bin *bin, arena *scratch, stat_estimate *out, err *e);
+/* Expected calibration error: sum over bins of n_k/n |observed_k - mean p_k|. Bin k of m
+ * equal-width bins holds k/m <= p < (k+1)/m and p = 1 is in the last; `equal_mass`: the sorted rows
+ * in m runs of equal length (the first n mod m runs hold one more). */
+typedef struct calib_bins {
+    int32_t n; /* 1 .. CALIB_BINS_MAX */
+    bool equal_mass;
+} calib_bins;
 
-/* Smoothed calibration curve: logistic regression of y on a restricted cubic spline of the log-odds with 3
- * knots at their 10th, 50th and 90th percentile (Harrell). Prepared once, fitted per resample. */
+/* The scores are probabilities; weights are not used. bin[bins.n] is filled. */
+bool calib_ece(const stat_rows *rows, calib_bins bins, calib_bin *bin, arena *scratch,
+               stat_estimate *out, err *e);
+
+/* Smoothed calibration curve: logistic regression of y on a restricted cubic spline of the log-odds
+ * with 3 knots at their 10th, 50th and 90th percentile (Harrell). Prepared once, fitted per
+ * resample. */
 typedef struct calib_spline {
     int64_t n;
     double knot[3];

@@ -63,7 +63,7 @@ static bool count_clusters(const cluster_rows *rows, int64_t with[2], arena *a, 
 }
 
 bool cluster_covariance(const cluster_rows *rows, const rank_parts *a, const rank_parts *b,
-                        arena *scratch, double *out, bool *exists, err *e)
+                        arena *scratch, cluster_variance *out, err *e)
 {
     assert(rows->n == a->n && rows->n == b->n && a->n_positive == b->n_positive);
     assert(stat_status_usable(a->status) && stat_status_usable(b->status));
@@ -72,8 +72,8 @@ bool cluster_covariance(const cluster_rows *rows, const rank_parts *a, const ran
     sums *x = cluster_sums(rows, a, scratch, e);
     sums *y = a == b ? x : cluster_sums(rows, b, scratch, e);
     bool fine = x && y && count_clusters(rows, with, scratch, e);
-    *exists = fine && with[0] >= 2 && with[1] >= 2;
-    if (*exists) {
+    *out = (cluster_variance){.exists = fine && with[0] >= 2 && with[1] >= 2};
+    if (out->exists) {
         double pos = 0, neg = 0, mixed = 0, all = rows->n_cluster;
         for (int32_t i = 0; i < rows->n_cluster; i++) {
             pos += x[i].positive * y[i].positive;
@@ -82,8 +82,8 @@ bool cluster_covariance(const cluster_rows *rows, const rank_parts *a, const ran
         }
         double m = (double)a->n_positive, n = (double)(a->n - a->n_positive);
         double i10 = (double)with[1], i01 = (double)with[0];
-        *out = i10 / (i10 - 1) * pos / (m * m) + i01 / (i01 - 1) * neg / (n * n) +
-               all / (all - 1) * mixed / (m * n);
+        out->value = i10 / (i10 - 1) * pos / (m * m) + i01 / (i01 - 1) * neg / (n * n) +
+                     all / (all - 1) * mixed / (m * n);
     }
     arena_reset(scratch, mark);
     return fine;
@@ -95,10 +95,9 @@ bool cluster_auroc(const cluster_rows *rows, const rank_parts *p, double level, 
     *out =
         rank_auroc_of(p, level); /* status, value; and the rough bound where the value is an end */
     if (!stat_status_usable(p->status) || out->logit.status == STAT_ZERO_VARIANCE) return true;
-    double variance = 0;
-    bool exists = false;
-    if (!cluster_covariance(rows, p, p, scratch, &variance, &exists, e)) return false;
-    *out = rank_auroc_with(p, exists, variance, level);
+    cluster_variance v;
+    if (!cluster_covariance(rows, p, p, scratch, &v, e)) return false;
+    *out = rank_auroc_with(p, v.exists, v.value, level);
     if (out->logit.has_interval && out->logit.status != STAT_ZERO_VARIANCE)
         out->logit.method = "Obuchowski clusters, logit";
     return true;
@@ -111,19 +110,18 @@ bool cluster_compare(const cluster_rows *rows, const rank_parts *pair[2], double
     if (!stat_status_usable(out->status) || !out->has_interval) return true;
     const rank_parts *first[3] = {pair[0], pair[1], pair[0]};
     const rank_parts *second[3] = {pair[0], pair[1], pair[1]};
-    double c[3] = {0}; /* two variances, one covariance */
+    cluster_variance c[3]; /* two variances, one covariance */
     for (int k = 0; k < 3; k++) {
-        bool exists = false;
-        if (!cluster_covariance(rows, first[k], second[k], scratch, &c[k], &exists, e))
-            return false;
-        if (!exists) {
+        if (!cluster_covariance(rows, first[k], second[k], scratch, &c[k], e)) return false;
+        if (!c[k].exists) {
             *out = (rank_test){.status = STAT_FEW,
                                .difference = out->difference,
                                .method = out->method};
             return true;
         }
     }
-    *out = rank_test_with(out->difference, c[0] + c[1] - 2 * c[2], out->status, level);
+    *out = rank_test_with(out->difference, c[0].value + c[1].value - 2 * c[2].value, out->status,
+                          level);
     out->method = "Obuchowski clusters, paired";
     return true;
 }

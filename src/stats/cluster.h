@@ -26,10 +26,14 @@ typedef struct cluster_rows {
 bool cluster_number(const int32_t *id, int64_t n, int32_t *out, int32_t *n_cluster, arena *scratch,
                     err *e);
 
-/* Covariance of two AUROCs (a == b: the variance) into *out. *exists false: fewer than two clusters
- * with a positive, or with a negative. */
+typedef struct cluster_variance {
+    bool exists; /* false: fewer than two clusters with a positive, or with a negative */
+    double value;
+} cluster_variance;
+
+/* Covariance of two AUROCs (a == b: the variance). */
 bool cluster_covariance(const cluster_rows *rows, const rank_parts *a, const rank_parts *b,
-                        arena *scratch, double *out, bool *exists, err *e);
+                        arena *scratch, cluster_variance *out, err *e);
 
 /* Value, clustered variance, logit interval. */
 bool cluster_auroc(const cluster_rows *rows, const rank_parts *p, double level, arena *scratch,

@@ -1,8 +1,8 @@
 /* cut: measures at one threshold. A case is called positive when its score >= threshold.
  *
- * Ratios without a denominator (F1 with nothing predicted and nothing true, MCC with an empty margin)
- * are "not estimable", never 0. Intervals of shares are Wilson or Clopper-Pearson; F1, MCC, kappa and
- * balanced accuracy get theirs from the bootstrap.
+ * Ratios without a denominator (F1 with nothing predicted and nothing true, MCC with an empty
+ * margin) are "not estimable", never 0. Intervals of shares are Wilson or Clopper-Pearson; F1, MCC,
+ * kappa and balanced accuracy get theirs from the bootstrap.
  */
 #ifndef CASELOAD_STATS_CUT_H
 #define CASELOAD_STATS_CUT_H

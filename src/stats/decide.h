@@ -1,10 +1,12 @@
-/* decide: decision curves. What acting on the probabilities gains, counted in true positives per case.
+/* decide: decision curves. What acting on the probabilities gains, counted in true positives per
+ * case.
  *
  *   net benefit at threshold t   NB(t) = TP/n - FP/n * t / (1 - t)     (Vickers and Elkin 2006)
  *   treat all                    prev - (1 - prev) t / (1 - t)
  *   treat none                   0
- * t is the probability at which a reader would act: t / (1 - t) is how many needless actions one missed case
- * is worth. Only meaningful for calibrated probabilities over a range of t stated beforehand.
+ * t is the probability at which a reader would act: t / (1 - t) is how many needless actions one
+ * missed case is worth. Only meaningful for calibrated probabilities over a range of t stated
+ * beforehand.
  */
 #ifndef CASELOAD_STATS_DECIDE_H
 #define CASELOAD_STATS_DECIDE_H

@@ -1,10 +1,10 @@
 /* dist: see dist.h.
  *
- * Prefixes of the form x^a (1-x)^b / B(a,b) and x^a e^-x / Gamma(a+1) go through the saddle-point form
- * of Loader (2000, "Fast and accurate computation of binomial probabilities"), which keeps full
- * precision for large arguments where differences of lgamma would lose digits. The tails are continued
- * fractions by the modified Lentz method (Thompson and Barnett 1986) or the power series. Inverses are
- * Newton steps kept inside a shrinking bracket.
+ * Prefixes of the form x^a (1-x)^b / B(a,b) and x^a e^-x / Gamma(a+1) go through the saddle-point
+ * form of Loader (2000, "Fast and accurate computation of binomial probabilities"), which keeps
+ * full precision for large arguments where differences of lgamma would lose digits. The tails are
+ * continued fractions by the modified Lentz method (Thompson and Barnett 1986) or the power series.
+ * Inverses are Newton steps kept inside a shrinking bracket.
  */
 #include "stats/dist.h"
 

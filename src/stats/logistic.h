@@ -1,7 +1,9 @@
 /* logistic: logistic regression with a few terms, by Newton's method with step halving.
  *
- * log-likelihood = sum_i w_i (y_i log p_i + (1 - y_i) log(1 - p_i)),  logit p_i = offset_i + x_i . beta.
- * Targets may be fractions (Platt). Terms include the column of ones if there is to be an intercept.
+ * log-likelihood = sum_i w_i (y_i log p_i + (1 - y_i) log(1 - p_i)),  logit p_i = offset_i + x_i .
+ * beta.
+ * Targets may be fractions (Platt). Terms include the column of ones if there is to be an
+ * intercept.
  * Statuses: ok; one_class (all targets 0, or all 1); constant (terms depend on each other);
  * separation (no finite maximum: coefficients run away).
  */

@@ -16,9 +16,9 @@ static stat_estimate plain(double value, bool exists, int64_t n)
     return o;
 }
 
-/* AUROC of column c for class i against class j (j < 0: against all others). */
-static bool one_auroc(const multi_rows *rows, int32_t c, int32_t i, int32_t j, arena *a,
-                      rank_auroc *out, err *e)
+/* AUROC of class i's column for class i against class j (j < 0: against all others). */
+static bool one_auroc(const multi_rows *rows, int32_t i, int32_t j, arena *a, rank_auroc *out,
+                      err *e)
 {
     size_t mark = arena_mark(a);
     double *score = arena_take(a, (size_t)rows->n, sizeof *score, e);
@@ -27,7 +27,7 @@ static bool one_auroc(const multi_rows *rows, int32_t c, int32_t i, int32_t j, a
     bool fine = score && positive;
     for (int64_t r = 0; fine && r < rows->n; r++) {
         if (rows->label[r] != i && j >= 0 && rows->label[r] != j) continue;
-        score[n] = rows->p[r * rows->n_class + c];
+        score[n] = rows->p[r * rows->n_class + i];
         positive[n++] = rows->label[r] == i;
     }
     fine = fine && rank_auroc_rows(score, positive, n, a, out, e);
@@ -41,7 +41,7 @@ static bool judge_each(const multi_rows *rows, const int64_t *cases, arena *a, m
     double sum = 0, weighted = 0, weight = 0;
     for (int32_t c = 0; c < rows->n_class; c++) {
         rank_auroc one;
-        if (!one_auroc(rows, c, c, -1, a, &one, e)) return false;
+        if (!one_auroc(rows, c, -1, a, &one, e)) return false;
         out->has_each[c] = one.logit.has_value;
         if (!one.logit.has_value) continue;
         out->each[c] = one.logit.value;
@@ -64,7 +64,7 @@ static bool judge_pairs(const multi_rows *rows, const int64_t *cases, arena *a, 
         for (int32_t j = i + 1; j < rows->n_class; j++) {
             rank_auroc of_i, of_j;
             if (cases[i] == 0 || cases[j] == 0) continue;
-            if (!one_auroc(rows, i, i, j, a, &of_i, e) || !one_auroc(rows, j, j, i, a, &of_j, e))
+            if (!one_auroc(rows, i, j, a, &of_i, e) || !one_auroc(rows, j, i, a, &of_j, e))
                 return false;
             double mean = (of_i.logit.value + of_j.logit.value) / 2,
                    w = (double)(cases[i] + cases[j]);

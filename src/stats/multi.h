@@ -1,7 +1,7 @@
 /* multi: more than two classes, and several labels at once.
  *
- * A class (label) without cases, or with nothing else, cannot be judged: it is counted and left out of the
- * means, never averaged as 0.5. Intervals: the bootstrap.
+ * A class (label) without cases, or with nothing else, cannot be judged: it is counted and left out
+ * of the means, never averaged as 0.5. Intervals: the bootstrap.
  */
 #ifndef CASELOAD_STATS_MULTI_H
 #define CASELOAD_STATS_MULTI_H
@@ -40,7 +40,8 @@ typedef struct multi_measures { /* of the most probable class; ties: the lowest 
         brier; /* p must be probabilities: Brier is the sum over classes of (p - y)^2 */
 } multi_measures;
 
-/* n_class at most AGREE_CATEGORIES_MAX. F1 of a class neither true nor called is left out of the mean. */
+/* n_class at most AGREE_CATEGORIES_MAX. F1 of a class neither true nor called is left out of the
+ * mean. */
 multi_measures multi_measures_of(const multi_rows *rows);
 
 typedef struct multi_labels { /* several labels a row */

@@ -28,10 +28,11 @@ static bool read_two(str reference, str generated, overlap_options o, arena *a, 
            overlap_number(t->list, 2, a, t->id, e);
 }
 
-bool overlap_rouge_n(str reference, str generated, int32_t n, overlap_options o, arena *scratch,
+bool overlap_rouge_n(str reference, str generated, overlap_options o, arena *scratch,
                      overlap_score *out, err *e)
 {
-    assert(n >= 1 && n <= 9);
+    assert(o.n >= 0 && o.n <= 9);
+    int32_t n = o.n ? o.n : 1;
     size_t mark = arena_mark(scratch);
     two_texts t;
     gram_list grams[2];
@@ -119,10 +120,16 @@ static bool split_sentences(str s, overlap_options o, arena *a, sentences *out, 
     return true;
 }
 
-/* Marks in hit[n] the words of a that lie on the longest common subsequence with b. */
-static bool mark_lcs(const int32_t *a, int32_t n, const int32_t *b, int32_t m, uint8_t *hit,
-                     arena *space, err *e)
+typedef struct id_span { /* words as numbers */
+    const int32_t *id;
+    int32_t n;
+} id_span;
+
+/* Marks in hit[x.n] the words of x that lie on the longest common subsequence with y. */
+static bool mark_lcs(id_span x, id_span y, uint8_t *hit, arena *space, err *e)
 {
+    const int32_t *a = x.id, *b = y.id;
+    int32_t n = x.n, m = y.n;
     size_t mark = arena_mark(space), wide = (size_t)m + 1;
     int32_t *table = arena_take_zero(space, ((size_t)n + 1) * wide, sizeof *table, e);
     if (!table) return false;
@@ -156,7 +163,8 @@ static void count_words(lsum *l)
     }
 }
 
-/* Hits of one reference sentence: the union over generated sentences, each word as often as both texts have it. */
+/* Hits of one reference sentence: the union over generated sentences, each word as often as both
+ * texts have it. */
 static bool union_hits(lsum *l, int32_t sentence, double *hits, arena *a, err *e)
 {
     const sentences *r = &l->text[0], *g = &l->text[1];
@@ -164,9 +172,9 @@ static bool union_hits(lsum *l, int32_t sentence, double *hits, arena *a, err *e
     uint8_t *hit = arena_take_zero(a, (size_t)n, 1, e);
     if (!hit) return false;
     for (int32_t k = 0; k < g->n; k++) {
-        const int32_t *other = l->id[1] + g->from[k];
-        if (!mark_lcs(l->id[0] + from, n, other, g->from[k + 1] - g->from[k], hit, a, e))
-            return false;
+        id_span own = {l->id[0] + from, n};
+        id_span other = {l->id[1] + g->from[k], g->from[k + 1] - g->from[k]};
+        if (!mark_lcs(own, other, hit, a, e)) return false;
     }
     for (int32_t i = 0; i < n; i++) {
         int32_t id = l->id[0][from + i];

@@ -1,6 +1,6 @@
-/* overlap_porter: M. F. Porter, "An algorithm for suffix stripping", Program 1980;14:130, with the two changes he
- * published later (bli for abli, logi). A suffix is a table row; the longest that fits decides, whether its
- * condition on the stem holds or not. */
+/* overlap_porter: M. F. Porter, "An algorithm for suffix stripping", Program 1980;14:130, with the
+ * two changes he published later (bli for abli, logi). A suffix is a table row; the longest that
+ * fits decides, whether its condition on the stem holds or not. */
 #include "stats/overlap.h"
 
 #include <string.h>

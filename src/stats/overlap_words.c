@@ -153,7 +153,8 @@ static bool apply_rules(const rule *r, size_t n, code_text *t, arena *a, err *e)
     return true;
 }
 
-/* The part of mteval-v13a that does not depend on the language: entities, broken lines, blanks at both ends. */
+/* The part of mteval-v13a that does not depend on the language: entities, broken lines, blanks at
+ * both ends. */
 static bool clean_13a(str s, arena *a, str *out, err *e)
 {
     static const struct {

@@ -6,7 +6,8 @@
 
 enum { PAIRED_EXACT_BELOW = 25 }; /* b + c under this: exact binomial; else chi-square */
 
-/* McNemar, Psychometrika 1947;12:153; mid-p: Fagerland and others, BMC Med Res Methodol 2013;13:91. */
+/* McNemar, Psychometrika 1947;12:153; mid-p: Fagerland and others, BMC Med Res Methodol 2013;13:91.
+ * */
 typedef struct paired_mcnemar {
     int64_t n, both, b, c, neither;
     double difference;                  /* accuracy of the first - of the second, (b - c) / n */
@@ -23,8 +24,9 @@ paired_mcnemar paired_mcnemar_of(int64_t both, int64_t b, int64_t c, int64_t nei
 /* right_a[i], right_b[i]: 1 when the classifier is right on row i. */
 paired_mcnemar paired_mcnemar_rows(const uint8_t *right_a, const uint8_t *right_b, int64_t n);
 
-/* Is a not worse than b by more than `margin` (declared before looking)? Shown when the lower end of the
- * two-sided interval of a - b lies above -margin. One-sided p of "worse by the margin or more". */
+/* Is a not worse than b by more than `margin` (declared before looking)? Shown when the lower end
+ * of the two-sided interval of a - b lies above -margin. One-sided p of "worse by the margin or
+ * more". */
 typedef struct paired_noninferiority {
     stat_status status;
     bool has_value, shown;

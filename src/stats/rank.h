@@ -8,13 +8,15 @@
  *   cov     the same with covariances between two scores of the same cases
  *
  * DeLong, DeLong and Clarke-Pearson, Biometrics 1988;44:837. Placements from one sort, O(n log n):
- * Sun and Xu, IEEE Signal Processing Letters 2014;21:1389. The count of won and tied pairs is kept in
- * whole numbers, so AUROC is exact to its last rounding and does not depend on the order of the rows.
+ * Sun and Xu, IEEE Signal Processing Letters 2014;21:1389. The count of won and tied pairs is kept
+ * in whole numbers, so AUROC is exact to its last rounding and does not depend on the order of the
+ * rows.
  *
- * Interval: on the logit scale by default, which stays inside 0..1; the Wald interval stands beside it
- * for comparison with other programs, and may leave 0..1.
- * Edges: AUROC of 0 or 1, or all scores tied, has variance 0 by the formula: status zero_variance and
- * a rough Clopper-Pearson bound on min(m, n) cases, never an interval of [1, 1]. One case of a class:
+ * Interval: on the logit scale by default, which stays inside 0..1; the Wald interval stands beside
+ * it for comparison with other programs, and may leave 0..1.
+ * Edges: AUROC of 0 or 1, or all scores tied, has variance 0 by the formula: status zero_variance
+ * and a rough Clopper-Pearson bound on min(m, n) cases, never an interval of [1, 1]. One case of a
+ * class:
  * no variance, no interval, status few.
  */
 #ifndef CASELOAD_STATS_RANK_H
@@ -35,8 +37,8 @@ typedef struct rank_parts {
 bool rank_parts_take(const double *score, const uint8_t *positive, int64_t n, arena *a,
                      rank_parts *out, err *e);
 
-/* Covariance of two AUROCs over the same rows (a == b: the variance). Needs usable parts with at least
- * two cases of each class. */
+/* Covariance of two AUROCs over the same rows (a == b: the variance). Needs usable parts with at
+ * least two cases of each class. */
 double rank_covariance(const rank_parts *a, const rank_parts *b);
 
 typedef struct rank_auroc {
@@ -67,7 +69,8 @@ typedef struct rank_test {
     const char *method;
 } rank_test;
 
-/* Same rows, two scores: Z = (a - b) / sqrt(var a + var b - 2 cov). Two identical curves give Z 0, p 1.
+/* Same rows, two scores: Z = (a - b) / sqrt(var a + var b - 2 cov). Two identical curves give Z 0,
+ * p 1.
  * The two must have been made from the same rows in the same order. */
 rank_test rank_compare_paired(const rank_parts *a, const rank_parts *b, double level);
 
@@ -77,8 +80,8 @@ rank_test rank_test_with(double difference, double variance, stat_status status,
 /* Different rows (two sites): t with Welch-Satterthwaite degrees of freedom. */
 rank_test rank_compare_unpaired(const rank_parts *a, const rank_parts *b, double level);
 
-/* The ROC curve: one point a distinct score, from (0, 0) with threshold +infinity to (1, 1). A case is
- * called positive when its score >= threshold. */
+/* The ROC curve: one point a distinct score, from (0, 0) with threshold +infinity to (1, 1). A case
+ * is called positive when its score >= threshold. */
 typedef struct rank_roc {
     stat_status status;
     int64_t n_point, n_positive, n_negative;
@@ -86,8 +89,9 @@ typedef struct rank_roc {
     int64_t *true_positive, *false_positive; /* [n_point] each */
 } rank_roc;
 
-/* Area under the ROC between two false-positive rates, 0 <= from < to <= 1, and McClish's correction
- * (1989), which gives 0.5 to chance and 1 to perfection whatever the stretch. Needs points. */
+/* Area under the ROC between two false-positive rates, 0 <= from < to <= 1, and McClish's
+ * correction (1989), which gives 0.5 to chance and 1 to perfection whatever the stretch. Needs
+ * points. */
 double rank_partial_area(const rank_roc *r, double fpr_from, double fpr_to);
 double rank_partial_corrected(double area, double fpr_from, double fpr_to);
 

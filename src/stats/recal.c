@@ -8,86 +8,68 @@
 
 static double softplus(double x) { return x > 0 ? x + log1p(exp(-x)) : log1p(exp(x)); }
 
-static double line_loss(const double *z, const uint8_t *positive, int64_t n, double slope,
-                        double intercept)
+static double line_loss(const stat_rows *r, double slope, double intercept)
 {
     double sum = 0;
-    for (int64_t i = 0; i < n; i++) {
-        double eta = slope * z[i] + intercept;
-        sum += softplus(eta) - positive[i] * eta;
+    for (int64_t i = 0; i < r->n; i++) {
+        double eta = slope * r->score[i] + intercept;
+        sum += softplus(eta) - r->positive[i] * eta;
     }
-    return sum / (double)n;
+    return sum / (double)r->n;
 }
 
-/* Fits slope (and intercept) of y on z. */
-static bool fit_line(const double *z, const double *target, int64_t n, int32_t n_term,
-                     arena *scratch, logistic_fit *out, err *e)
+static stat_status check(const stat_rows *r, int64_t *m)
 {
-    double *x = arena_take(scratch, (size_t)n, (size_t)n_term * sizeof *x, e);
-    if (!x) return false;
-    for (int64_t i = 0; i < n; i++) {
-        x[i * n_term] = z[i];
-        if (n_term == 2) x[i * n_term + 1] = 1;
-    }
-    *out = logistic_of(&(logistic_rows){.n = n, .n_term = n_term, .x = x, .target = target});
-    return true;
-}
-
-static stat_status check(const double *z, const uint8_t *positive, int64_t n, int64_t *m)
-{
-    stat_status status = stat_check_rows(z, positive, n, m);
-    for (int64_t i = 0; i < n; i++) {
-        if (isinf(z[i])) return STAT_MISSING_SCORES;
+    stat_status status = stat_check_rows(r->score, r->positive, r->n, m);
+    for (int64_t i = 0; i < r->n; i++) {
+        if (isinf(r->score[i])) return STAT_MISSING_SCORES;
     }
     return status == STAT_FEW ? STAT_OK : status;
 }
 
-static bool fit(const double *z, const uint8_t *positive, int64_t n, const double target_of[2],
-                int32_t n_term, arena *scratch, recal_map *out, err *e);
-
-bool recal_temperature(const double *z, const uint8_t *positive, int64_t n, arena *scratch,
-                       recal_map *out, err *e)
+/* Fits slope (and intercept when n_term is 2) of target_of[class] on the score. */
+static bool fit(const stat_rows *r, const double target_of[2], int32_t n_term, arena *scratch,
+                recal_map *out, err *e)
 {
-    static const double plain[2] = {0, 1};
-    if (!fit(z, positive, n, plain, 1, scratch, out, e)) return false;
-    if (out->status == STAT_OK && out->slope <= 0)
-        out->status = STAT_OUT_OF_RANGE; /* no T > 0 helps */
+    int64_t m = 0;
+    *out = (recal_map){.status = check(r, &m)};
+    if (out->status != STAT_OK) return true;
+    size_t mark = arena_mark(scratch);
+    double *target = arena_take(scratch, (size_t)r->n, sizeof *target, e);
+    double *x = arena_take(scratch, (size_t)r->n, (size_t)n_term * sizeof *x, e);
+    if (!target || !x) return false;
+    for (int64_t i = 0; i < r->n; i++) {
+        target[i] = target_of[r->positive[i]];
+        x[i * n_term] = r->score[i];
+        if (n_term == 2) x[i * n_term + 1] = 1;
+    }
+    logistic_fit f =
+        logistic_of(&(logistic_rows){.n = r->n, .n_term = n_term, .x = x, .target = target});
+    out->status = f.status;
+    out->slope = f.beta[0];
+    out->intercept = n_term == 2 ? f.beta[1] : 0;
+    if (f.status == STAT_OK) out->log_loss = line_loss(r, out->slope, out->intercept);
+    arena_reset(scratch, mark);
     return true;
 }
 
-bool recal_platt(const double *z, const uint8_t *positive, int64_t n, bool smooth, arena *scratch,
-                 recal_map *out, err *e)
+bool recal_temperature(const stat_rows *tune, arena *scratch, recal_map *out, err *e)
 {
-    double target_of[2] = {0, 1}, m = 0;
-    for (int64_t i = 0; i < n; i++) m += positive[i];
-    if (smooth) {
-        target_of[0] = 1 / ((double)n - m + 2);
-        target_of[1] = (m + 1) / (m + 2);
-    }
-    return fit(z, positive, n, target_of, 2, scratch, out, e);
+    static const double plain[2] = {0, 1};
+    if (!fit(tune, plain, 1, scratch, out, e)) return false;
+    if (out->status == STAT_OK && out->slope <= 0) out->status = STAT_OUT_OF_RANGE; /* no T > 0 */
+    return true;
 }
 
-static bool fit(const double *z, const uint8_t *positive, int64_t n, const double target_of[2],
-                int32_t n_term, arena *scratch, recal_map *out, err *e)
+bool recal_platt(const stat_rows *tune, bool smooth, arena *scratch, recal_map *out, err *e)
 {
-    int64_t m = 0;
-    *out = (recal_map){.status = check(z, positive, n, &m)};
-    if (out->status != STAT_OK) return true;
-    size_t mark = arena_mark(scratch);
-    double *target = arena_take(scratch, (size_t)n, sizeof *target, e);
-    logistic_fit f;
-    bool fine = target != NULL;
-    for (int64_t i = 0; fine && i < n; i++) target[i] = target_of[positive[i]];
-    fine = fine && fit_line(z, target, n, n_term, scratch, &f, e);
-    if (fine) {
-        out->status = f.status;
-        out->slope = f.beta[0];
-        out->intercept = n_term == 2 ? f.beta[1] : 0;
-        if (f.status == STAT_OK)
-            out->log_loss = line_loss(z, positive, n, out->slope, out->intercept);
+    double target_of[2] = {0, 1}, m = 0;
+    for (int64_t i = 0; i < tune->n; i++) m += tune->positive[i];
+    if (smooth) {
+        target_of[0] = 1 / ((double)tune->n - m + 2);
+        target_of[1] = (m + 1) / (m + 2);
     }
-    arena_reset(scratch, mark);
-    return fine;
+    return fit(tune, target_of, 2, scratch, out, e);
 }
 
 typedef struct block { /* a run of rows that share one value */
@@ -106,11 +88,13 @@ static int64_t pool_last(block *b, int64_t n)
     return n;
 }
 
-bool recal_isotonic(const double *z, const uint8_t *positive, int64_t n, int64_t n_least, arena *a,
-                    recal_map *out, err *e)
+bool recal_isotonic(const stat_rows *tune, int64_t n_least, arena *a, recal_map *out, err *e)
 {
+    const double *z = tune->score;
+    const uint8_t *positive = tune->positive;
+    int64_t n = tune->n;
     int64_t m = 0, n_block = 0;
-    *out = (recal_map){.status = check(z, positive, n, &m)};
+    *out = (recal_map){.status = check(tune, &m)};
     if (out->status == STAT_OK && n < (n_least ? n_least : RECAL_ISOTONIC_ROWS))
         out->status = STAT_FEW;
     if (out->status != STAT_OK) return true;

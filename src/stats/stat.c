@@ -67,8 +67,8 @@ stat_status stat_check_probabilities(const double *p, int64_t n)
     return STAT_OK;
 }
 
-/* A double's bits as an unsigned number of the same order: flip all bits of a negative one, the sign
- * bit alone of a positive one. */
+/* A double's bits as an unsigned number of the same order: flip all bits of a negative one, the
+ * sign bit alone of a positive one. */
 static uint64_t ordered_bits(double x)
 {
     x += 0.0; /* -0.0 becomes 0.0 */

@@ -59,6 +59,14 @@ static inline stat_estimate stat_none(stat_status why, int64_t n, int64_t events
     return (stat_estimate){.status = why, .n = n, .events = events, .method = ""};
 }
 
+/* Rows as columns, for functions that need more than a few arguments besides. */
+typedef struct stat_rows {
+    int64_t n;
+    const double *score;     /* [n]; a probability or log-odds where the function says so */
+    const uint8_t *positive; /* [n] 0 or 1 */
+    const uint16_t *weight;  /* [n] how often a row counts; NULL: once */
+} stat_rows;
+
 /* Rows as columns: score[i] belongs to positive[i] (0 or 1). Checks them: no rows, one class, NaN
  * scores. Infinite scores are allowed: they order. STAT_OK, or STAT_FEW below 10 of a class. */
 stat_status stat_check_rows(const double *score, const uint8_t *positive, int64_t n,

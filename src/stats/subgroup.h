@@ -1,7 +1,9 @@
-/* subgroup: does the AUROC differ between groups of rows (sites, sexes)? Groups are taken as independent.
+/* subgroup: does the AUROC differ between groups of rows (sites, sexes)? Groups are taken as
+ * independent.
  *
- * Cochran's Q over groups that have a variance: weights 1/var, Q = sum w (theta - mean)^2, chi-square with
- * groups - 1 degrees of freedom. With two groups Q is the square of the unpaired DeLong statistic. */
+ * Cochran's Q over groups that have a variance: weights 1/var, Q = sum w (theta - mean)^2,
+ * chi-square with groups - 1 degrees of freedom. With two groups Q is the square of the unpaired
+ * DeLong statistic. */
 #ifndef CASELOAD_STATS_SUBGROUP_H
 #define CASELOAD_STATS_SUBGROUP_H
 

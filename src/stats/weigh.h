@@ -1,8 +1,11 @@
-/* weigh: statistics of rows that count several times (or not at all), for the bootstrap and the jackknife.
+/* weigh: statistics of rows that count several times (or not at all), for the bootstrap and the
+ * jackknife.
  *
- * The rows are sorted once; every resample is then a vector of counts and one walk. Sums are kept in whole
- * numbers, so a resample's value does not depend on the order in which its rows were drawn.
- * Each function returns false when its value does not exist under these weights. Weights NULL: 1 each.
+ * The rows are sorted once; every resample is then a vector of counts and one walk. Sums are kept
+ * in whole numbers, so a resample's value does not depend on the order in which its rows were
+ * drawn.
+ * Each function returns false when its value does not exist under these weights. Weights NULL: 1
+ * each.
  */
 #ifndef CASELOAD_STATS_WEIGH_H
 #define CASELOAD_STATS_WEIGH_H
@@ -22,7 +25,8 @@ bool weigh_order_take(const double *score, const uint8_t *positive, int64_t n, a
 
 bool weigh_auroc(const weigh_order *o, const uint16_t *weight, double *out);
 
-/* Average precision: sum (R_k - R_{k-1}) P_k over distinct thresholds from high to low, ties together.
+/* Average precision: sum (R_k - R_{k-1}) P_k over distinct thresholds from high to low, ties
+ * together.
  * Not the interpolated area, which is too kind. Its value for a useless score is the prevalence. */
 bool weigh_average_precision(const weigh_order *o, const uint16_t *weight, double *out);
 

@@ -1,5 +1,5 @@
-/* json_out: writing JSON by hand, commas included. A member or element puts its own comma when it follows
- * another. Doubles read back bit for bit; a number that does not exist is null. */
+/* json_out: writing JSON by hand, commas included. A member or element puts its own comma when it
+ * follows another. Doubles read back bit for bit; a number that does not exist is null. */
 #ifndef CASELOAD_VIEW_JSON_OUT_H
 #define CASELOAD_VIEW_JSON_OUT_H
 

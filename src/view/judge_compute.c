@@ -67,11 +67,13 @@ static bool judge_probabilities(const judge_maker *m, int32_t k, judge_arm *arm)
     double *z = arena_take(m->a, (size_t)r->n, sizeof *z, m->e);
     if (!z) return false;
     calib_log_odds(p, r->n, z, &arm->n_clipped);
-    bool fine = calib_line_of(z, r->positive, NULL, r->n, m->a, &arm->line, m->e) &&
-                recal_temperature(z, r->positive, r->n, m->a, &arm->temperature, m->e) &&
-                calib_ece(p, r->positive, r->n, false, 10, bin, m->a, &arm->ece10, m->e) &&
-                calib_ece(p, r->positive, r->n, false, 5, bin, m->a, &arm->ece5, m->e) &&
-                calib_ece(p, r->positive, r->n, true, 4, bin, m->a, &arm->ece4_mass, m->e);
+    stat_rows odds = {.n = r->n, .score = z, .positive = r->positive};
+    stat_rows given = {.n = r->n, .score = p, .positive = r->positive};
+    bool fine = calib_line_of(&odds, m->a, &arm->line, m->e) &&
+                recal_temperature(&odds, m->a, &arm->temperature, m->e) &&
+                calib_ece(&given, (calib_bins){10, false}, bin, m->a, &arm->ece10, m->e) &&
+                calib_ece(&given, (calib_bins){5, false}, bin, m->a, &arm->ece5, m->e) &&
+                calib_ece(&given, (calib_bins){4, true}, bin, m->a, &arm->ece4_mass, m->e);
     arena_reset(m->a, mark);
     return fine;
 }
@@ -131,21 +133,22 @@ static bool take_draws(const judge_maker *m, const boot_result *b)
     s->n_draw = b->n_draw;
     s->n_redraw = b->n_redraw;
     s->boot_status = b->status;
+    boot_interval how = {.level = m->settings->level};
     for (int32_t k = 0; k < s->n_arm; k++) {
         for (int32_t v = 0; v < JUDGE_BOOT_COUNT; v++) {
             stat_estimate *o = &s->arm[k].boot[v];
-            if (!boot_estimate(b, k * JUDGE_BOOT_COUNT + v, BOOT_PERCENTILE, m->settings->level,
-                               m->a, o, m->e))
-                return false;
+            if (!boot_estimate(b, k * JUDGE_BOOT_COUNT + v, how, m->a, o, m->e)) return false;
             if (o->low == o->high) o->has_interval = false; /* never an interval of one point */
         }
     }
     for (int32_t i = 0; i < s->n_pair; i++) {
         judge_pair *p = &s->pair[i];
-        int32_t x = p->a * JUDGE_BOOT_COUNT + JUDGE_BOOT_AUROC;
-        int32_t y = p->b * JUDGE_BOOT_COUNT + JUDGE_BOOT_AUROC;
-        if (!boot_difference(b, x, y, m->settings->level, m->a, &p->boot, &p->boot_p, m->e))
-            return false;
+        boot_gap gap;
+        boot_pair values = {p->a * JUDGE_BOOT_COUNT + JUDGE_BOOT_AUROC,
+                            p->b * JUDGE_BOOT_COUNT + JUDGE_BOOT_AUROC};
+        if (!boot_difference(b, values, m->settings->level, m->a, &gap, m->e)) return false;
+        p->boot = gap.estimate;
+        p->boot_p = gap.p;
     }
     return true;
 }

@@ -1,9 +1,9 @@
 /* report: one self-contained HTML page of a study. No script, no outside address, no text of a row.
  *
- * Readable on paper, on a phone and on a desk, light and dark; figures are inline SVG. Each number has a
- * sentence under it for a clinician. What cannot be computed is "not estimable (reason)".
- * Numbers come from `stats` (arms.h) alone; this module only shows them. The rest is plain facts, given
- * as borrowed 0-terminated UTF-8 text and escaped here. NULL or n = 0 leaves a part out.
+ * Readable on paper, on a phone and on a desk, light and dark; figures are inline SVG. Each number
+ * has a sentence under it for a clinician. What cannot be computed is "not estimable (reason)".
+ * Numbers come from `stats` (arms.h) alone; this module only shows them. The rest is plain facts,
+ * given as borrowed 0-terminated UTF-8 text and escaped here. NULL or n = 0 leaves a part out.
  */
 #ifndef CASELOAD_VIEW_REPORT_H
 #define CASELOAD_VIEW_REPORT_H

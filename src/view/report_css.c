@@ -1,7 +1,8 @@
-/* report_css: the look of the report: one column of text, figures at a readable size, tables that scroll
- * inside themselves on a narrow screen, dark where the reader's system is dark, black on white on paper.
- * Curve colours are those of Okabe and Ito (2008), told apart by colour-blind readers, and every curve
- * has its own dash as well. */
+/* report_css: the look of the report: one column of text, figures at a readable size, tables that
+ * scroll inside themselves on a narrow screen, dark where the reader's system is dark, black on
+ * white on paper.
+ * Curve colours are those of Okabe and Ito (2008), told apart by colour-blind readers, and every
+ * curve has its own dash as well. */
 #include "view/report_in.h"
 
 const char report_css[] =

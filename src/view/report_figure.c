@@ -1,5 +1,5 @@
-/* report_figure: the report's SVG figures. All are drawn on a canvas about 360 units wide, so that their
- * text stays readable when a phone shows one unit as one pixel. */
+/* report_figure: the report's SVG figures. All are drawn on a canvas about 360 units wide, so that
+ * their text stays readable when a phone shows one unit as one pixel. */
 #include "view/report_in.h"
 
 #include <assert.h>
@@ -179,7 +179,8 @@ typedef struct histogram {
     double tallest;
 } histogram;
 
-/* From the 0.5th to the 99.5th percentile of the finite scores; the end bins take what lies beyond. */
+/* From the 0.5th to the 99.5th percentile of the finite scores; the end bins take what lies beyond.
+ * */
 static bool count_bins(const arm_result *s, int64_t n, arena *scratch, histogram *h, err *e)
 {
     size_t mark = arena_mark(scratch);
