@@ -2,6 +2,7 @@
  * kind of failure it was. */
 #include "cli.h"
 
+#include <fcntl.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -196,23 +197,35 @@ bool cli_engine(const cli_arguments *a, caseload_engine_options *o)
            cli_count(a, "--rows", &o->rows);
 }
 
+/* A stream that our caller closed would be the next file we open: what is printed would end up in it. */
+static void keep_streams(void)
+{
+    int fd = 0;
+    while (fd >= 0 && fd <= STDERR_FILENO) fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    if (fd > STDERR_FILENO) close(fd);
+}
+
+/* What was printed has arrived; else the exit code says so. */
+static int close_output(int code)
+{
+    if (fflush(stdout) == 0 && !ferror(stdout)) return code;
+    fputs("caseload: cannot write the output: the disk is full or the reader went away\n", stderr);
+    return code ? code : CASELOAD_RESOURCE;
+}
+
 int main(int argc, char **argv)
 {
+    keep_streams();
     umask(077); /* results hold patients' ids: for their owner alone */
     if (argc < 2 || !strcmp(argv[1], "--help") || !strcmp(argv[1], "-h") ||
         !strcmp(argv[1], "help")) {
-        return argc < 2 ? (print_help(), CASELOAD_USAGE) : print_help();
+        print_help();
+        return close_output(argc < 2 ? CASELOAD_USAGE : 0);
     }
-    if (!strcmp(argv[1], "--version")) return puts("caseload " CASELOAD_VERSION) < 0;
+    if (!strcmp(argv[1], "--version")) return close_output(puts("caseload " CASELOAD_VERSION) < 0);
     for (int i = 0; i < COMMANDS; i++) {
         if (strcmp(argv[1], commands[i]->name)) continue;
-        int code = run_command(commands[i], argc - 2, argv + 2);
-        if (fflush(stdout) != 0 || ferror(stdout)) {
-            fputs("caseload: cannot write the output: the disk is full or the reader went away\n",
-                  stderr);
-            return code ? code : CASELOAD_RESOURCE;
-        }
-        return code;
+        return close_output(run_command(commands[i], argc - 2, argv + 2));
     }
     return cli_usage(NULL, "unknown command '%s'", argv[1]);
 }

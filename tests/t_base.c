@@ -68,6 +68,31 @@ static void test_numbers_are_strict(void **state)
     assert_false(str_to_double(STR("1,5"), &d));
 }
 
+static void test_white_space_of_every_kind_is_trimmed(void **state)
+{
+    (void)state;
+    static const char *const space[] = {"\t",           "\n",           "\v",
+                                        "\f",           "\r",           " ",
+                                        "\x1C",         "\x1F",         "\xC2\x85",
+                                        "\xC2\xA0",     "\xE1\x9A\x80", "\xE2\x80\x80",
+                                        "\xE2\x80\x8A", "\xE2\x80\xA8", "\xE2\x80\xA9",
+                                        "\xE2\x80\xAF", "\xE2\x81\x9F", "\xE3\x80\x80"};
+    static const char *const kept[] = {"열",   "é",    "\xC2\xA1", "\xE2\x80\x8B", "\xE3\x80\x81",
+                                       "\x1B", "\x85", "\xA0",     "\x80\x80",     "\xE2\x80"};
+    buf text = buf_up_to(1000);
+    for (size_t k = 0; k < countof(kept); k++) {
+        buf_clear(&text);
+        for (size_t i = 0; i < countof(space); i++) buf_add_text(&text, space[i]);
+        buf_add_text(&text, kept[k]);
+        for (size_t i = 0; i < countof(space); i++) buf_add_text(&text, space[i]);
+        assert_true(str_is(str_trim_unicode(buf_view(&text)), kept[k]));
+    }
+    for (size_t i = 0; i < countof(space); i++)
+        assert_int_equal(str_trim_unicode(str_of(space[i])).size, 0);
+    assert_int_equal(str_trim_unicode(STR("")).size, 0);
+    buf_close(&text);
+}
+
 static void test_nearest_word(void **state)
 {
     (void)state;
@@ -171,6 +196,7 @@ int main(void)
         cmocka_unit_test(test_err_cuts_whole_characters),
         cmocka_unit_test(test_arena_measures_what_it_takes),
         cmocka_unit_test(test_numbers_are_strict),
+        cmocka_unit_test(test_white_space_of_every_kind_is_trimmed),
         cmocka_unit_test(test_nearest_word),
         cmocka_unit_test(test_buf_has_a_maximum),
         cmocka_unit_test(test_sha256),

@@ -84,6 +84,9 @@ static void test_extremes(void **state)
     near_to(p[0], exp(-100), 1e-55);
     near_to(score_log_sum(far, 2), -800, 1e-12);
     assert_true(isinf(score_log_sum(none, 0)));
+    const double three[3] = {-1, -2, -3};
+    near_to(score_against_rest(three, 3, 1), -2 - log(exp(-1) + exp(-3)), 1e-15);
+    assert_true(score_against_rest(one, 2, 1) == INFINITY && score_against_rest(far, 2, 0) == -100);
 }
 
 static void test_permutations_average_contents(void **state)

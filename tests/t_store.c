@@ -626,6 +626,27 @@ static void test_more_classes(void **state)
     store_close(s);
 }
 
+/* A damaged file must not lead readers outside their rows. */
+static void test_results_of_no_row(void **state)
+{
+    static const int32_t wrong[] = {10, 1000000, INT32_MAX, -1, INT32_MIN};
+    place *p = *state;
+    store *s = open_new(p);
+    for (size_t i = 0; i < countof(wrong); i++) {
+        set_study(p, s, 10);
+        store_asked q = {.row = wrong[i], .key = key_of(1), .n_token = 5};
+        store_results r;
+        ok(p, store_begin(s, &p->e));
+        ok(p, store_add_asked(s, &q, &p->e));
+        ok(p, store_commit(s, &p->e));
+        assert_false(store_get_results(s, 0, &r, &p->a, &p->e));
+        assert_int_equal(p->e.code, ERR_DATA);
+        assert_non_null(strstr(p->e.text, "belongs to no row"));
+        p->e = (err){0};
+    }
+    store_close(s);
+}
+
 /* 10,000 rows, two arms: writing the study and its scores in steps of 64. */
 static void test_speed(void **state)
 {
@@ -665,6 +686,7 @@ int main(void)
         TEST(test_broken_numbers),
         TEST(test_keys),
         TEST(test_more_classes),
+        TEST(test_results_of_no_row),
         TEST(test_speed),
     };
     return cmocka_run_group_tests_name("store", tests, NULL, NULL);

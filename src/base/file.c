@@ -12,7 +12,7 @@ bool file_map_open(file_map *m, const char *path, err_code code, err *e)
 {
     assert(m && path);
     *m = (file_map){.path = path};
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a pipe must not keep us waiting */
     if (fd < 0) return err_set(e, code, "cannot open %s: %s", path, strerror(errno));
     bool ok = false;
     struct stat st;

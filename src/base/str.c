@@ -44,6 +44,34 @@ str str_trim(str s)
     return s;
 }
 
+/* Bytes of the white space character that begins s; 0: none does. The set of Python's str.isspace. */
+static size_t space_size(const unsigned char *c, size_t n)
+{
+    if (n >= 1 && ((c[0] >= 0x09 && c[0] <= 0x0D) || (c[0] >= 0x1C && c[0] <= 0x20))) return 1;
+    if (n >= 2 && c[0] == 0xC2 && (c[1] == 0x85 || c[1] == 0xA0)) return 2;
+    if (n < 3) return 0;
+    int32_t code = c[1] << 8 | c[2];
+    bool wide = (c[0] == 0xE1 && code == 0x9A80) || (c[0] == 0xE3 && code == 0x8080);
+    bool general = code == 0x80A8 || code == 0x80A9 || code == 0x80AF || code == 0x819F;
+    general = general || (code >= 0x8080 && code <= 0x808A);
+    return wide || (c[0] == 0xE2 && general) ? 3 : 0;
+}
+
+str str_trim_unicode(str s)
+{
+    const unsigned char *c = (const unsigned char *)s.data;
+    size_t from = 0, to = s.size, n = 0;
+    while ((n = space_size(c + from, to - from)) > 0) from += n;
+    for (bool more = true; more && to > from;) {
+        more = false;
+        for (size_t back = 1; back <= 3 && back <= to - from && !more; back++) {
+            more = space_size(c + to - back, back) == back;
+            if (more) to -= back;
+        }
+    }
+    return str_part(s, from, to - from);
+}
+
 int64_t str_find(str s, str part)
 {
     if (part.size == 0) return 0;

@@ -19,9 +19,10 @@ bool str_equal(str a, str b);
 bool str_is(str a, const char *text);
 bool str_starts(str a, const char *prefix);
 bool str_ends(str a, const char *suffix);
-int str_order(str a, str b);           /* bytewise, as memcmp; the shorter first */
-str str_trim(str s);                   /* without ASCII white space at both ends */
-int64_t str_find(str s, str part);     /* first byte offset, or -1 */
+int str_order(str a, str b);       /* bytewise, as memcmp; the shorter first */
+str str_trim(str s);               /* without ASCII white space at both ends */
+str str_trim_unicode(str s);       /* without any white space at both ends, as Python's strip() */
+int64_t str_find(str s, str part); /* first byte offset, or -1 */
 str str_keep(arena *a, str s, err *e); /* a 0-terminated copy */
 
 /* The whole of s as a number; false when it is not one, or out of range. Independent of locale. */

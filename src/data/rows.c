@@ -75,6 +75,20 @@ static int32_t find_column(rows_maker *m, spec_text name)
     return -1;
 }
 
+/* A column of the text that is also id, label or subgroup: the model would read the answer, or the
+ * results would hold the texts. */
+static bool check_text_column(rows_maker *m, spec_text name, int32_t column, const char *key)
+{
+    for (int32_t i = 0; i < m->at.n_text && !m->e->code && column >= 0; i++) {
+        if (m->at.text[i] != column) continue;
+        str shown = encoding_cut(name.text, 60);
+        return spec_fail(m->s, name.line, m->e,
+                         "column '%.*s' is both 'text' and '%s'; name another column",
+                         (int)shown.size, shown.data, key);
+    }
+    return m->e->code == ERR_NONE;
+}
+
 static bool find_columns(rows_maker *m)
 {
     const spec_data *d = &m->s->data;
@@ -87,6 +101,10 @@ static bool find_columns(rows_maker *m)
         at->text[at->n_text++] = find_column(m, d->text.item[i]);
     for (int32_t i = 0; i < d->group.n; i++)
         at->group[at->n_group++] = find_column(m, d->group.item[i]);
+    for (int32_t i = 0; i < at->n_group; i++)
+        check_text_column(m, d->group.item[i], at->group[i], "group");
+    check_text_column(m, d->id, at->id, "id");
+    check_text_column(m, d->label, at->label, "label");
     return m->e->code == ERR_NONE;
 }
 
@@ -175,16 +193,18 @@ static bool fail_labels(rows_maker *m)
 
 /* --- fates --- */
 
+/* Nothing to read: white space, byte-order marks, zero-width spaces. */
 static bool is_empty(str s)
 {
-    s = str_trim(s);
-    static const char *const wide[] = {"\xC2\xA0", "\xE3\x80\x80", "\xEF\xBB\xBF"}; /* blanks */
-    for (size_t i = 0; i < countof(wide); i++) {
-        if (str_starts(s, wide[i])) {
-            size_t n = strlen(wide[i]);
-            return is_empty(str_part(s, n, s.size - n));
+    static const char *const unseen[] = {"\xEF\xBB\xBF", "\xE2\x80\x8B"};
+    size_t before = 0;
+    do {
+        before = s.size;
+        s = str_trim_unicode(s);
+        for (size_t i = 0; i < countof(unseen); i++) {
+            if (str_starts(s, unseen[i])) s = str_part(s, 3, s.size - 3);
         }
-    }
+    } while (s.size < before);
     return s.size == 0;
 }
 

@@ -470,7 +470,14 @@ static bool finish_arm(spec_reader *r, spec_arm *arm)
     if (!arm->question.text.data) arm->question = s->question;
     if (!arm->system.text.data) arm->system = s->system;
     if (!arm->classes) arm->classes = s->classes;
-    if (arm->question.text.data) return true;
+    str slot = STR("{text}"), question = arm->question.text;
+    int64_t at = question.data ? str_find(question, slot) + (int64_t)slot.size : 0;
+    if (question.data && at >= (int64_t)slot.size &&
+        str_find(str_part(question, (size_t)at, question.size - (size_t)at), slot) >= 0)
+        return spec_fail(s, arm->question.line, r->e,
+                         "the question of arm '%s' holds {text} twice; a text has one place",
+                         arm->name.text.data);
+    if (question.data) return true;
     return spec_fail(s, arm->line, r->e,
                      "arm '%s' has no 'question', and the study has none for all arms",
                      arm->name.text.data);

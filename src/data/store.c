@@ -772,10 +772,15 @@ static double column_double(sqlite3_stmt *q, int at)
     return sqlite3_column_type(q, at) == SQLITE_NULL ? NAN : sqlite3_column_double(q, at);
 }
 
-static void read_result(const store *s, store_results *r, int32_t i, err *e)
+static void read_result(const store *s, int32_t n_row, store_results *r, int32_t i, err *e)
 {
     sqlite3_stmt *q = s->stmt[SQL_RESULTS];
-    r->row[i] = sqlite3_column_int(q, 0);
+    int64_t row = sqlite3_column_int64(q, 0);
+    if (row < 0 || row >= n_row) {
+        damaged(s, e, "a score belongs to no row");
+        return;
+    }
+    r->row[i] = (int32_t)row;
     r->n_token[i] = sqlite3_column_int(q, 1);
     r->n_cut[i] = sqlite3_column_int(q, 2);
     r->forced[i] = sqlite3_column_int(q, 3) != 0;
@@ -808,7 +813,7 @@ bool store_get_results(const store *s, int32_t arm, store_results *r, arena *a, 
     int32_t i = 0;
     sqlite3_bind_int(s->stmt[SQL_RESULTS], 1, arm);
     while (next_row(s, SQL_RESULTS, e)) { /* a run beside us may add rows: only what was counted */
-        if (i < r->n) read_result(s, r, i, e);
+        if (i < r->n) read_result(s, counts.n_row, r, i, e);
         i++;
     }
     if (i < r->n) damaged(s, e, "results vanished while they were read");

@@ -100,7 +100,8 @@ typedef struct store_asked {
 
 typedef struct store_score {
     hash_text key;
-    double score;      /* Z_positive - Z_other of two classes; NaN (stored as null) with more */
+    double score; /* Z against the rest, of the class that was positive then (readers compute it
+                        * from class_logprob: a study's positive may change); NaN (null): none */
     double label_mass; /* sum over classes of exp(Z) */
     int32_t n_class, n_answer;
     const double *class_logprob;  /* [n_class] Z */

@@ -7,19 +7,6 @@
 #include <assert.h>
 #include <math.h>
 
-/* Z of the positive class against the log-sum-exp of the others. */
-static double score_against_rest(const double *z, int32_t n_class, int32_t c)
-{
-    double rest = -INFINITY;
-    if (n_class == 2) return z[c] - z[1 - c];
-    for (int32_t k = 0; k < n_class; k++) {
-        if (k == c) continue;
-        const double both[2] = {rest, z[k]};
-        rest = score_log_sum(both, 2);
-    }
-    return z[c] - rest;
-}
-
 /* A row is scored when every Z is a number and at least one class has any probability. */
 static bool is_scored(const double *z, int32_t n_class)
 {

@@ -28,6 +28,19 @@ bool score_probabilities(const double *z, int64_t n_class, double *p)
     return true;
 }
 
+double score_against_rest(const double *z, int32_t n_class, int32_t c)
+{
+    assert(n_class >= 2 && c >= 0 && c < n_class);
+    double rest = -INFINITY;
+    if (n_class == 2) return z[c] - z[1 - c];
+    for (int32_t k = 0; k < n_class; k++) {
+        if (k == c) continue;
+        const double both[2] = {rest, z[k]};
+        rest = score_log_sum(both, 2);
+    }
+    return z[c] - rest;
+}
+
 double score_label_mass(const double *z, int64_t n_class) { return exp(score_log_sum(z, n_class)); }
 
 double score_surface(const double *token_logprob, int64_t n_token, bool per_token)

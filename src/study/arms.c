@@ -45,7 +45,7 @@ static void add_piece(const tokenizer *t, const int32_t *id, int64_t n, bool fir
 {
     buf piece = buf_up_to(TEXT_BYTES_MAX);
     token_decode(t, id, n, true, &piece);
-    buf_add_str(out, str_trim(whole_characters(buf_view(&piece), first)));
+    buf_add_str(out, str_trim_unicode(whole_characters(buf_view(&piece), first)));
     buf_close(&piece);
 }
 
@@ -59,6 +59,9 @@ static void write_cut(const tokenizer *t, const token_list *ids, spec_cut rule, 
     buf_add_text(out, ARMS_GAP);
     if (tail > 0) add_piece(t, ids->id + ids->n - tail, tail, false, out);
 }
+
+/* Without the gap's outer blank: templates may strip what stands at a message's ends. */
+static str cut_view(const buf *out) { return str_trim_unicode(buf_view(out)); }
 
 typedef struct fitted { /* a text within a budget */
     str text;           /* whole, or cut, in the run's memory */
@@ -83,12 +86,12 @@ static bool fit_text(const arms *a, str text, int32_t budget, fitted *out_fit, e
         }
         buf_clear(&out);
         write_cut(t, &ids, rule, keep, &out);
-        ok = buf_check(&out, "a text", e) && count_tokens(t, buf_view(&out), &again, e);
+        ok = buf_check(&out, "a text", e) && count_tokens(t, cut_view(&out), &again, e);
         out_fit->n_cut = (int32_t)(ids.n - keep);
         if (ok && again.n <= budget) break;
         keep -= again.n - budget > 0 ? again.n - budget : 1;
     }
-    if (ok && out_fit->n_cut > 0) out_fit->text = str_keep(a->memory, buf_view(&out), e);
+    if (ok && out_fit->n_cut > 0) out_fit->text = str_keep(a->memory, cut_view(&out), e);
     if (ok && rule == SPEC_CUT_REFUSE && ids.n > budget) out_fit->n_cut = (int32_t)(ids.n - budget);
     buf_close(&out);
     token_list_close(&ids);
@@ -121,7 +124,7 @@ static str join(arena *memory, str a, str b, str c, err *e)
 /* What stands before and behind a text: the question, cut at {text}. */
 static void question_parts(const writer *w, str *before, str *after, err *e)
 {
-    str question = str_trim(w->arm->question.text), slot = STR("{text}");
+    str question = str_trim_unicode(w->arm->question.text), slot = STR("{text}");
     int64_t at = str_find(question, slot);
     *after = STR("");
     if (at < 0) {
@@ -144,7 +147,7 @@ static bool add_example(writer *w, int32_t example, int32_t number, err *e)
     fitted fit;
     int32_t budget = w->arms->max_tokens / (w->arm->shots + 2);
     question_parts(w, &before, &after, e);
-    if (!fit_text(w->arms, str_trim(pool->text[example]), budget, &fit, e)) return false;
+    if (!fit_text(w->arms, str_trim_unicode(pool->text[example]), budget, &fit, e)) return false;
     if (fit.n_cut > 0 && w->arms->spec->cut == SPEC_CUT_REFUSE) {
         return spec_fail(w->arms->spec, w->arm->line, e,
                          "the example row '%.*s' has %d tokens more than the %d that %d examples "
@@ -156,13 +159,13 @@ static bool add_example(writer *w, int32_t example, int32_t number, err *e)
     char name[32];
     snprintf(name, sizeof name, "{example %d}", number);
     str text = w->masked ? str_keep(w->memory, str_of(name), e) : fit.text;
-    str label = surface_of(w->arm, pool->label[example]);
+    str label = str_trim_unicode(surface_of(w->arm, pool->label[example]));
     str asked = join(w->memory, before, text, after, e);
     if (!w->arms->chat) {
         add_message(w, "user", join(w->memory, asked, STR("\nAnswer: "), label, e));
         add_message(w, "user", STR("\n\n"));
     } else {
-        add_message(w, "user", str_trim(asked));
+        add_message(w, "user", str_trim_unicode(asked));
         add_message(w, "assistant", label);
     }
     return e->code == ERR_NONE;
@@ -170,7 +173,7 @@ static bool add_example(writer *w, int32_t example, int32_t number, err *e)
 
 static bool write_messages(writer *w, const int32_t *example, err *e)
 {
-    str system = str_trim(w->arm->system.text);
+    str system = str_trim_unicode(w->arm->system.text);
     if (system.size) {
         str content = w->arms->chat ? system : join(w->memory, system, STR("\n\n"), STR(""), e);
         if (w->arms->takes_system) add_message(w, "system", content);
@@ -288,7 +291,7 @@ static bool fit_rows(arms *a, err *e)
     if (!a->text || !a->n_cut) return false;
     int32_t first = -1;
     for (int32_t i = 0; i < scored->n; i++) {
-        str text = str_trim(scored->text[i]);
+        str text = str_trim_unicode(scored->text[i]);
         fitted fit;
         if (!fit_text(a, text, a->note_tokens, &fit, e)) {
             return err_in(e, "row '%.*s'", (int)scored->id[i].size, scored->id[i].data);

@@ -90,7 +90,7 @@ static bool read_messages(const json_t *list, prompt_message *m, err *e)
         }
         str text = {json_string_value(content), json_string_length(content)};
         m[i] = (prompt_message){.role = json_string_value(role),
-                                .content = str_trim(text),
+                                .content = str_trim_unicode(text),
                                 .after = STR("")};
     }
     return true;

@@ -487,18 +487,6 @@ static double class_log_score(const run *r, int32_t which, int32_t first, int32_
     return score_log_sum(l->part, n);
 }
 
-/* Z of the positive class against the rest: Z1 - Z0 of two classes; NaN when the study names none.
- * */
-static double binary_score(const run *r, line *l)
-{
-    int32_t n = 0, positive = r->spec.positive;
-    if (positive < 0) return (double)NAN;
-    for (int32_t c = 0; c < r->spec.n_class; c++) {
-        if (c != positive) l->part[n++] = l->class_z[c];
-    }
-    return l->class_z[positive] - (n == 1 ? l->part[0] : score_log_sum(l->part, n));
-}
-
 static bool store_item(run *r, int32_t which, const item *it, double time_ms, line *l, err *e)
 {
     const arm *m = &r->arms.arm[which];
@@ -508,7 +496,10 @@ static bool store_item(run *r, int32_t which, const item *it, double time_ms, li
     for (int32_t c = 0; c < r->spec.n_class; c++)
         l->class_z[c] = class_log_score(r, which, first, c, l);
     store_score score = {.key = t->key,
-                         .score = binary_score(r, l),
+                         .score = r->spec.positive < 0
+                                      ? (double)NAN
+                                      : score_against_rest(l->class_z, r->spec.n_class,
+                                                           r->spec.positive),
                          .label_mass = score_label_mass(l->class_z, r->spec.n_class),
                          .n_class = r->spec.n_class,
                          .n_answer = m->n_answer,

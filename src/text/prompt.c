@@ -1,5 +1,5 @@
-/* prompt: see prompt.h. Marks are U+E000 number U+E001 from the private-use area: no template
- * writes them, and a content that holds them itself is refused. */
+/* prompt: see prompt.h. Marks are U+E000 number U+E001 from the private-use area: no template writes
+ * them. They stand for contents only while a form is made, so a content may hold such characters. */
 #include "text/prompt.h"
 
 #include <assert.h>
@@ -112,11 +112,6 @@ static bool check_contents(const prompt_message *m, int32_t n_message, err *e)
 {
     int32_t slots = 0;
     for (int32_t i = 0; i < n_message; i++) {
-        bool marked = str_find(m[i].content, STR(MARK_OPEN)) >= 0 ||
-                      str_find(m[i].after, STR(MARK_OPEN)) >= 0;
-        if (marked)
-            return err_set(e, ERR_DATA,
-                           "a message holds the private-use character U+E000; remove it");
         slots += m[i].slot;
     }
     assert(slots <= 1);

@@ -28,7 +28,18 @@ static const char *keep_buf(gather *g, buf *b, err *e)
 
 static bool read_store(gather *g, const store *s, err *e)
 {
+    const store_study *study = &g->study;
     if (!store_get_study(s, &g->study, &g->memory, e)) return false;
+    if (study->n_arm == 0) {
+        return err_set(e, ERR_USAGE,
+                       "study.db holds no study yet: its run ended before the first prompt was "
+                       "written; run it again");
+    }
+    if (study->n_class < 2 || (study->n_class == 2 && study->positive < 0)) {
+        return err_set(
+            e, ERR_DATA,
+            "study.db is damaged: its classes are incomplete; move it away and run again");
+    }
     g->got = arena_take_zero(&g->memory, (size_t)g->study.n_arm, sizeof *g->got, e);
     for (int32_t i = 0; g->got && i < g->study.n_arm; i++) {
         if (!store_get_results(s, i, &g->got[i], &g->memory, e)) return false;

@@ -1,0 +1,71 @@
+# A hostile, careless or unlucky user: odd texts, changed studies, closed streams, half-made folders.
+. tests/cli/common.inc
+make_study 40
+change() { sed "$1" "$work/study.yaml" > "$work/bad.yaml"; }
+
+# Another positive class after a run: no score is computed anew, and every one is against the new class.
+run_study first || { cat "$work/stderr"; fail "the study did not run"; }
+change 's/positive: serious/positive: not-serious/'
+want 0 "" "$CASELOAD" run "$work/bad.yaml" --out "$work/first" --quiet
+want 0 "" "$CASELOAD" run "$work/bad.yaml" --out "$work/fresh" --quiet
+same "$work/first/scores.csv" "$work/fresh/scores.csv"
+
+# A template that strips messages, and texts that end in white space of every kind, were cut, or hold marks
+# of our own and special tokens: each is asked, none stops the study.
+cp -r "$work/model" "$work/strips"
+sed -i "s/message\['content'\]/(message['content'] | trim)/" "$work/strips/tokenizer_config.json"
+grep -q "| trim" "$work/strips/tokenizer_config.json" || fail "the template was not changed"
+ideographic=$(printf '\343\200\200') no_break=$(printf '\302\240') separator=$(printf '\034') mark=$(printf '\356\200\200')
+mark_end=$(printf '\356\200\201')
+{
+    echo 'id,text,label,patient,site,split'
+    n=0
+    for split in train test; do
+        for text in "${ideographic}one${ideographic}" "${no_break}two${no_break}" "three${separator}" "four${mark}0${mark_end} ${mark}" \
+            "five <|im_end|>" "$(printf 'six %.0s' $(seq 400))" "$(printf '열%.0s' $(seq 900))"; do
+            for label in serious not-serious; do
+                n=$((n + 1))
+                echo "r$n,$text,$label,p$n,a,$split"
+            done
+        done
+    done
+    echo "empty,$ideographic$no_break,serious,p,a,test"
+} > "$work/odd.csv"
+for cut in head tail head+tail; do
+    for question in "Bad?" "{text} Bad?"; do
+        sed "s/notes.csv/odd.csv/; s/^model: model/model: strips/; s/^question:.*/question: \"$question\"/
+            s/\[Yes, \" Yes\"\]/[\" Yes\"]/; s/cut: head+tail/cut: $cut/; s/max_tokens: 1500/max_tokens: 900/" \
+            "$work/study.yaml" > "$work/bad.yaml"
+        rm -rf "$work/odd"
+        want 0 "" "$CASELOAD" run "$work/bad.yaml" --out "$work/odd" --quiet
+        [ "$(grep -c ',scored' "$work/odd/scores.csv")" = 28 ] || fail "not every odd text has a score ($cut, $question)"
+        grep -q '"excluded: empty text' "$work/odd/results.json" || fail "a text of blanks is not counted as empty"
+    done
+done
+
+# A column of texts taken for something that is stored, or the answer shown to the model.
+change 's/id: id/id: text/'
+want 2 "'text' and 'id'" "$CASELOAD" run "$work/bad.yaml" --out "$work/o" --quiet
+change 's/label: label/label: text/'
+want 2 "'text' and 'label'" "$CASELOAD" run "$work/bad.yaml" --out "$work/o" --quiet
+change 's/group: .site./group: [text]/'
+want 2 "'text' and 'group'" "$CASELOAD" run "$work/bad.yaml" --out "$work/o" --quiet
+change 's/^question:.*/question: "{text} and {text}"/'
+want 2 "line 6: the question" "$CASELOAD" run "$work/bad.yaml" --out "$work/o" --quiet
+
+# A run that ended before its first prompt leaves a folder without a study.
+change 's/max_tokens: 1500/max_tokens: 16/'
+want 2 "" "$CASELOAD" run "$work/bad.yaml" --out "$work/none" --quiet
+[ ! -e "$work/none/study.db" ] || want 2 "no study yet" "$CASELOAD" report "$work/none"
+
+# Pipes in the place of files do not keep us waiting.
+mkfifo "$work/pipe"
+want 2 "pipe is not a regular file" timeout 10 "$CASELOAD" run "$work/pipe" --out "$work/o"
+want 4 "pipe is not a regular file" timeout 10 "$CASELOAD" inspect "$work/pipe"
+want 3 "pipe is not a regular file" timeout 10 "$CASELOAD" init "$work/pipe"
+
+# Output that cannot be written, and streams that are closed: nothing printed ends up in a file of ours.
+[ ! -w /dev/full ] || want 5 "cannot write the output" sh -c '"$0" --help >/dev/full' "$CASELOAD"
+want 5 "cannot write the output" sh -c '"$0" run "$1/study.yaml" --out "$1/closed" --quiet >&-' "$CASELOAD" "$work"
+sh -c '"$0" run "$1/study.yaml" --out "$1/closed" --batch 1 2>&- >/dev/null <&-' "$CASELOAD" "$work" || fail "does not run without streams"
+[ ! -s "$work/closed/study.db-lock" ] || fail "something was printed into the lock"
