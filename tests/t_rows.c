@@ -523,7 +523,7 @@ static void test_memory_runs_out(void **state)
     static const char csv[] = "id,f,g,label,who,part\n1,a,b,yes,p,test\n2,b,c,no,q,test\n"
                               "3,c,d,no,q,train\n4,d,e,yes,p,train\n5,e,f,no,r,train\n"
                               "6,e,f,yes,r,train\n";
-    assert_true(make(p, "  text: [f, g]\n  patient: who\n  group: [g]\n  split: part\n",
+    assert_true(make(p, "  text: [f, g]\n  patient: who\n  group: [who]\n  split: part\n",
                      "arms: [{name: a, shots: 2}]\n", csv, 0));
     for (size_t bytes = 64; bytes < 128 << 10; bytes += 64) {
         arena a;
