@@ -98,14 +98,16 @@ typedef struct op_table { /* one device; rows are called by the front door only 
     void (*head)(backend *b, tensor x, tensor w, const head_request *want, head_result *got);
     /* Bytes of workspace for steps of at most `rows` rows; taken once in backend_lay_out. */
     bool (*lay_out)(backend *b, const backend_shape *shape, arena *a, err *e);
+    const struct train_table *train; /* what training needs besides: train.h */
 } op_table;
 
 struct backend {
     const op_table *ops;
     pool *threads;
-    const char *isa; /* "ref", "avx2", "avx512": which path runs, for the record */
-    void *workspace; /* the device's own struct, from backend_lay_out */
-    err failure;     /* sticks */
+    const char *isa;   /* "ref", "avx2", "avx512": which path runs, for the record */
+    void *workspace;   /* the device's own struct, from backend_lay_out */
+    void *train_space; /* likewise, from train_lay_out */
+    err failure;       /* sticks */
 };
 
 /* `device`: "ref", "cpu" (best path of this machine), or "cpu:avx2", "cpu:avx512" to force one.

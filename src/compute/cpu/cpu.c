@@ -1,6 +1,7 @@
 /* cpu: the op tables, the workspace and the row-wise ops (embedding, norm, rotation, gate, add, gather).
  * Row-wise work is shared among the threads in stretches of rows; each row is computed alone. */
 #include "compute/cpu/cpu_in.h"
+#include "compute/cpu/train_in.h"
 
 #include <assert.h>
 #include <cpuid.h>
@@ -263,6 +264,7 @@ const op_table cpu_ops_avx2 = {
     .scatter = cpu_scatter,
     .head = cpu_head,
     .lay_out = lay_out_avx2,
+    .train = &cpu_train_ops,
 };
 
 const op_table cpu_ops_avx512 = {
@@ -278,4 +280,5 @@ const op_table cpu_ops_avx512 = {
     .scatter = cpu_scatter,
     .head = cpu_head,
     .lay_out = lay_out_avx512,
+    .train = &cpu_train_ops,
 };

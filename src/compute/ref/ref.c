@@ -182,4 +182,5 @@ const op_table ref_ops = {
     .scatter = ref_scatter,
     .head = ref_head,
     .lay_out = ref_lay_out,
+    .train = &ref_train_ops,
 };

@@ -1,0 +1,39 @@
+/* train_in: what the training files of cpu share. */
+#ifndef CASELOAD_COMPUTE_CPU_TRAIN_IN_H
+#define CASELOAD_COMPUTE_CPU_TRAIN_IN_H
+
+#include "compute/cpu/cpu_in.h"
+#include "compute/train.h"
+
+enum {
+    BACK_COLUMNS = 256,   /* widest stretch of inputs of a product's way back: a whole block */
+    BACK_K = 192,         /* its k block: BACK_COLUMNS x BACK_K floats are one thread's panel */
+    GRAD_COLUMNS = 64,    /* stretch of columns of a weight's gradient */
+    GRAD_TILES = 8,       /* tiles of rows of a task of it */
+    GRAD_K = 768,         /* rows of the batch summed at a time */
+    BACK_QUERIES = 96,    /* query rows (times heads of a group) met with a block of keys */
+    SUM_FLOATS = 1 << 14, /* values a task of sums and optimiser steps */
+    LANES_MAX = 16
+};
+
+typedef struct cpu_train_space {
+    float *attention; /* a thread: cpu_back_floats */
+    size_t attend_size;
+    float *grad; /* a thread: GRAD_K x (GRAD_COLUMNS + tile_rows + LANES) */
+    size_t grad_size;
+    float *vector; /* [vector_size] norm weights as f32 */
+    int64_t vector_size;
+    double *sum; /* [sums_max] */
+    int64_t sums_max;
+} cpu_train_space;
+
+extern const train_table cpu_train_ops;
+
+size_t cpu_back_floats(const cpu_kernels *kernels, const backend_shape *shape);
+void cpu_attend_keep(backend *b, const attend_tape *t, const attend_plan *plan);
+void cpu_attend_back(backend *b, const attend_tape *t, const attend_grad *g,
+                     const attend_plan *plan);
+void cpu_matmul_back(backend *b, tensor dx, tensor dy, tensor w, bool add);
+void cpu_weight_grad(backend *b, tensor dw, tensor dy, tensor x);
+
+#endif

@@ -1,0 +1,181 @@
+/* train: see train.h. Checks shapes once, and puts the adapter pair and the loss together from smaller
+ * ops; the devices rely on what is asserted here. */
+#include "compute/train.h"
+
+#include <assert.h>
+#include <string.h>
+
+bool train_lay_out(backend *b, const backend_shape *shape, arena *a, err *e)
+{
+    assert(b && b->ops && b->ops->train && shape);
+    return b->ops->train->lay_out(b, shape, a, e);
+}
+
+static bool is_f32(const tensor *t) { return t->type == DTYPE_F32; }
+
+static bool same_shape(const tensor *a, const tensor *b)
+{
+    return memcmp(a->dim, b->dim, sizeof a->dim) == 0;
+}
+
+static tensor as_rows(tensor x)
+{
+    return tensor_f32(x.data, x.dim[0], x.dim[1] * x.dim[2] * x.dim[3]);
+}
+
+static void check_plan(const attend_tape *t, const attend_plan *plan)
+{
+    assert(same_shape(&t->o, &t->q) && same_shape(&t->k, &t->v));
+    assert(t->q.rank == 3 && t->k.rank == 3 && t->q.dim[1] % t->k.dim[1] == 0);
+    assert(t->k.dim[2] == t->q.dim[2] && t->log_sum_exp);
+    for (int32_t i = 0; i < plan->n_span; i++) {
+        const attend_span *s = &plan->span[i];
+        assert(s->row >= 0 && s->count >= 0 && s->row + (int64_t)s->count <= t->q.dim[0]);
+        for (int32_t r = s->first_range; r < s->first_range + s->n_range; r++) {
+            assert(plan->range[r].slot >= 0 && plan->range[r].count >= 0);
+            assert(plan->range[r].slot + (int64_t)plan->range[r].count <= t->k.dim[0]);
+        }
+    }
+}
+
+void op_attend_keep(backend *b, const attend_tape *t, const attend_plan *plan)
+{
+    check_plan(t, plan);
+    if (t->q.dim[0] == 0 || plan->n_span == 0) return;
+    b->ops->train->attend_keep(b, t, plan);
+}
+
+void op_attend_back(backend *b, const attend_tape *t, const attend_grad *g, const attend_plan *plan)
+{
+    check_plan(t, plan);
+    assert(same_shape(&g->d_o, &t->o) && same_shape(&g->dq, &t->q) && b->train_space);
+    assert(same_shape(&g->dk, &t->k) && same_shape(&g->dv, &t->v));
+    if (t->k.dim[0] == 0) return;
+    b->ops->train->attend_back(b, t, g, plan);
+}
+
+void op_matmul_back(backend *b, tensor dx, tensor dy, tensor w, bool add)
+{
+    dx = as_rows(dx), dy = as_rows(dy);
+    assert(is_f32(&dx) && is_f32(&dy) && w.rank == 2 && dx.data != dy.data && b->train_space);
+    assert(dx.dim[0] == dy.dim[0] && dx.dim[1] == w.dim[1] && dy.dim[1] == w.dim[0]);
+    if (dx.dim[0] == 0) return;
+    b->ops->train->matmul_back(b, dx, dy, w, add);
+}
+
+void op_weight_grad(backend *b, tensor dw, tensor dy, tensor x)
+{
+    dy = as_rows(dy), x = as_rows(x);
+    assert(is_f32(&dw) && dw.rank == 2 && dy.dim[0] == x.dim[0] && b->train_space);
+    assert(dw.dim[0] == dy.dim[1] && dw.dim[1] == x.dim[1]);
+    if (x.dim[0] == 0) return;
+    b->ops->train->weight_grad(b, dw, dy, x);
+}
+
+void op_rmsnorm_back(backend *b, tensor dx, tensor dy, tensor x, norm_shape norm, bool add)
+{
+    assert(same_shape(&dx, &dy) && same_shape(&x, &dy) && dx.data != x.data);
+    assert(norm.w.rank == 1 && norm.w.dim[0] == x.dim[x.rank - 1] && b->train_space);
+    assert(!add || dx.data != dy.data);
+    if (tensor_count(&x) == 0) return;
+    b->ops->train->rmsnorm_back(b, dx, dy, x, &norm, add);
+}
+
+void op_rope_back(backend *b, tensor dx, const int32_t *positions, tensor table, rope_style style)
+{
+    assert(is_f32(&dx) && dx.rank == 3 && dx.dim[2] % 2 == 0 && table.dim[1] == dx.dim[2]);
+    if (tensor_count(&dx) == 0) return;
+    assert(positions);
+    b->ops->train->rope_back(b, dx, positions, table, style);
+}
+
+void op_glu_back(backend *b, tensor gate, tensor up, tensor dy, glu_kind kind)
+{
+    assert(same_shape(&gate, &up) && same_shape(&gate, &dy));
+    if (tensor_count(&gate) == 0) return;
+    b->ops->train->glu_back(b, gate, up, dy, kind);
+}
+
+void op_scale(backend *b, tensor y, float factor)
+{
+    assert(is_f32(&y));
+    if (tensor_count(&y) == 0 || factor == 1) return;
+    b->ops->train->scale(b, y, factor);
+}
+
+void op_scatter_add(backend *b, tensor y, tensor x, const int32_t *rows)
+{
+    y = as_rows(y), x = as_rows(x);
+    assert(y.dim[1] == x.dim[1] && y.data != x.data);
+    if (x.dim[0] == 0) return;
+    assert(rows);
+    b->ops->train->scatter_add(b, y, x, rows);
+}
+
+void op_lora(backend *b, tensor y, tensor x, const lora_pair *pair, tensor t)
+{
+    assert(pair->a.dim[0] == pair->b.dim[1] && t.dim[1] == pair->a.dim[0]);
+    op_matmul(b, t, x, pair->a, NULL, false);
+    op_scale(b, t, pair->scale);
+    op_matmul(b, y, t, pair->b, NULL, true);
+}
+
+void op_lora_back(backend *b, const tensor *dx, tensor dy, tensor x, const lora_pair *pair,
+                  tensor scratch[2])
+{
+    assert(pair->da.data && pair->db.data);
+    tensor t = scratch[0], dt = scratch[1];
+    op_matmul(b, t, x, pair->a, NULL, false);
+    op_scale(b, t, pair->scale);
+    op_weight_grad(b, pair->db, dy, t);
+    op_matmul_back(b, dt, dy, pair->b, false);
+    op_scale(b, dt, pair->scale);
+    op_weight_grad(b, pair->da, dt, x);
+    if (dx) op_matmul_back(b, *dx, dt, pair->a, true);
+}
+
+/* Rows [from, from + n) of a matrix, in place. */
+static tensor rows_of(tensor w, int64_t from, int64_t n)
+{
+    int64_t row_bytes = 0;
+    bool whole = dtype_row_bytes(w.type, w.dim[1], &row_bytes);
+    assert(whole && from + n <= w.dim[0]);
+    w.data = (unsigned char *)w.data + from * row_bytes;
+    w.dim[0] = n;
+    return w;
+}
+
+double op_answer_loss(backend *b, tensor dx, tensor x, tensor w, const loss_rows *l)
+{
+    assert(same_shape(&dx, &x) && dx.data != x.data && x.dim[1] == w.dim[1]);
+    assert(l->chunk_ids > 0 && l->target && l->weight && l->one_each);
+    const int64_t m = x.dim[0], n_vocab = w.dim[0];
+    if (m == 0) return 0;
+    head_request want = {.pick_start = l->one_each, .pick_id = l->target, .softcap = l->softcap};
+    head_result got = {.log_sum_exp = l->log_sum_exp, .pick_logit = l->logit};
+    op_head(b, x, w, &want, &got);
+    for (int64_t first = 0; first < n_vocab; first += l->chunk_ids) {
+        int64_t n = n_vocab - first < l->chunk_ids ? n_vocab - first : l->chunk_ids;
+        tensor part = rows_of(w, first, n), logits = tensor_f32(l->chunk, m, n);
+        op_matmul(b, logits, x, part, NULL, false);
+        b->ops->train->softmax_back(b, logits, l, first);
+        op_matmul_back(b, dx, logits, part, first > 0);
+    }
+    double sum = 0;
+    for (int64_t i = 0; i < m; i++) {
+        sum += (double)l->weight[i] * (l->log_sum_exp[i] - (double)l->logit[i]);
+    }
+    return sum;
+}
+
+double op_sum_squares(backend *b, const float *x, int64_t n)
+{
+    assert(x && n >= 0 && b->train_space);
+    return n ? b->ops->train->sum_squares(b, x, n) : 0;
+}
+
+void op_adamw(backend *b, const adamw_state *s, const adamw_step *step)
+{
+    assert(s->value && s->grad && s->first && s->second && step->number >= 1);
+    if (s->n > 0) b->ops->train->adamw(b, s, step);
+}

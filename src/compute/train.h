@@ -1,0 +1,120 @@
+/* train: the operations that only training needs, beside those of backend.h: what goes backward through
+ * each op, the adapter pair, the loss, and the optimiser.
+ *
+ * Weights of the model are frozen: nothing here computes their gradients. Gradients are f32.
+ *
+ * Accumulate or assign: a gradient of rows (dx, dq, ..) is assigned, unless a parameter `add` says
+ * otherwise; a gradient of an adapter's matrix is always added to.
+ *
+ * Promise: the same bits for any number of threads. Sums over rows run in row order, sums over the keys
+ * or queries of attention in the order of the plan.
+ *
+ * Shapes as in backend.h; r the adapter's rank, m rows whose loss is taken.
+ */
+#ifndef CASELOAD_COMPUTE_TRAIN_H
+#define CASELOAD_COMPUTE_TRAIN_H
+
+#include "compute/backend.h"
+
+typedef struct attend_tape { /* what attention leaves for its way back */
+    tensor q, o;             /* [n,h,hd] */
+    tensor k, v;             /* [slots,g,hd] */
+    float *log_sum_exp;      /* [n,h] natural, of the row's logits after scale and soft-cap */
+} attend_tape;
+
+typedef struct attend_grad {
+    tensor d_o, dq; /* [n,h,hd]; d_o is read, dq assigned; rows outside every span are left alone */
+    tensor dk, dv;  /* [slots,g,hd], assigned: 0 where no query looks */
+} attend_grad;
+
+typedef struct norm_shape { /* of the forward op */
+    tensor w;               /* [d] */
+    float eps, w_plus;
+} norm_shape;
+
+typedef struct loss_rows {   /* one target a row */
+    const int32_t *target;   /* [m] token ids */
+    const float *weight;     /* [m] what the row's loss counts */
+    double *log_sum_exp;     /* [m] filled */
+    float *logit;            /* [m] filled: of the target */
+    float *chunk;            /* [m, chunk_ids] scratch: never rows x vocabulary */
+    int64_t chunk_ids;       /* 1 .. the largest width the backend was laid out for */
+    float softcap;           /* of the final logits; 0: none */
+    const int64_t *one_each; /* [m + 1] 0, 1, 2, .. */
+} loss_rows;
+
+typedef struct adamw_step { /* Loshchilov and Hutter 2019, as torch.optim.AdamW computes it */
+    double rate, beta1, beta2, eps, decay;
+    double grad_scale; /* multiplies the gradient first: clipping */
+    int64_t number;    /* 1 for the first */
+} adamw_step;
+
+typedef struct adamw_state { /* all [n] */
+    float *value;
+    const float *grad;
+    float *first, *second; /* moments; zero before step 1 */
+    int64_t n;
+} adamw_state;
+
+typedef struct train_table { /* one device */
+    void (*attend_keep)(backend *b, const attend_tape *t, const attend_plan *plan);
+    void (*attend_back)(backend *b, const attend_tape *t, const attend_grad *g,
+                        const attend_plan *plan);
+    void (*matmul_back)(backend *b, tensor dx, tensor dy, tensor w, bool add);
+    void (*weight_grad)(backend *b, tensor dw, tensor dy, tensor x);
+    void (*rmsnorm_back)(backend *b, tensor dx, tensor dy, tensor x, const norm_shape *norm,
+                         bool add);
+    void (*rope_back)(backend *b, tensor dx, const int32_t *positions, tensor table,
+                      rope_style style);
+    void (*glu_back)(backend *b, tensor gate, tensor up, tensor dy, glu_kind kind);
+    void (*scale)(backend *b, tensor y, float factor);
+    void (*scatter_add)(backend *b, tensor y, tensor x, const int32_t *rows);
+    void (*softmax_back)(backend *b, tensor logits, const loss_rows *l, int64_t first_id);
+    double (*sum_squares)(backend *b, const float *x, int64_t n);
+    void (*adamw)(backend *b, const adamw_state *s, const adamw_step *step);
+    bool (*lay_out)(backend *b, const backend_shape *shape, arena *a, err *e);
+} train_table;
+
+/* Workspace of the ops below; after backend_lay_out with the same shape, whose rows count the K/V slots
+ * too. */
+bool train_lay_out(backend *b, const backend_shape *shape, arena *a, err *e);
+
+/* As op_attend, and the log-sum-exp of every row and head is kept. Fills t->o and t->log_sum_exp. */
+void op_attend_keep(backend *b, const attend_tape *t, const attend_plan *plan);
+void op_attend_back(backend *b, const attend_tape *t, const attend_grad *g,
+                    const attend_plan *plan);
+
+/* dx [n,in] (+)= dy [n,out] w; dx is not dy. */
+void op_matmul_back(backend *b, tensor dx, tensor dy, tensor w, bool add);
+/* dw [out,in] += dy^T x over the rows of dy [n,out], x [n,in]. */
+void op_weight_grad(backend *b, tensor dw, tensor dy, tensor x);
+/* Through y = op_rmsnorm(x); dx may be dy, not x. With add: dx += , and dx is not dy. */
+void op_rmsnorm_back(backend *b, tensor dx, tensor dy, tensor x, norm_shape norm, bool add);
+void op_rope_back(backend *b, tensor dx, const int32_t *positions, tensor table,
+                  rope_style style); /* in place: the transposed rotation */
+/* Through op_glu, in place: gate becomes its gradient, up its own. */
+void op_glu_back(backend *b, tensor gate, tensor up, tensor dy, glu_kind kind);
+void op_scale(backend *b, tensor y, float factor);
+void op_scatter_add(backend *b, tensor y, tensor x, const int32_t *rows); /* y[rows[i]] += x[i],
+                                                                             rows distinct */
+
+typedef struct lora_pair { /* beside a weight [out,in]: y += scale (x A^T) B^T */
+    tensor a, b;           /* [r,in], [out,r] */
+    tensor da, db;         /* their gradients; data NULL outside training */
+    float scale;           /* alpha / r */
+} lora_pair;
+
+/* y += scale (x A^T) B^T; t [n,r] is scratch (t = scale x A^T afterwards). */
+void op_lora(backend *b, tensor y, tensor x, const lora_pair *pair, tensor t);
+/* dA, dB += ; dx += (dx NULL: not wanted). t and dt [n,r] are scratch. */
+void op_lora_back(backend *b, const tensor *dx, tensor dy, tensor x, const lora_pair *pair,
+                  tensor scratch[2]);
+
+/* Cross-entropy of rows x [m,d] over w [V,d], in chunks of ids: returns the sum of weight x loss; dx
+ * [m,d] becomes the gradient of that sum. */
+double op_answer_loss(backend *b, tensor dx, tensor x, tensor w, const loss_rows *l);
+
+double op_sum_squares(backend *b, const float *x, int64_t n);
+void op_adamw(backend *b, const adamw_state *s, const adamw_step *step);
+
+#endif
