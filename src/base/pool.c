@@ -26,12 +26,11 @@ struct pool {
     atomic_int born; /* hands out thread numbers */
 };
 
-static void relax(void)
-{
 #if defined(__x86_64__)
-    __builtin_ia32_pause();
+static void relax(void) { __builtin_ia32_pause(); }
+#else
+static void relax(void) {}
 #endif
-}
 
 static void work(pool *p, int thread)
 {
