@@ -18,7 +18,7 @@ stat_estimate calib_brier(const double *p, const uint8_t *positive, int64_t n);
 stat_estimate calib_brier_scaled(const double *p, const uint8_t *positive, int64_t n);
 
 /* -mean log of the probability given to the truth; p clipped to [1e-15, 1 - 1e-15], clips counted.
- * */
+ */
 stat_estimate calib_log_loss(const double *p, const uint8_t *positive, int64_t n,
                              int64_t *n_clipped);
 

@@ -14,11 +14,11 @@ double dist_normal_two_sided(double z); /* P(|Z| >= |z|) */
 double dist_normal_quantile(double p);  /* 0 < p < 1 */
 
 /* Half-width factor of a central interval: the normal quantile at (1 + level) / 2. level in (0, 1).
- * */
+ */
 double dist_normal_factor(double level);
 
 /* Regularised incomplete beta I_x(a, b) (0 <= x <= 1, a, b > 0), its complement, its inverse in x.
- * */
+ */
 double dist_beta_lower(double x, double a, double b);
 double dist_beta_upper(double x, double a, double b);
 double dist_beta_quantile(double p, double a, double b); /* 0 <= p <= 1 */

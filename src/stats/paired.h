@@ -7,7 +7,7 @@
 enum { PAIRED_EXACT_BELOW = 25 }; /* b + c under this: exact binomial; else chi-square */
 
 /* McNemar, Psychometrika 1947;12:153; mid-p: Fagerland and others, BMC Med Res Methodol 2013;13:91.
- * */
+ */
 typedef struct paired_mcnemar {
     int64_t n, both, b, c, neither;
     double difference;                  /* accuracy of the first - of the second, (b - c) / n */

@@ -17,8 +17,8 @@ int64_t plan_auroc_rows(double auroc, double prevalence, double width, double le
 
 /* Power of the two-sided test of AUROC against 0.5 (Obuchowski and others, Clin Radiol
  * 2004;59:925):
- *   z_power = (sqrt(m) (A - 0.5) - z_alpha sqrt(0.0792 (1 + 1/k))) / sqrt(V),   k = n/m, a = 1.414
- *   probit(A), V = 0.0099 exp(-a^2/2) (5a^2 + 8 + (a^2 + 8)/k) */
+ *   z_power = (sqrt(m) (A - 0.5) - z_alpha sqrt(0.0792 (1 + 1/k))) / sqrt(V)
+ *   k = n/m,   a = 1.414 probit(A),   V = 0.0099 exp(-a^2/2) (5a^2 + 8 + (a^2 + 8)/k) */
 double plan_auroc_power(double auroc, double n_positive, double n_negative, double alpha);
 /* Fewest positives for that power with `ratio` negatives to each. */
 int64_t plan_auroc_positives(double auroc, double ratio, double alpha, double power);

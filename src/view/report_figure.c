@@ -180,7 +180,7 @@ typedef struct histogram {
 } histogram;
 
 /* From the 0.5th to the 99.5th percentile of the finite scores; the end bins take what lies beyond.
- * */
+ */
 static bool count_bins(const arm_result *s, int64_t n, arena *scratch, histogram *h, err *e)
 {
     size_t mark = arena_mark(scratch);

@@ -1,5 +1,5 @@
 /* text: see text.h. Column widths count characters as a terminal shows them: most of CJK take two.
- * */
+ */
 #include "view/text.h"
 
 #include <assert.h>
