@@ -52,6 +52,35 @@ static void test_expand_bits(void **state)
     }
 }
 
+/* Rows of the identity pick out weights: every packed value of every type is the stored one. */
+static void test_packed_values(void **state)
+{
+    (void)state;
+    static const int64_t outs[] = {1, 15, 16, 17, 32, 61};
+    for (int d = 0; d < n_device(); d++) {
+        place p = place_open(device(d), 2);
+        rng r = rng_for(1, 2, 3);
+        for (int type = 0; type < DTYPE_I32; type++) {
+            int64_t out = outs[type % 6], in = dtype_get((dtype)type)->block_size == 1 ? 261 : 256;
+            tensor w = weight(&p, &r, (dtype)type, out, in), x = randoms(&p, &r, in, in);
+            tensor y = randoms(&p, &r, in, out);
+            for (int64_t i = 0; i < in * in; i++) ((float *)x.data)[i] = i / in == i % in;
+            op_matmul(&p.b, y, x, w, NULL, false);
+            float row[261];
+            for (int64_t o = 0; o < out; o++) {
+                int64_t bytes = 0;
+                assert_true(dtype_row_bytes((dtype)type, in, &bytes));
+                dtype_to_f32((dtype)type, row, (unsigned char *)w.data + o * bytes, in);
+                for (int64_t i = 0; i < in; i++) {
+                    assert_true(((float *)y.data)[i * out + o] == row[i]);
+                }
+            }
+            place_reset(&p);
+        }
+        place_close(&p);
+    }
+}
+
 static void test_matmul_against_ref(void **state)
 {
     (void)state;
@@ -253,6 +282,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_unknown_device),
         cmocka_unit_test(test_expand_bits),
+        cmocka_unit_test(test_packed_values),
         cmocka_unit_test(test_matmul_against_ref),
         cmocka_unit_test(test_matmul_rows_stand_alone),
         cmocka_unit_test(test_matmul_of_no_rows),

@@ -26,12 +26,6 @@ bool cpu_has_avx512(void)
            __builtin_cpu_supports("avx512vl");
 }
 
-void cpu_expand(const cpu_kernels *kernels, dtype type, float *to, const void *from, int64_t n)
-{
-    if (kernels->expand[type]) kernels->expand[type](to, from, n);
-    else dtype_to_f32(type, to, from, n);
-}
-
 /* Row-wise work: rows first .. first + count of whatever `context` is. */
 typedef struct row_work {
     void (*run)(const void *context, int64_t first, int64_t count);
@@ -84,7 +78,7 @@ static void embed_rows(const void *context, int64_t first, int64_t count)
     const row_args *a = context;
     for (int64_t i = first; i < first + count; i++) {
         float *y = a->y + i * a->width;
-        cpu_expand(a->kernels, a->type, y, a->packed + a->ids[i] * a->bytes_row, a->width);
+        a->kernels->expand(y, a->type, a->packed + a->ids[i] * a->bytes_row, a->width);
         if (a->scale != 1) a->kernels->scale(y, y, a->scale, a->width);
     }
 }
@@ -111,7 +105,7 @@ static void cpu_rmsnorm(backend *b, tensor y, tensor x, tensor w, float eps, flo
     cpu_workspace *s = b->workspace;
     row_args a = args_of(b, y, w.dim[0]);
     assert(a.width <= s->out_max);
-    cpu_expand(s->kernels, w.type, s->vector, w.data, a.width);
+    s->kernels->expand(s->vector, w.type, w.data, a.width);
     if (w_plus != 0) {
         for (int64_t i = 0; i < a.width; i++) s->vector[i] += w_plus;
     }
@@ -228,7 +222,6 @@ static bool lay_out(backend *b, const cpu_kernels *kernels, const backend_shape 
     s->packed = take(a, s->rows_padded, s->in_max + 1, f, e);
     s->vector = take(a, MATMUL_PARTS_MAX, s->out_max, f, e);
     s->panel = take(a, threads, K_BLOCK_MAX * TASK_COLUMNS, f, e);
-    s->expanded = take(a, threads * kernels->lanes, EXPAND_MAX + kernels->lanes, f, e);
     s->partial = take(a, threads, (int64_t)s->partial_size, f, e);
     s->attention = take(a, threads, (int64_t)s->attend_size, f, e);
     s->items_max = larger(shape->rows, 1);

@@ -20,6 +20,7 @@ enum {
     TASK_COLUMNS = 64,    /* widest stretch of outputs a task of matmul packs: a multiple of C */
     HEAD_COLUMNS = 512,   /* vocabulary ids a task of head */
     EXPAND_MAX = 256,     /* values of a weight row expanded at a time: the largest block */
+    PACK_ROWS = 16,       /* rows of a weight packed at a time */
     ATTEND_ROWS_MAX = 256 /* query rows (times heads of a group) of an attention task */
 };
 
@@ -36,6 +37,17 @@ typedef struct tile_job {
     int32_t rows, columns;
     bool add;
 } tile_job;
+
+/* Sixteen rows of a weight into a panel: to [k][ld] = rows [rows, k] transposed, columns rows .. 15 zero. */
+typedef struct pack_job {
+    float *to;
+    int64_t ld;
+    const unsigned char *from; /* value 0 of the first row */
+    int64_t bytes_row;
+    int64_t k;
+    dtype type;
+    int32_t rows; /* 0 .. PACK_ROWS */
+} pack_job;
 
 /* One tile of query rows against one block of keys. */
 typedef struct attend_job {
@@ -54,8 +66,9 @@ typedef struct attend_job {
 
 typedef struct cpu_kernels {
     int32_t lanes, tile_rows, panel;
-    /* to [n] = the stored values; n a multiple of the block. NULL: dtype_to_f32 */
-    void (*expand[DTYPE_COUNT])(float *to, const void *from, int64_t n);
+    /* to [n] = the stored values, the bits of dtype_to_f32; n a multiple of the block */
+    void (*expand)(float *to, dtype type, const void *from, int64_t n);
+    void (*pack)(const pack_job *t);
     /* to [k][ld_to] = from [rows, k] transposed; rows <= width, the rest of `width` columns zero. May
      * write garbage up to LANES - 1 floats past column `width` of a row that is followed by another. */
     void (*transpose)(float *to, int64_t ld_to, const float *from, int64_t ld, int64_t rows,
@@ -87,11 +100,10 @@ typedef struct cpu_workspace {
     int64_t out_max;     /* longest bias */
     int64_t head_tasks;  /* vocabulary / HEAD_COLUMNS, rounded up */
     int64_t head_rows;
-    float *packed;   /* [rows_padded, in_max] */
-    float *vector;   /* [MATMUL_PARTS_MAX, out_max] biases and norm weights as f32 */
-    float *panel;    /* a thread: [K_BLOCK_MAX, TASK_COLUMNS] */
-    float *expanded; /* a thread: [LANES, EXPAND_MAX + LANES] */
-    float *partial;  /* a thread: [max(rows_padded x TASK_COLUMNS, head_rows x HEAD_COLUMNS)] */
+    float *packed;  /* [rows_padded, in_max] */
+    float *vector;  /* [MATMUL_PARTS_MAX, out_max] biases and norm weights as f32 */
+    float *panel;   /* a thread: [K_BLOCK_MAX, TASK_COLUMNS] */
+    float *partial; /* a thread: [max(rows_padded x TASK_COLUMNS, head_rows x HEAD_COLUMNS)] */
     size_t partial_size;
     float *attention; /* a thread: attend_floats */
     size_t attend_size;
@@ -112,9 +124,6 @@ void cpu_pack_rows(backend *b, const float *x, int64_t n, int64_t in);
 /* Packs rows first.. (`count` <= width) and values k0 .. k0 + k of w into `panels`: width / C panels. */
 void cpu_pack_weights(const cpu_workspace *s, int thread, const tensor *w, int64_t first,
                       int64_t count, int64_t k0, int64_t k, int64_t width);
-
-/* The bits of dtype_to_f32, faster. */
-void cpu_expand(const cpu_kernels *kernels, dtype type, float *to, const void *from, int64_t n);
 
 void cpu_matmul(backend *b, tensor x, const matmul_part *part, int n_part);
 void cpu_attend(backend *b, tensor o, tensor q, tensor k, tensor v, const attend_plan *plan);

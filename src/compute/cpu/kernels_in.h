@@ -2,11 +2,11 @@
  * kernels_avx512.c, after their vec header. */
 #include "compute/cpu/cpu_in.h"
 
-#include "compute/cpu/expand_in.h"
 #include "compute/cpu/math_in.h"
 #include "compute/cpu/tile_in.h"
 
 #include "compute/cpu/attend_in.h"
+#include "compute/cpu/expand_in.h"
 
 #include <assert.h>
 

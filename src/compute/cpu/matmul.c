@@ -42,32 +42,22 @@ void cpu_pack_rows(backend *b, const float *x, int64_t n, int64_t in)
 void cpu_pack_weights(const cpu_workspace *s, int thread, const tensor *w, int64_t first,
                       int64_t count, int64_t k0, int64_t k, int64_t width)
 {
-    const cpu_kernels *kernels = s->kernels;
     const dtype_info *type = dtype_get(w->type);
-    const int64_t lanes = kernels->lanes, ld = EXPAND_MAX + lanes;
     const int64_t bytes_row = w->dim[1] / type->block_size * type->block_bytes;
+    const unsigned char *from = (const unsigned char *)w->data + first * bytes_row;
     float *panels = s->panel + thread * (int64_t)(K_BLOCK_MAX * TASK_COLUMNS);
-    float *rows = s->expanded + thread * lanes * ld;
-    const bool plain = w->type == DTYPE_F32; /* nothing to expand */
-    for (int64_t c = 0; c < width; c += lanes) {
-        float *to = panels + c / kernels->panel * kernels->panel * k + c % kernels->panel;
-        int64_t n = count - c < lanes ? count - c : lanes;
-        if (n < 0) n = 0;
-        if (plain) {
-            const float *from = (const float *)w->data + (first + c) * w->dim[1] + k0;
-            kernels->transpose(to, kernels->panel, from, w->dim[1], n, k, lanes);
-            continue;
-        }
-        for (int64_t p = 0; p < k; p += EXPAND_MAX) {
-            int64_t m = k - p < EXPAND_MAX ? k - p : EXPAND_MAX;
-            for (int64_t i = 0; i < n; i++) {
-                const unsigned char *row = (const unsigned char *)w->data;
-                row +=
-                    (first + c + i) * bytes_row + (k0 + p) / type->block_size * type->block_bytes;
-                cpu_expand(kernels, w->type, rows + i * ld, row, m);
-            }
-            kernels->transpose(to + p * kernels->panel, kernels->panel, rows, ld, n, m, lanes);
-        }
+    from += k0 / type->block_size * type->block_bytes;
+    for (int64_t c = 0; c < width; c += PACK_ROWS) {
+        const int64_t panel = s->kernels->panel,
+                      rows = count - c < PACK_ROWS ? count - c : PACK_ROWS;
+        pack_job t = {.to = panels + c / panel * panel * k + c % panel,
+                      .ld = panel,
+                      .from = from + c * bytes_row,
+                      .bytes_row = bytes_row,
+                      .k = k,
+                      .type = w->type,
+                      .rows = (int32_t)(rows > 0 ? rows : 0)};
+        s->kernels->pack(&t);
     }
 }
 
@@ -165,7 +155,7 @@ void cpu_matmul(backend *b, tensor x, const matmul_part *part, int n_part)
         if (!part[i].bias) continue;
         float *bias = s->vector + i * s->out_max;
         assert(part[i].w.dim[0] <= s->out_max);
-        cpu_expand(s->kernels, part[i].bias->type, bias, part[i].bias->data, part[i].w.dim[0]);
+        s->kernels->expand(bias, part[i].bias->type, part[i].bias->data, part[i].w.dim[0]);
         p.bias[i] = bias;
     }
     plan_tasks(&p, pool_size(b->threads));
