@@ -67,7 +67,7 @@ static void cpu_rmsnorm_back(backend *b, tensor dx, tensor dy, tensor x, const n
     row_args a = {.to = dx.data, .dy = dy.data, .x = x.data, .w = t->vector, .add = add};
     a.width = norm->w.dim[0], a.eps = norm->eps;
     assert(a.width <= t->vector_size);
-    cpu_expand(s->kernels, norm->w.type, t->vector, norm->w.data, a.width);
+    s->kernels->expand(t->vector, norm->w.type, norm->w.data, a.width);
     for (int64_t i = 0; i < a.width && norm->w_plus != 0; i++) t->vector[i] += norm->w_plus;
     row_work w = {.run = rmsnorm_row, .context = &a, .n = tensor_count(&x) / a.width};
     share_rows(b, w, a.width);

@@ -27,14 +27,14 @@ static void pack_back(const product *p, int64_t first, int64_t count, int64_t k0
     const int64_t panel = s->kernels->panel;
     const int64_t bytes_row = p->w.dim[1] / type->block_size * type->block_bytes;
     float *panels = s->panel + thread * (int64_t)(K_BLOCK_MAX * TASK_COLUMNS);
-    float *row =
-        s->expanded + thread * (int64_t)s->kernels->lanes * (EXPAND_MAX + s->kernels->lanes);
+    float row[EXPAND_MAX];
+    assert(count <= EXPAND_MAX);
     for (int64_t i = 0; i < k; i++) {
         const unsigned char *from = (const unsigned char *)p->w.data + (k0 + i) * bytes_row;
         from += first / type->block_size * type->block_bytes;
         const float *value = row;
         if (p->w.type == DTYPE_F32) value = (const float *)(const void *)from;
-        else cpu_expand(s->kernels, p->w.type, row, from, count);
+        else s->kernels->expand(row, p->w.type, from, count);
         for (int64_t c = 0; c < count; c += panel) {
             int64_t n = count - c < panel ? count - c : panel;
             float *to = panels + c * k + i * panel;
