@@ -5,7 +5,7 @@ set -eu
 cd "$(dirname "$0")"
 sh tools/deps.sh build test
 make -s -j"$(nproc)" all tests
-style=0
-make -s tidy || style=1
-make -s test
-exit $style
+status=0
+make -s tidy || status=1
+tools/run_tests build || status=1
+exit $status
