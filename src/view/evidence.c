@@ -1,0 +1,289 @@
+/* evidence: see evidence.h. */
+#include "view/evidence.h"
+
+#include "base/hash.h"
+#include "stats/cluster.h"
+#include "stats/weigh.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+typedef struct work {
+    evidence *v;
+    arms_result *stats;
+    arena *a;
+    pool *threads;
+    uint64_t seed;
+    int32_t *unit; /* [n] patients of the judged rows; NULL without clusters */
+    int32_t n_unit;
+} work;
+
+static curves_rows rows_of(const work *w, const arm_result *s)
+{
+    return (curves_rows){.n = w->stats->n,
+                         .score = s->score,
+                         .probability = s->probability,
+                         .positive = s->positive,
+                         .unit = w->unit,
+                         .n_unit = w->n_unit};
+}
+
+/* --- average precision with its interval --- */
+
+static bool boot_precision(const void *context, const uint16_t *weight, double *value)
+{
+    return weigh_average_precision(context, weight, value);
+}
+
+static bool add_precision(work *w, const arm_result *s, evidence_arm *out, err *e)
+{
+    int64_t n = w->stats->n;
+    if (!weigh_auprc_rows(s->score, s->positive, n, w->a, &out->auprc, e)) return false;
+    if (!out->auprc.has_value) return true;
+    size_t mark = arena_mark(w->a);
+    weigh_order order;
+    boot_result r;
+    boot_plan plan = {.n = n,
+                      .unit = w->unit,
+                      .n_unit = w->n_unit,
+                      .stratum = w->unit ? NULL : s->positive,
+                      .n_draw = curves_draws(n, false),
+                      .seed_study = w->seed,
+                      .seed_analysis = boot_seed("average precision"),
+                      .n_value = 1,
+                      .statistic = boot_precision,
+                      .context = &order};
+    stat_estimate o;
+    if (!weigh_order_take(s->score, s->positive, n, w->a, &order, e) ||
+        !boot_run(&plan, w->threads, w->a, &r, e) ||
+        !boot_estimate(&r, 0, BOOT_PERCENTILE, w->stats->level, w->a, &o, e))
+        return false;
+    if (r.status == STAT_OK && o.has_interval) {
+        out->auprc.has_interval = true;
+        out->auprc.low = o.low;
+        out->auprc.high = o.high;
+        out->auprc.method = o.method;
+        out->auprc_draws = plan.n_draw;
+    }
+    arena_reset(w->a, mark);
+    return true;
+}
+
+/* --- calibration --- */
+
+static bool add_calibration(work *w, const arm_result *s, evidence_arm *out, err *e)
+{
+    int64_t n = w->stats->n, n_clipped = 0;
+    out->log_loss = calib_log_loss(s->probability, s->positive, n, &n_clipped);
+    out->observed_expected = calib_observed_expected(s->probability, s->positive, n);
+    if (!calib_ece(s->probability, s->positive, n, false, EVIDENCE_BINS, out->bin, w->a, &out->ece,
+                   e))
+        return false;
+    size_t mark = arena_mark(w->a);
+    double *log_odds = arena_take(w->a, (size_t)n, sizeof *log_odds, e);
+    if (!log_odds) return false;
+    out->line = (calib_line){.status = stat_check_probabilities(s->probability, n)};
+    if (out->line.status == STAT_OK) {
+        calib_log_odds(s->probability, n, log_odds, &n_clipped);
+        if (!calib_line_of(log_odds, s->positive, NULL, n, w->a, &out->line, e)) return false;
+    } else {
+        out->line.in_the_large = out->line.intercept = out->line.slope =
+            stat_none(out->line.status, n, w->stats->events);
+    }
+    arena_reset(w->a, mark);
+    return true;
+}
+
+static bool add_arm(work *w, int32_t k, err *e)
+{
+    const arm_result *s = &w->stats->arm[k];
+    evidence_arm *out = &w->v->arm[k];
+    curves_rows rows = rows_of(w, s);
+    curves_plan plan = {.seed = w->seed, .level = w->stats->level, .pool = w->threads};
+    out->auroc = w->v->clusters ? &s->clustered : &s->auroc;
+    if (!add_precision(w, s, out, e) || !add_calibration(w, s, out, e)) return false;
+    if (k >= EVIDENCE_CURVES_MAX) return true;
+    return curves_roc(&rows, &plan, w->a, &out->roc, e) &&
+           curves_precision(&rows, w->a, &out->precision, e) &&
+           curves_calibration(&rows, &plan, w->a, &out->calibration, e) &&
+           curves_decision(&rows, &plan, w->a, &out->decision, out->all, e);
+}
+
+/* --- subgroups --- */
+
+typedef struct subset { /* columns of the rows of a level */
+    int64_t n;
+    int32_t *row; /* judged rows */
+    double *score;
+    uint8_t *positive;
+    int32_t *patient, *cluster;
+} subset;
+
+static bool judge_level(work *w, subset *s, evidence_level *l, err *e)
+{
+    int32_t n_cluster = 0;
+    bool patients = w->stats->n_patient > 0;
+    if (patients && !cluster_number(s->patient, s->n, s->cluster, &n_cluster, w->a, e))
+        return false;
+    l->n = s->n;
+    l->n_patient = n_cluster;
+    cluster_rows rows = {.n = s->n,
+                         .positive = s->positive,
+                         .cluster = s->cluster,
+                         .n_cluster = n_cluster};
+    l->auroc = arena_take_zero(w->a, (size_t)w->stats->n_arm, sizeof *l->auroc, e);
+    for (int64_t i = 0; l->auroc && i < s->n; i++) l->events += s->positive[i];
+    size_t mark = arena_mark(w->a);
+    for (int32_t k = 0; l->auroc && k < w->stats->n_arm; k++) {
+        rank_parts parts;
+        for (int64_t i = 0; i < s->n; i++) s->score[i] = w->stats->arm[k].score[s->row[i]];
+        if (!rank_parts_take(s->score, s->positive, s->n, w->a, &parts, e)) return false;
+        l->auroc[k] = rank_auroc_of(&parts, w->stats->level);
+        if (w->v->clusters && stat_status_usable(parts.status) &&
+            !cluster_auroc(&rows, &parts, w->stats->level, w->a, &l->auroc[k], e))
+            return false;
+        arena_reset(w->a, mark);
+    }
+    return l->auroc != NULL;
+}
+
+static int by_text(const void *a, const void *b)
+{
+    return str_order(*(const str *)a, *(const str *)b);
+}
+
+/* The distinct values of group column g among the judged rows, sorted; false too when memory is out. */
+static bool list_levels(work *w, int32_t g, evidence_group *out, err *e)
+{
+    const store_study *study = &w->v->g->study;
+    size_t mark = arena_mark(w->a);
+    str *name = arena_take(w->a, (size_t)w->stats->n, sizeof *name, e);
+    if (!name) return false;
+    for (int64_t i = 0; i < w->stats->n; i++) name[i] = study->row[w->stats->row[i]].group[g];
+    qsort(name, (size_t)w->stats->n, sizeof *name, by_text);
+    str distinct[EVIDENCE_LEVELS_MAX + 1];
+    int32_t n = 0;
+    for (int64_t i = 0; i < w->stats->n && n <= EVIDENCE_LEVELS_MAX; i++) {
+        if (n == 0 || !str_equal(distinct[n - 1], name[i])) distinct[n++] = name[i];
+    }
+    arena_reset(w->a, mark);
+    if (n > EVIDENCE_LEVELS_MAX) return true;
+    out->n_level = n;
+    out->level = arena_take_zero(w->a, (size_t)n, sizeof *out->level, e);
+    for (int32_t i = 0; out->level && i < n; i++) out->level[i].name = distinct[i];
+    return out->level != NULL;
+}
+
+static bool test_group(work *w, evidence_group *g, err *e)
+{
+    g->test = arena_take_zero(w->a, (size_t)w->stats->n_arm, sizeof *g->test, e);
+    stat_estimate *of_level = arena_take(w->a, (size_t)g->n_level, sizeof *of_level, e);
+    if (!g->test || !of_level) return false;
+    for (int32_t k = 0; k < w->stats->n_arm; k++) {
+        for (int32_t i = 0; i < g->n_level; i++) of_level[i] = g->level[i].auroc[k].logit;
+        g->test[k] = subgroup_heterogeneity(of_level, g->n_level);
+    }
+    return true;
+}
+
+static bool add_group(work *w, int32_t which, subset *s, err *e)
+{
+    evidence_group *g = &w->v->group[which];
+    const store_study *study = &w->v->g->study;
+    g->name = study->group_name[which];
+    if (!list_levels(w, which, g, e)) return false;
+    for (int32_t l = 0; l < g->n_level; l++) {
+        s->n = 0;
+        for (int64_t i = 0; i < w->stats->n; i++) {
+            const store_row *row = &study->row[w->stats->row[i]];
+            if (!str_equal(row->group[which], g->level[l].name)) continue;
+            s->row[s->n] = (int32_t)i;
+            s->patient[s->n] = row->patient;
+            s->positive[s->n++] = w->stats->arm[0].positive[i];
+        }
+        if (!judge_level(w, s, &g->level[l], e)) return false;
+    }
+    return test_group(w, g, e);
+}
+
+static bool add_groups(work *w, err *e)
+{
+    size_t n = (size_t)w->stats->n;
+    w->v->n_group = w->v->g->study.n_group;
+    w->v->group = arena_take_zero(w->a, (size_t)w->v->n_group, sizeof *w->v->group, e);
+    subset s = {.row = arena_take(w->a, n, sizeof *s.row, e),
+                .score = arena_take(w->a, n, sizeof *s.score, e),
+                .positive = arena_take(w->a, n, sizeof *s.positive, e),
+                .patient = arena_take(w->a, n, sizeof *s.patient, e),
+                .cluster = arena_take(w->a, n, sizeof *s.cluster, e)};
+    if (!w->v->group || !s.row || !s.score || !s.positive || !s.patient || !s.cluster) return false;
+    for (int32_t g = 0; g < w->v->n_group; g++) {
+        if (!add_group(w, g, &s, e)) return false;
+    }
+    return true;
+}
+
+static bool number_patients(work *w, err *e)
+{
+    if (!w->v->clusters) return true;
+    size_t n = (size_t)w->stats->n;
+    int32_t *patient = arena_take(w->a, n, sizeof *patient, e);
+    w->unit = arena_take(w->a, n, sizeof *w->unit, e);
+    if (!patient || !w->unit) return false;
+    for (int64_t i = 0; i < w->stats->n; i++)
+        patient[i] = w->v->g->study.row[w->stats->row[i]].patient;
+    return cluster_number(patient, w->stats->n, w->unit, &w->n_unit, w->a, e);
+}
+
+bool evidence_compute(evidence *v, gather *g, err *e)
+{
+    assert(g->stats.n_arm > 0);
+    *v = (evidence){.g = g, .binary = g->stats.positive >= 0};
+    if (!v->binary) return true;
+    v->clusters = g->stats.n_patient > 0 && g->stats.n_patient < g->stats.n;
+    const char *study = gather_fact(g, "study_sha256");
+    work w = {.v = v,
+              .stats = &g->stats,
+              .a = &g->memory,
+              .seed = hash_to_seed(hash_of(study, strlen(study))),
+              .threads = pool_open(0, e)};
+    v->arm = arena_take_zero(w.a, (size_t)g->stats.n_arm, sizeof *v->arm, e);
+    bool ok = w.threads && v->arm && number_patients(&w, e);
+    for (int32_t k = 0; ok && k < g->stats.n_arm; k++) ok = add_arm(&w, k, e);
+    ok = ok && add_groups(&w, e);
+    pool_close(w.threads);
+    return ok;
+}
+
+const arms_pair *evidence_pair(const evidence *v, int32_t arm, int32_t reference, int *sign)
+{
+    const arms_result *r = &v->g->stats;
+    for (int32_t i = 0; i < r->n_pair; i++) {
+        const arms_pair *p = &r->pair[i];
+        *sign = p->b == arm ? 1 : -1; /* a pair's difference is b - a */
+        if ((p->a == arm && p->b == reference) || (p->b == arm && p->a == reference)) return p;
+    }
+    return NULL;
+}
+
+const rank_test *evidence_test(const evidence *v, const arms_pair *p)
+{
+    return v->clusters ? &p->clustered : &p->test;
+}
+
+void evidence_add(buf *b, const stat_estimate *o, int decimals)
+{
+    if (!o->has_value) {
+        buf_printf(b, "not estimable (%s)", stat_status_reason(o->status));
+        return;
+    }
+    buf_printf(b, "%.*f", decimals, o->value);
+    if (o->has_interval) buf_printf(b, " (%.*f to %.*f)", decimals, o->low, decimals, o->high);
+}
+
+void evidence_add_p(buf *b, bool exists, double p)
+{
+    if (!exists) buf_add_text(b, "not estimable");
+    else if (p < 0.001) buf_add_text(b, "<0.001");
+    else buf_printf(b, p < 0.1 ? "%.3f" : "%.2f", p);
+}

@@ -1,0 +1,64 @@
+/* evidence: all that a paper shows beyond what every page shows (gather): curves with bands, average
+ * precision, calibration, subgroups. Computed once; figures, tables and words draw from it.
+ *
+ * When some patient has several texts, intervals and tests are by patient (Obuchowski; patients
+ * resampled); else texts are independent. Subgroup columns with more than EVIDENCE_LEVELS_MAX values are
+ * named and left out.
+ */
+#ifndef CASELOAD_VIEW_EVIDENCE_H
+#define CASELOAD_VIEW_EVIDENCE_H
+
+#include "stats/curves.h"
+#include "stats/subgroup.h"
+#include "view/gather.h"
+
+enum { EVIDENCE_BINS = 10, EVIDENCE_LEVELS_MAX = 40, EVIDENCE_CURVES_MAX = 12 };
+
+typedef struct evidence_arm {
+    const rank_auroc *auroc; /* by patient when there are clusters */
+    stat_estimate auprc;     /* interval by bootstrap */
+    int64_t auprc_draws;
+    stat_estimate log_loss, observed_expected, ece;
+    calib_line line;
+    calib_bin bin[EVIDENCE_BINS];                /* equal width */
+    curve roc, precision, calibration, decision; /* the first EVIDENCE_CURVES_MAX arms */
+    double all[CURVES_DECISION];                 /* net benefit of treating all */
+} evidence_arm;
+
+typedef struct evidence_level { /* a subgroup */
+    str name;                   /* "" where the cell was empty */
+    int64_t n, events;
+    int32_t n_patient; /* 0: no patient column */
+    rank_auroc *auroc; /* [n_arm] */
+} evidence_level;
+
+typedef struct evidence_group {
+    str name;
+    int32_t n_level; /* 0: too many values */
+    evidence_level *level;
+    subgroup_test *test; /* [n_arm] do the levels differ? */
+} evidence_group;
+
+typedef struct evidence {
+    gather *g;         /* its arena holds all this */
+    bool binary;       /* a class is positive: only then there are arms and groups below */
+    bool clusters;     /* some patient has several texts */
+    int32_t reference; /* the arm that others are compared with */
+    evidence_arm *arm; /* [n_arm] */
+    int32_t n_group;
+    evidence_group *group;
+} evidence;
+
+bool evidence_compute(evidence *v, gather *g, err *e);
+
+/* The pair of arms (either order); NULL when there is none. *sign: +1 when the pair's difference is
+ * arm - reference, -1 the other way round. */
+const arms_pair *evidence_pair(const evidence *v, int32_t arm, int32_t reference, int *sign);
+/* The test to report: by patient when there are clusters. */
+const rank_test *evidence_test(const evidence *v, const arms_pair *p);
+
+/* "value (low to high)" or "not estimable (reason)"; the decimals of all three. */
+void evidence_add(buf *b, const stat_estimate *o, int decimals);
+void evidence_add_p(buf *b, bool exists, double p); /* "0.012", "<0.001" */
+
+#endif
