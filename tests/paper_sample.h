@@ -1,0 +1,161 @@
+/* A made-up study in a store of its own, for the tests of figures and papers: binormal scores, patients
+ * with several texts, subgroups, awkward names; or as few rows and classes as asked for. */
+#ifndef CASELOAD_TESTS_PAPER_SAMPLE_H
+#define CASELOAD_TESTS_PAPER_SAMPLE_H
+
+#include "base/rng.h"
+#include "data/store.h"
+
+#include <math.h>
+#include <stdio.h>
+
+#define PAPER_SECRET "XQZWPATIENT" /* stands in every id: must be in no table, figure or word */
+
+typedef struct paper_sample {
+    int32_t n_row, n_arm, n_class, positive;
+    int32_t rows_a_patient; /* 0: no patients */
+    double share;           /* of positives; 0 or 1: one class */
+    bool perfect, tied;     /* scores */
+} paper_sample;
+
+static const str sample_classes[] = {{"serious", 7},
+                                     {"not-serious", 11},
+                                     {"\354\213\254\352\260\201 <\353\266\210\353\252\205>", 15}};
+static const str sample_groups[] = {{"site", 4}, {"성별", 6}};
+static const str sample_sites[] = {{"Seoul", 5}, {"Busan", 5}, {"a & \"b\" <c>", 11}, {"", 0}};
+static const str sample_sexes[] = {{"여", 3}, {"남", 3}};
+static const struct {
+    const char *name, *record;
+    double shift;
+} sample_arms[] = {
+    {"zero-shot",
+     "{\"shots\": 0, \"seed\": 1, \"question\": \"Serious?\", \"system\": \"\", \"template\": "
+     "\"chat\", \"prompt\": \"<|user|>\\nSerious?\\n\\n{text}\\n<|assistant|>\\n\"}",
+     1.2},
+    {"three-shot, seed 1",
+     "{\"shots\": 3, \"seed\": 1, \"question\": \"Serious?\", \"system\": \"\", \"template\": "
+     "\"chat\", \"prompt\": \"{example 1} {text}\"}",
+     1.5},
+    {"three-shot, seed 2",
+     "{\"shots\": 3, \"seed\": 2, \"question\": \"Serious?\", \"system\": \"\", \"template\": "
+     "\"chat\", \"prompt\": \"{example 1} {text}\"}",
+     1.35},
+    {"role, 내원 기록을 읽는 의사의 역할을 맡긴 아주 긴 이름의 갈래",
+     "{\"shots\": 0, \"seed\": 1, \"question\": \"Serious?\", \"system\": \"You are a doctor.\", "
+     "\"template\": \"chat\", \"prompt\": \"{text}\"}",
+     0.7},
+    {"other wording",
+     "{\"shots\": 0, \"seed\": 1, \"question\": \"심각합니까?\", \"system\": \"\", \"template\": "
+     "\"chat\", \"prompt\": \"{text} 심각합니까?\"}",
+     1.0},
+};
+
+static bool sample_rows(store *s, const paper_sample *how, arena *a, err *e)
+{
+    store_row *row = arena_take_zero(a, (size_t)how->n_row, sizeof *row, e);
+    str *group = arena_take(a, 2 * (size_t)how->n_row, sizeof *group, e);
+    store_arm *arm = arena_take(a, (size_t)how->n_arm, sizeof *arm, e);
+    if (!row || !group || !arm) return false;
+    for (int32_t i = 0; i < how->n_row; i++) {
+        char id[40];
+        rng r = rng_for(3, (uint64_t)i, 0);
+        snprintf(id, sizeof id, PAPER_SECRET "-%04d", i);
+        bool positive = rng_unit(&r) < how->share;
+        double u = rng_unit(&r);
+        group[2 * i] = sample_sites[u < 0.5 ? 0 : u < 0.95 ? 1 : u < 0.985 ? 2 : 3];
+        group[2 * i + 1] = sample_sexes[rng_unit(&r) < 0.4];
+        row[i] = (store_row){.id = str_keep(a, str_of(id), e),
+                             .split = STR("test"),
+                             .label = positive                       ? 0
+                                      : how->n_class == 3 && u < 0.2 ? 2
+                                                                     : 1,
+                             .patient = how->rows_a_patient ? i / how->rows_a_patient : -1,
+                             .group = group + 2 * i};
+    }
+    for (int32_t k = 0; k < how->n_arm; k++)
+        arm[k] = (store_arm){str_of(sample_arms[k].name), str_of(sample_arms[k].record)};
+    const store_flow flow[] = {{STR("scored"), how->n_row},
+                               {STR("excluded: empty label"), 12},
+                               {STR("another split than test or train"), 240},
+                               {STR("excluded: empty text"), 0}};
+    store_study study = {.n_class = how->n_class,
+                         .positive = how->positive,
+                         .class_name = sample_classes,
+                         .n_flow = 4,
+                         .flow = flow,
+                         .n_arm = how->n_arm,
+                         .arm = arm,
+                         .n_row = how->n_row,
+                         .row = row,
+                         .n_group = 2,
+                         .group_name = sample_groups};
+    return store_set_study(s, &study, e);
+}
+
+static bool sample_score(store *s, const paper_sample *how, int32_t k, int32_t i, err *e)
+{
+    char text[60];
+    int n = snprintf(text, sizeof text, "%d/%d", k, i);
+    rng common = rng_for(3, (uint64_t)i, 0), patient = rng_for(4, (uint64_t)i, 0),
+        own = rng_for(5, (uint64_t)i, (uint64_t)k + 1);
+    bool positive = rng_unit(&common) < how->share;
+    if (how->rows_a_patient) patient = rng_for(4, (uint64_t)(i / how->rows_a_patient), 0);
+    double score = 1.2 * rng_normal(&patient) + 0.9 * rng_normal(&own) - 1 +
+                   (positive ? 1.3 * sample_arms[k].shift : 0);
+    if (how->perfect) score = positive ? 2 + rng_unit(&own) : -2 - rng_unit(&own);
+    if (how->tied) score = 0.25;
+    double p = 1 / (1 + exp(-score)), mass = 0.9 + 0.08 * rng_unit(&own);
+    double z[3] = {log(mass * p), log(mass * (1 - p)), log(0.05)};
+    store_asked q = {.arm = k, .row = i, .n_token = 150 + i % 90, .n_cut = i % 50 == 7};
+    q.key = hash_of(text, (size_t)n);
+    store_score scored = {.key = q.key,
+                          .score = how->n_class == 2 ? z[0] - z[1] : (double)NAN,
+                          .label_mass = mass,
+                          .n_class = how->n_class,
+                          .n_answer = how->n_class,
+                          .class_logprob = z,
+                          .answer_logprob = z,
+                          .time_ms = 12};
+    return store_add_asked(s, &q, e) && store_append(s, &scored, e);
+}
+
+/* Makes DIR/study.db. */
+static bool sample_store(const char *path, const paper_sample *how, arena *a, err *e)
+{
+    static const char *const facts[][2] = {
+        {"study", "serious-events"},
+        {"study_sha256", "5a1d2c6f00d15ea5e0ddba11cafe5eedfacef00dbabe0123456789abcdef0123"},
+        {"data_file", "texts.csv"},
+        {"data_sha256", "feed2c6f00d15ea5e0ddba11cafe5eedfacef00dbabe0123456789abcdef0123"},
+        {"data_format", "CSV, UTF-8"},
+        {"model_name", "SmolLM2-135M-Instruct"},
+        {"model_family", "llama"},
+        {"model_format", "GGUF, Q4_1"},
+        {"model_parameters", "134515008"},
+        {"model_licence", "apache-2.0"},
+        {"model_sha256", "2c0ffee92a6b7d1e8f00d15ea5e0ddba11cafe5eedfacef00dbabe0123456789"},
+        {"tokenizer", "byte-level BPE"},
+        {"tokenizer_sha256", "70ce45e00d15ea5e0ddba11cafe5eedfacef00dbabe0123456789abcdef012345"},
+        {"template_sha256", "7e3914fe00d15ea5e0ddba11cafe5eedfacef00dbabe0123456789abcdef01234"},
+        {"numerics", "cpu:avx2 1"},
+        {"cut", "head+tail"},
+        {"max_tokens", "1024"},
+        {"note_tokens", "700"},
+        {"question", "Was the event serious? Answer Yes or No."},
+        {"started", "2026-01-30T09:00:00Z"},
+        {"ended", "2026-01-30T10:00:00Z"},
+        {"threads", "2"},
+    };
+    store *s = store_open(path, e);
+    bool ok = s && store_begin(s, e) && sample_rows(s, how, a, e);
+    for (size_t i = 0; ok && i < countof(facts); i++)
+        ok = store_set(s, facts[i][0], str_of(facts[i][1]), e);
+    for (int32_t k = 0; ok && k < how->n_arm; k++) {
+        for (int32_t i = 0; ok && i < how->n_row; i++) ok = sample_score(s, how, k, i, e);
+    }
+    ok = ok && store_commit(s, e);
+    store_close(s);
+    return ok;
+}
+
+#endif
