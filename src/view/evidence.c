@@ -6,6 +6,7 @@
 #include "stats/weigh.h"
 
 #include <assert.h>
+#include <math.h>
 #include <stdlib.h>
 
 typedef struct work {
@@ -271,15 +272,29 @@ const rank_test *evidence_test(const evidence *v, const arms_pair *p)
     return v->clusters ? &p->clustered : &p->test;
 }
 
+/* Two decimals of -0.001 are 0.00, not -0.00. */
+static void add_plain(buf *b, double x, int decimals, const char *plus)
+{
+    double least = 0.5 * pow(10, -decimals);
+    buf_printf(b, "%s%.*f", x <= -least ? "\u2212" : plus, decimals, fabs(x));
+}
+
 void evidence_add(buf *b, const stat_estimate *o, int decimals)
 {
     if (!o->has_value) {
         buf_printf(b, "not estimable (%s)", stat_status_reason(o->status));
         return;
     }
-    buf_printf(b, "%.*f", decimals, o->value);
-    if (o->has_interval) buf_printf(b, " (%.*f to %.*f)", decimals, o->low, decimals, o->high);
+    add_plain(b, o->value, decimals, "");
+    if (!o->has_interval) return;
+    buf_add_text(b, " (");
+    add_plain(b, o->low, decimals, "");
+    buf_add_text(b, " to ");
+    add_plain(b, o->high, decimals, "");
+    buf_add_char(b, ')');
 }
+
+void evidence_add_signed(buf *b, double x, int decimals) { add_plain(b, x, decimals, "+"); }
 
 void evidence_add_p(buf *b, bool exists, double p)
 {

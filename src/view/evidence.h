@@ -59,6 +59,7 @@ const rank_test *evidence_test(const evidence *v, const arms_pair *p);
 
 /* "value (low to high)" or "not estimable (reason)"; the decimals of all three. */
 void evidence_add(buf *b, const stat_estimate *o, int decimals);
-void evidence_add_p(buf *b, bool exists, double p); /* "0.012", "<0.001" */
+void evidence_add_signed(buf *b, double x, int decimals); /* "+0.012", with a true minus sign */
+void evidence_add_p(buf *b, bool exists, double p);       /* "0.012", "<0.001" */
 
 #endif

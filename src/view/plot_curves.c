@@ -395,7 +395,7 @@ bool plot_calibration(plot *p, const evidence *v, err *e)
 {
     (void)e;
     grid g = grid_of(n_drawn(v), EVIDENCE_CURVES_MAX);
-    double left = 32, side = g.room - left - 3, strip = 30;
+    double left = 32, side = g.room - left - 9, strip = 30;
     double row = set_height(&p->figure, &g, 14 + side + 6 + strip + 26 + 34);
     buf_add_text(&p->title, "Calibration");
     buf_add_text(&p->description, "Calibration, observed share against predicted probability.");
@@ -410,7 +410,7 @@ bool plot_calibration(plot *p, const evidence *v, err *e)
                    .top = 1};
         panel h = {.x = q.x, .y = q.y + side + 6, .width = side, .height = strip, .right = 1};
         h.top = 1;
-        add_letter(&p->figure, cell.x, cell.y + 9, k, g.n, arm_name(v, k), g.room);
+        add_letter(&p->figure, cell.x + 1, cell.y + 9, k, g.n, arm_name(v, k), g.room);
         buf_printf(&p->description, " %s: ", arm_name(v, k));
         draw_calibration(p, v, &q, k);
         draw_shares(p, v, &h, k);
@@ -597,6 +597,8 @@ static void draw_scores(plot *p, const evidence *v, const panel *q, const histog
         figure_text_fit(&p->figure, str_of(c ? plot_positive(v) : "others"), 7, q->width - 6,
                         &name);
         w.ink = figure_series(c);
+        w.align = c ? FIGURE_LEFT : FIGURE_RIGHT; /* where the class has fewest */
+        if (!c) w.x = q->x + q->width - 3;
         figure_text(&p->figure, w, buf_view(&name));
         buf_close(&name);
     }
@@ -613,10 +615,10 @@ bool plot_scores(plot *p, const evidence *v, err *e)
     for (int32_t k = 0; k < g.n; k++) {
         histogram h;
         panel cell = panel_of(&g, k, row);
-        panel q = {.x = cell.x + 4, .y = cell.y + 14, .width = g.room - 8, .height = 100};
+        panel q = {.x = cell.x + 2, .y = cell.y + 14, .width = g.room - 6, .height = 100};
         if (!count_scores(v, &v->g->stats.arm[k], &h, e)) return false;
         q.left = h.low, q.right = h.high, q.top = 1;
-        add_letter(&p->figure, cell.x, cell.y + 9, k, g.n, arm_name(v, k), g.room);
+        add_letter(&p->figure, cell.x + 1, cell.y + 9, k, g.n, arm_name(v, k), g.room);
         if (v->g->stats.n > 0) draw_scores(p, v, &q, &h, k);
         else panel_nothing(&p->figure, &q, stat_status_reason(STAT_NO_CASES));
         panel_frame(&p->figure, &q);

@@ -113,9 +113,9 @@ static void add_letter(figure *f, const panel *cell, int32_t k, int32_t n, const
     char letter[16] = "";
     if (n > 1) snprintf(letter, sizeof letter, "(%c) ", 'a' + (char)k);
     double wide = figure_text_width(f, str_of(letter), 8, true);
-    figure_text(f, (figure_words){.x = cell->x, .y = cell->y + 9, .size = 8, .bold = true},
+    figure_text(f, (figure_words){.x = cell->x + 1, .y = cell->y + 9, .size = 8, .bold = true},
                 str_of(letter));
-    set_fit(f, (figure_words){.x = cell->x + wide + 2, .y = cell->y + 9, .size = 8}, str_of(name),
+    set_fit(f, (figure_words){.x = cell->x + wide + 3, .y = cell->y + 9, .size = 8}, str_of(name),
             cell->width - wide - 2);
 }
 
@@ -123,7 +123,7 @@ bool plot_confusion(plot *p, const evidence *v, err *e)
 {
     (void)e;
     grid g = grid_of(v->g->stats.n_arm, EVIDENCE_CURVES_MAX);
-    double side = fmin(g.room - 20, 110), row = 34 + side + 8;
+    double side = fmin(g.room - 21, 110), row = 34 + side + 8;
     int32_t n_row = (g.n + g.columns - 1) / g.columns;
     p->figure.height = n_row * row;
     buf_add_text(&p->title, "Confusion matrices");
@@ -133,9 +133,9 @@ bool plot_confusion(plot *p, const evidence *v, err *e)
         panel cell = {.x = k % g.columns * (g.room + g.gap),
                       .y = k / g.columns * row,
                       .width = g.room};
-        panel q = {.x = cell.x + 20,
+        panel q = {.x = cell.x + 19,
                    .y = cell.y + 34,
-                   .width = fmin(g.room - 20, 1.3 * side),
+                   .width = fmin(g.room - 21, 1.3 * side),
                    .height = side};
         square s = square_of(&v->g->stats.arm[k].at_half.table);
         add_letter(&p->figure, &cell, k, g.n, arm_name(v, k));
@@ -223,6 +223,14 @@ static void set_estimate(figure *f, figure_words w, const stat_estimate *o)
     evidence_add(&text, o, 3);
     figure_text(f, w, buf_view(&text));
     buf_close(&text);
+}
+
+/* "AUROC (95 % CI)" */
+static void set_head(figure *f, figure_words w, const evidence *v, const char *what)
+{
+    char text[60];
+    snprintf(text, sizeof text, "%s (%.0f %% CI)", what, 100 * v->g->stats.level);
+    figure_text(f, w, str_of(text));
 }
 
 enum { FOREST_ROW = 12, FOREST_TOP = 16 };
@@ -364,9 +372,9 @@ bool plot_forest(plot *p, const evidence *v, err *e)
         .x = t.counts, .y = 9, .align = FIGURE_RIGHT, .ink = FIGURE_SOFT, .size = 7};
     figure_text(f, head, STR("texts / events"));
     head.x = t.values;
-    figure_text(f, head, STR("AUROC (95 % CI)"));
+    set_head(f, head, v, "AUROC");
     head = (figure_words){.x = t.tests, .y = 9, .ink = FIGURE_SOFT, .size = 7};
-    figure_text(f, head, STR("p, differ"));
+    figure_text(f, head, STR("p"));
     draw_ruler(f, &t.ruler, FOREST_TOP - 3, FOREST_TOP + n * FOREST_ROW);
     t.y = FOREST_TOP + 8;
     const stat_estimate *all = &v->arm[v->reference].auroc->logit;
@@ -412,8 +420,14 @@ static void draw_arm_row(plot *p, const evidence *v, const ruler *r, int32_t k, 
     if (k == v->reference) buf_add_text(&text, "reference");
     else if (!has) buf_add_text(&text, "not estimable");
     else {
-        buf_printf(&text, "%+.3f", sign * t->difference);
-        if (t->has_interval) buf_printf(&text, " (%+.3f to %+.3f)", low, high);
+        evidence_add_signed(&text, sign * t->difference, 3);
+        if (t->has_interval) {
+            buf_add_text(&text, " (");
+            evidence_add_signed(&text, low, 3);
+            buf_add_text(&text, " to ");
+            evidence_add_signed(&text, high, 3);
+            buf_add_char(&text, ')');
+        }
     }
     figure_words w = {.x = f->width - 2, .y = y, .align = FIGURE_RIGHT, .size = 7};
     figure_text(f, w, buf_view(&text));
@@ -444,9 +458,9 @@ bool plot_arms(plot *p, const evidence *v, err *e)
                  "arm,auroc,low,high,difference,difference_low,difference_high,status\r\n");
     figure_words head = {
         .x = f->width - 128, .y = 9, .align = FIGURE_RIGHT, .ink = FIGURE_SOFT, .size = 7};
-    figure_text(f, head, STR("AUROC (95 % CI)"));
+    set_head(f, head, v, "AUROC");
     head.x = f->width - 2;
-    figure_text(f, head, STR("difference (95 % CI)"));
+    set_head(f, head, v, "difference");
     draw_ruler(f, &r, TOP - 3, TOP + n * ROW);
     double last[2] = {0, 0};
     for (int32_t k = 0; k < n; k++) { /* the ladder: a line from each arm to the next */
