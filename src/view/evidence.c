@@ -2,6 +2,7 @@
 #include "view/evidence.h"
 
 #include "base/hash.h"
+#include "stats/adjust.h"
 #include "stats/cluster.h"
 #include "stats/weigh.h"
 
@@ -236,6 +237,25 @@ static bool number_patients(work *w, err *e)
     return cluster_number(patient, w->stats->n, w->unit, &w->n_unit, w->a, e);
 }
 
+static bool adjust_pairs(work *w, err *e)
+{
+    size_t n = (size_t)w->stats->n_pair;
+    double *raw = arena_take(w->a, n, sizeof *raw, e), *holm = arena_take(w->a, n, sizeof *holm, e);
+    w->v->p_holm = arena_take_zero(w->a, n, sizeof *w->v->p_holm, e);
+    if (!raw || !holm || !w->v->p_holm) return false;
+    int32_t n_test = 0;
+    for (size_t i = 0; i < n; i++) {
+        const rank_test *t = evidence_test(w->v, &w->stats->pair[i]);
+        if (t->has_value) raw[n_test++] = t->p;
+    }
+    if (!adjust_holm(raw, n_test, holm, w->a, e)) return false;
+    n_test = 0;
+    for (size_t i = 0; i < n; i++) {
+        if (evidence_test(w->v, &w->stats->pair[i])->has_value) w->v->p_holm[i] = holm[n_test++];
+    }
+    return true;
+}
+
 bool evidence_compute(evidence *v, gather *g, err *e)
 {
     assert(g->stats.n_arm > 0);
@@ -251,7 +271,7 @@ bool evidence_compute(evidence *v, gather *g, err *e)
     v->arm = arena_take_zero(w.a, (size_t)g->stats.n_arm, sizeof *v->arm, e);
     bool ok = w.threads && v->arm && number_patients(&w, e);
     for (int32_t k = 0; ok && k < g->stats.n_arm; k++) ok = add_arm(&w, k, e);
-    ok = ok && add_groups(&w, e);
+    ok = ok && adjust_pairs(&w, e) && add_groups(&w, e);
     pool_close(w.threads);
     return ok;
 }

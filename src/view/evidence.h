@@ -45,6 +45,7 @@ typedef struct evidence {
     bool clusters;     /* some patient has several texts */
     int32_t reference; /* the arm that others are compared with */
     evidence_arm *arm; /* [n_arm] */
+    double *p_holm;    /* [n_pair] of evidence_test, over all pairs; 0 where there is no test */
     int32_t n_group;
     evidence_group *group;
 } evidence;

@@ -37,13 +37,21 @@ grid grid_of(int32_t n, int32_t most)
     return g;
 }
 
-bool plot_draw(plot *p, const evidence *v, int32_t kind, err *e)
+int32_t plot_kind(const char *name)
+{
+    int32_t k = 0;
+    while (k < PLOT_KINDS && strcmp(kinds[k].name, name)) k++;
+    assert(k < PLOT_KINDS);
+    return k;
+}
+
+static bool draw(plot *p, const evidence *v, int32_t kind, int32_t arm, err *e)
 {
     assert(kind >= 0 && kind < PLOT_KINDS);
-    *p = (plot){.name = kinds[kind].name};
+    *p = (plot){.name = kinds[kind].name, .arm = arm};
     p->title = p->description = p->caption = p->csv = buf_up_to(TEXT_BYTES_MAX);
     double width = kinds[kind].width / 25.4 * 72;
-    if (width == 0) width = grid_of(v->g->stats.n_arm, EVIDENCE_CURVES_MAX).width;
+    if (width == 0) width = grid_of(arm < 0 ? v->g->stats.n_arm : 1, EVIDENCE_CURVES_MAX).width;
     if (!figure_open(&p->figure, width, e)) return false;
     p->figure.date = v->g->in.date;
     if (kinds[kind].binary && !v->binary) {
@@ -64,6 +72,14 @@ bool plot_draw(plot *p, const evidence *v, int32_t kind, err *e)
     p->figure.title = p->title.data;
     p->figure.description = p->description.data;
     return true;
+}
+
+bool plot_draw(plot *p, const evidence *v, int32_t kind, err *e) { return draw(p, v, kind, -1, e); }
+
+bool plot_draw_calibration(plot *p, const evidence *v, int32_t arm, err *e)
+{
+    assert(arm >= 0 && arm < v->g->stats.n_arm && arm < EVIDENCE_CURVES_MAX);
+    return draw(p, v, plot_kind("calibration"), arm, e);
 }
 
 void plot_close(plot *p)

@@ -17,14 +17,18 @@ enum { PLOT_KINDS = 9 };
 
 typedef struct plot {
     const char *name; /* "roc": of its files */
+    int32_t arm;      /* calibration of one arm alone, a column wide; -1: all */
     figure figure;    /* its title and description point into the texts below */
     buf title, description, caption, csv;
 } plot;
 
 /* Draws figure `kind` (0 .. PLOT_KINDS - 1). Close it in any case. */
 bool plot_draw(plot *p, const evidence *v, int32_t kind, err *e);
+bool plot_draw_calibration(plot *p, const evidence *v, int32_t arm, err *e);
 void plot_close(plot *p);
 
+/* The kind of that name; "roc" is 0. */
+int32_t plot_kind(const char *name);
 const char *plot_name(int32_t kind);
 
 #endif

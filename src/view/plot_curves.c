@@ -394,7 +394,7 @@ static void add_calibration_words(plot *p, const evidence *v, int32_t k, double 
 bool plot_calibration(plot *p, const evidence *v, err *e)
 {
     (void)e;
-    grid g = grid_of(n_drawn(v), EVIDENCE_CURVES_MAX);
+    grid g = grid_of(p->arm < 0 ? n_drawn(v) : 1, EVIDENCE_CURVES_MAX);
     double left = 32, side = g.room - left - 9, strip = 30;
     double row = set_height(&p->figure, &g, 14 + side + 6 + strip + 26 + 34);
     buf_add_text(&p->title, "Calibration");
@@ -410,13 +410,14 @@ bool plot_calibration(plot *p, const evidence *v, err *e)
                    .top = 1};
         panel h = {.x = q.x, .y = q.y + side + 6, .width = side, .height = strip, .right = 1};
         h.top = 1;
-        add_letter(&p->figure, cell.x + 1, cell.y + 9, k, g.n, arm_name(v, k), g.room);
-        buf_printf(&p->description, " %s: ", arm_name(v, k));
-        draw_calibration(p, v, &q, k);
-        draw_shares(p, v, &h, k);
+        int32_t arm = p->arm < 0 ? k : p->arm;
+        add_letter(&p->figure, cell.x + 1, cell.y + 9, k, g.n, arm_name(v, arm), g.room);
+        buf_printf(&p->description, " %s: ", arm_name(v, arm));
+        draw_calibration(p, v, &q, arm);
+        draw_shares(p, v, &h, arm);
         panel_axis_y(&p->figure, &q, named(shares, k % g.columns ? NULL : "Observed share"));
         panel_axis_x(&p->figure, &h, named(shares, "Predicted probability"));
-        add_calibration_words(p, v, k, q.x, h.y + strip + 33);
+        add_calibration_words(p, v, arm, q.x, h.y + strip + 33);
         buf_add_char(&p->description, '.');
     }
     buf_printf(

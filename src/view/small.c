@@ -3,19 +3,23 @@
 
 static bool is_small(int64_t count) { return count > 0 && count < SMALL_BELOW; }
 
-void small_mark(const int64_t *count, int32_t n, bool *hidden)
+bool small_complete(const int64_t *count, int32_t n, bool *hidden)
 {
     int32_t n_hidden = 0, least = -1;
-    for (int32_t i = 0; i < n; i++) {
-        hidden[i] = is_small(count[i]);
-        n_hidden += hidden[i];
-    }
-    if (n_hidden != 1) return;
+    for (int32_t i = 0; i < n; i++) n_hidden += hidden[i];
+    if (n_hidden != 1) return false;
     for (int32_t i = 0; i < n; i++) { /* the smallest other one that is not zero */
         if (hidden[i] || count[i] == 0) continue;
         if (least < 0 || count[i] < count[least]) least = i;
     }
     if (least >= 0) hidden[least] = true;
+    return least >= 0;
+}
+
+void small_mark(const int64_t *count, int32_t n, bool *hidden)
+{
+    for (int32_t i = 0; i < n; i++) hidden[i] = is_small(count[i]);
+    small_complete(count, n, hidden);
 }
 
 void small_add(buf *b, int64_t count, bool hidden)

@@ -14,7 +14,10 @@ enum { SMALL_BELOW = 5 };
 /* Marks which of n counts that add up to a known total must not be printed. */
 void small_mark(const int64_t *count, int32_t n, bool *hidden);
 
-/* "12 345", "<5" for a count of 1 to 4, "withheld" for a larger one that must not be printed. */
+/* Withholds a second count where exactly one is withheld; true when it did. */
+bool small_complete(const int64_t *count, int32_t n, bool *hidden);
+
+/* "12345", "<5" for a count of 1 to 4, "withheld" for a larger one that must not be printed. */
 void small_add(buf *b, int64_t count, bool hidden);
 
 #endif

@@ -1,0 +1,264 @@
+/* paper: see paper.h. Writes the folder; tables, words and checklists are in files of their own. */
+#include "base/file.h"
+#include "view/paper_in.h"
+#include "view/plot.h"
+#include "view/report_in.h"
+
+#include <assert.h>
+#include <stdio.h>
+
+enum { FILE_BYTES_MAX = 1 << 30 };
+
+typedef struct folder { /* where files go, and the page that shows them all */
+    char path[4096];
+    buf page, missing; /* missing: <li> of what is not there, and why */
+    int32_t unknown;   /* characters without a font */
+    int32_t n_figure, n_table;
+} folder;
+
+static bool write_file(const folder *f, const char *name, const char *ending, const buf *b, err *e)
+{
+    char path[4300];
+    snprintf(path, sizeof path, "%s/%s%s", f->path, name, ending);
+    return buf_check(b, name, e) && file_write_atomic(path, buf_view(b), e);
+}
+
+static void add_escaped(buf *b, const char *open, str text, const char *close)
+{
+    buf_add_text(b, open);
+    buf_add_html(b, text);
+    buf_add_text(b, close);
+}
+
+/* --- figures --- */
+
+static bool write_figure(folder *f, const plot *p, err *e)
+{
+    static const struct {
+        const char *ending;
+        bool (*make)(const figure *, buf *, err *);
+    } forms[] = {{".svg", figure_svg}, {".pdf", figure_pdf}, {".png", figure_png}};
+    char name[64];
+    snprintf(name, sizeof name, "figures/%s", p->name);
+    bool ok = true;
+    for (size_t i = 0; ok && i < countof(forms); i++) {
+        buf b = buf_up_to(FILE_BYTES_MAX);
+        ok = forms[i].make(&p->figure, &b, e) && write_file(f, name, forms[i].ending, &b, e);
+        buf_close(&b);
+    }
+    buf csv = buf_up_to(FILE_BYTES_MAX);
+    buf_add_text(&csv, "\xEF\xBB\xBF");
+    buf_add_str(&csv, buf_view(&p->csv));
+    ok = ok && write_file(f, name, ".csv", &csv, e);
+    buf_close(&csv);
+    f->unknown += figure_unknown(&p->figure);
+    return ok;
+}
+
+static void show_figure(folder *f, const plot *p)
+{
+    buf *b = &f->page;
+    bool wide = p->figure.width > 1.2 * figure_column;
+    buf_printf(b, "<figure class=\"%s\">\n", wide ? "wide" : "column");
+    figure_inline(&p->figure, b);
+    buf_printf(b, "\n<figcaption><b>Figure %d.</b> ", (int)++f->n_figure);
+    add_escaped(b, "", buf_view(&p->caption), " <span class=\"files\">");
+    static const char *const endings[] = {"pdf", "svg", "png", "csv"};
+    for (size_t i = 0; i < countof(endings); i++)
+        buf_printf(b, "%s<a href=\"figures/%s.%s\">%s</a>", i ? " " : "", p->name, endings[i],
+                   endings[i]);
+    buf_add_text(b, "</span></figcaption>\n</figure>\n");
+}
+
+static bool add_figures(folder *f, const evidence *v, err *e)
+{
+    buf_add_text(&f->page, "<section>\n<h2>Figures</h2>\n");
+    bool ok = true;
+    for (int32_t kind = 0; ok && kind < PLOT_KINDS; kind++) {
+        plot p;
+        if (!strcmp(plot_name(kind), "forest") && v->n_group == 0) {
+            buf_add_text(&f->missing,
+                         "<li>Figure <i>forest</i>: the study names no subgroup columns.</li>\n");
+            continue;
+        }
+        ok = plot_draw(&p, v, kind, e) && write_figure(f, &p, e);
+        if (ok) show_figure(f, &p);
+        plot_close(&p);
+    }
+    buf_add_text(&f->page, "</section>\n");
+    return ok;
+}
+
+/* --- tables --- */
+
+static bool write_sheet(const folder *f, const char *place, const sheet *s, bool latex, err *e)
+{
+    static const char *const endings[] = {".csv", ".html", ".tex"};
+    char name[64];
+    bool ok = true;
+    snprintf(name, sizeof name, "%s%s", place, s->id);
+    for (int i = 0; ok && i < 2 + latex; i++) {
+        buf b = buf_up_to(FILE_BYTES_MAX);
+        if (i == 0) sheet_csv(s, &b);
+        if (i == 1) {
+            buf_add_text(
+                &b, "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\"/>\n");
+            buf_printf(&b, "<title>%s</title>\n</head>\n<body>\n", s->id);
+            sheet_html(s, &b);
+            buf_add_text(&b, "</body>\n</html>\n");
+        }
+        if (i == 2) sheet_latex(s, &b);
+        ok = write_file(f, name, endings[i], &b, e);
+        buf_close(&b);
+    }
+    return ok;
+}
+
+static void show_sheet(folder *f, const sheet *s)
+{
+    buf_add_text(&f->page, "<div class=\"scroll\">\n");
+    sheet_html(s, &f->page);
+    buf_add_text(&f->page, "</div>\n");
+}
+
+static bool add_tables(folder *f, const paper *p, sheet made[PAPER_TABLES], err *e)
+{
+    buf_add_text(&f->page,
+                 "<section>\n<h2>Tables</h2>\n<p class=\"say\">Each as CSV, HTML and LaTeX in "
+                 "<a href=\"tables/\">tables</a>, all in <a href=\"tables.xlsx\">tables.xlsx</a>."
+                 "</p>\n");
+    for (int32_t i = 0; i < PAPER_TABLES; i++) {
+        char why[200];
+        if (!paper_table(p, i, &made[i], why, e)) return false;
+        if (made[i].n_column == 0) {
+            buf_printf(&f->missing, "<li>Table %s: %s.</li>\n", paper_table_id(i), why);
+            continue;
+        }
+        if (!write_sheet(f, "tables/", &made[i], true, e)) return false;
+        show_sheet(f, &made[i]);
+        f->n_table++;
+    }
+    buf_add_text(&f->page, "</section>\n");
+    return true;
+}
+
+static bool add_sheets(folder *f, const paper *p, err *e)
+{
+    char path[4200];
+    sheet made[PAPER_TABLES], checklist;
+    const sheet *all[PAPER_TABLES + 1];
+    int32_t n = 0;
+    memset(made, 0, sizeof made);
+    bool ok = add_tables(f, p, made, e);
+    paper_checklist(p, &checklist);
+    ok = ok && buf_check(&checklist.cells, "the checklists", e) &&
+         write_sheet(f, "", &checklist, false, e);
+    if (ok) {
+        buf_add_text(&f->page, "<section>\n<h2>Checklists</h2>\n");
+        show_sheet(f, &checklist);
+        buf_add_text(&f->page, "</section>\n");
+    }
+    for (int32_t i = 0; i < PAPER_TABLES; i++) {
+        if (made[i].n_column > 0) all[n++] = &made[i];
+    }
+    all[n++] = &checklist;
+    snprintf(path, sizeof path, "%s/tables.xlsx", f->path);
+    ok = ok && sheet_workbook(all, n, path, p->v->g->in.date, e);
+    for (int32_t i = 0; i < PAPER_TABLES; i++) sheet_close(&made[i]);
+    sheet_close(&checklist);
+    return ok;
+}
+
+/* --- words --- */
+
+static bool add_methods(folder *f, const paper *p, err *e)
+{
+    static const struct {
+        const char *name, *language;
+        void (*write)(const paper *, buf *);
+    } tongues[] = {{"methods.en", "en", paper_methods_english},
+                   {"methods.ko", "ko", paper_methods_korean}};
+    bool ok = true;
+    buf_add_text(&f->page, "<section>\n<h2>Methods</h2>\n");
+    for (size_t i = 0; ok && i < countof(tongues); i++) {
+        buf b = buf_up_to(FILE_BYTES_MAX);
+        tongues[i].write(p, &b);
+        ok = write_file(f, tongues[i].name, ".txt", &b, e);
+        buf_printf(&f->page, "<p lang=\"%s\">", tongues[i].language);
+        add_escaped(&f->page, "", buf_view(&b), "</p>\n");
+        buf_close(&b);
+    }
+    buf_add_text(&f->page, "</section>\n");
+    return ok;
+}
+
+static void open_page(folder *f, const report_input *in)
+{
+    buf *b = &f->page;
+    buf_add_text(b, "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\"/>\n"
+                    "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"/>\n"
+                    "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; "
+                    "style-src 'unsafe-inline'\"/>\n");
+    add_escaped(b, "<title>", str_of(in->title), " - for the paper</title>\n<style>\n");
+    buf_add_text(b, report_css);
+    buf_add_text(b, "</style>\n</head>\n<body>\n<main>\n<header>\n");
+    add_escaped(b, "<h1>", str_of(in->title), ": for the paper</h1>\n");
+    buf_add_text(
+        b,
+        "<p class=\"soft\">Made from the study's records alone. No text and no id of any case is "
+        "in this folder.</p>\n</header>\n");
+}
+
+static void end_page(folder *f, const report_input *in)
+{
+    buf *b = &f->page;
+    if (f->missing.size) {
+        buf_add_text(b, "<section>\n<h2>What is not here, and why</h2>\n<ul>\n");
+        buf_add_str(b, buf_view(&f->missing));
+        buf_add_text(b, "</ul>\n</section>\n");
+    }
+    buf_printf(
+        b,
+        "<footer>\n<p>For research. caseload %s, %s.</p>\n</footer>\n</main>\n</body>\n</html>\n",
+        in->version, in->date);
+    if (f->missing.failed) b->failed = true;
+}
+
+static bool make_folders(const folder *f, err *e)
+{
+    static const char *const names[] = {"", "/figures", "/tables"};
+    char path[4200];
+    for (size_t i = 0; i < countof(names); i++) {
+        snprintf(path, sizeof path, "%s%s", f->path, names[i]);
+        if (!file_make_folder(path, e)) return false;
+    }
+    return true;
+}
+
+bool paper_write(const evidence *v, const char *out, buf *shown, err *e)
+{
+    assert(v && out && shown);
+    folder f = {.page = buf_up_to(FILE_BYTES_MAX), .missing = buf_up_to(FILE_BYTES_MAX)};
+    paper p = {.v = v};
+    int n = snprintf(f.path, sizeof f.path, "%s/paper", out);
+    if (n < 0 || (size_t)n >= sizeof f.path)
+        return err_set(e, ERR_USAGE, "the output folder's name is too long");
+    open_page(&f, &v->g->in);
+    bool ok = make_folders(&f, e) && paper_read_arms(&p, e) && add_figures(&f, v, e) &&
+              add_sheets(&f, &p, e) && add_methods(&f, &p, e);
+    end_page(&f, &v->g->in);
+    ok = ok && write_file(&f, "index", ".html", &f.page, e);
+    if (ok) {
+        buf_printf(shown, "paper:  %s/index.html (%d tables, %d figures, methods, checklists)\n",
+                   f.path, (int)f.n_table, (int)f.n_figure);
+        if (f.unknown > 0)
+            buf_printf(
+                shown,
+                "note: %d characters in the figures have no font on this machine; install "
+                "one that has them (fonts-nanum for Korean) and run `caseload report` again\n",
+                (int)f.unknown);
+    }
+    buf_close(&f.page);
+    buf_close(&f.missing);
+    return ok;
+}

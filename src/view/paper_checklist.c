@@ -1,0 +1,357 @@
+/* paper_checklist: what reporting guidelines ask, in short words of our own, and what the records answer.
+ *
+ *   A  answered from records    H  a draft from records, to be completed    M  for the authors alone
+ *
+ * An item whose record is missing falls to M, and says so. Guidelines: TRIPOD-LLM (Nat Med 2025;31:60),
+ * MI-CLEAR-LLM 2025 (Korean J Radiol 2025;26:1123), REFINE (Diagn Interv Radiol 2026). Their official forms
+ * must be filled in as well; numbers of items are to be checked against them. */
+#include "view/paper_in.h"
+
+typedef enum answer {
+    BY_AUTHORS,
+    TITLE,
+    SPLITS,
+    MODEL,
+    SETTINGS,
+    RAW_OUTPUT,
+    SCORING,
+    THRESHOLD,
+    OUTCOME,
+    COMPARISONS,
+    PROMPTS,
+    PROMPT_TUNING,
+    COMPUTE,
+    FLOW,
+    CHARACTERISTICS,
+    CASES,
+    PERFORMANCE,
+    LIMITS,
+    BUNDLE,
+    ACCESS,
+    INPUT,
+    TUNING,
+    RANDOMNESS,
+    SUBGROUPS,
+    WORDINGS,
+    CALIBRATION,
+    ERRORS,
+} answer;
+
+static const struct {
+    const char *guideline, *item, *asks;
+    answer answer;
+} items[] = {
+    {"TRIPOD-LLM", "title", "name the kind of study, task, population, outcome", TITLE},
+    {"TRIPOD-LLM", "abstract", "data and splits, model and version, evaluation, results",
+     PERFORMANCE},
+    {"TRIPOD-LLM", "3-4", "context of care, intended users, objectives", BY_AUTHORS},
+    {"TRIPOD-LLM", "5a", "where the data of each use come from", BY_AUTHORS},
+    {"TRIPOD-LLM", "5b", "the data in numbers", CHARACTERISTICS},
+    {"TRIPOD-LLM", "5c", "oldest and newest text of each split", BY_AUTHORS},
+    {"TRIPOD-LLM", "5d", "preparation and checks of the data", INPUT},
+    {"TRIPOD-LLM", "5e", "missing data, imbalance, omissions with reasons", FLOW},
+    {"TRIPOD-LLM", "6a", "model, version, dates of use, end of its training data", MODEL},
+    {"TRIPOD-LLM", "6b", "how the model is built and was run", SETTINGS},
+    {"TRIPOD-LLM", "6c", "from text to outcome; fine-tuning", SCORING},
+    {"TRIPOD-LLM", "6d", "raw output and what was made of it", RAW_OUTPUT},
+    {"TRIPOD-LLM", "6e", "where probabilities and thresholds come from", THRESHOLD},
+    {"TRIPOD-LLM", "6f-g", "quality of generated text", RAW_OUTPUT},
+    {"TRIPOD-LLM", "7a", "outcome and measures", OUTCOME},
+    {"TRIPOD-LLM", "7b", "who judged, by which instructions, how well they agreed", BY_AUTHORS},
+    {"TRIPOD-LLM", "7c", "comparison with other models, people, standards", COMPARISONS},
+    {"TRIPOD-LLM", "8a-c", "how labels were made and by whom", BY_AUTHORS},
+    {"TRIPOD-LLM", "9a", "how prompts were written and chosen", PROMPTS},
+    {"TRIPOD-LLM", "9b", "data that prompts were developed on", PROMPT_TUNING},
+    {"TRIPOD-LLM", "11", "instruction tuning", TUNING},
+    {"TRIPOD-LLM", "12", "hardware and time", COMPUTE},
+    {"TRIPOD-LLM", "13-14b", "ethics, funding, conflicts", BY_AUTHORS},
+    {"TRIPOD-LLM", "14c-d", "protocol and registration", BY_AUTHORS},
+    {"TRIPOD-LLM", "14e-f", "availability of data and code", BUNDLE},
+    {"TRIPOD-LLM", "15", "involvement of patients", BY_AUTHORS},
+    {"TRIPOD-LLM", "16a", "flow of texts and patients", FLOW},
+    {"TRIPOD-LLM", "16b-c", "characteristics of each split", CHARACTERISTICS},
+    {"TRIPOD-LLM", "16d", "cases and events of each analysis", CASES},
+    {"TRIPOD-LLM", "17", "performance by the stated measures", PERFORMANCE},
+    {"TRIPOD-LLM", "18", "updates of the model", TUNING},
+    {"TRIPOD-LLM", "19", "interpretation and limits", LIMITS},
+    {"MI-CLEAR-LLM", "identity", "name, version, maker, dates", MODEL},
+    {"MI-CLEAR-LLM", "access", "how the model was reached", ACCESS},
+    {"MI-CLEAR-LLM", "input", "what was given to the model, cuts included", INPUT},
+    {"MI-CLEAR-LLM", "adaptation", "tuning or retrieval", TUNING},
+    {"MI-CLEAR-LLM", "prompts, making", "how prompts were written and improved", PROMPT_TUNING},
+    {"MI-CLEAR-LLM", "prompts, use", "exact prompts, one case a session?", PROMPTS},
+    {"MI-CLEAR-LLM", "randomness", "settings, repeats, their spread", RANDOMNESS},
+    {"MI-CLEAR-LLM", "independence", "test data unseen in making model and prompts", SPLITS},
+    {"REFINE", "model", "identity, version, settings", MODEL},
+    {"REFINE", "prompts, history", "versions of the prompts and why they changed", PROMPT_TUNING},
+    {"REFINE", "prompts, effect", "what each way of asking changes", WORDINGS},
+    {"REFINE", "randomness", "repeats and their spread; seed", RANDOMNESS},
+    {"REFINE", "data", "source, splits, test set seen once", SPLITS},
+    {"REFINE", "data, flow", "exclusions and missing data", FLOW},
+    {"REFINE", "output, measures", "discrimination, calibration, threshold, intervals",
+     CALIBRATION},
+    {"REFINE", "output, errors", "kinds of errors", ERRORS},
+    {"REFINE", "output, subgroups", "performance by subgroup", SUBGROUPS},
+    {"REFINE", "reproduction", "same result on rerun", RANDOMNESS},
+    {"REFINE", "implementation", "hardware, time, place of computation", COMPUTE},
+};
+
+static const char *fact(const paper *p, const char *key) { return gather_fact(p->v->g, key); }
+
+static bool has(const paper *p, const char *key) { return fact(p, key)[0] != 0; }
+
+static void say_fact(const paper *p, buf *b, const char *name, const char *key)
+{
+    if (has(p, key)) buf_printf(b, "%s%s %s", b->size ? "; " : "", name, fact(p, key));
+}
+
+static char say_model(const paper *p, buf *b)
+{
+    say_fact(p, b, "", "model_name");
+    say_fact(p, b, "family", "model_family");
+    say_fact(p, b, "format", "model_format");
+    say_fact(p, b, "parameters", "model_parameters");
+    say_fact(p, b, "licence", "model_licence");
+    say_fact(p, b, "SHA-256", "model_sha256");
+    say_fact(p, b, "first run", "started");
+    say_fact(p, b, "last run", "ended");
+    if (b->size == 0) return 'M';
+    buf_add_text(b, ". To add: the maker's date of release and the end of the training data");
+    return 'H';
+}
+
+static char say_settings(const paper *p, buf *b)
+{
+    say_fact(p, b, "family", "model_family");
+    say_fact(p, b, "tokenizer", "tokenizer");
+    say_fact(p, b, "template SHA-256", "template_sha256");
+    say_fact(p, b, "arithmetic", "numerics");
+    say_fact(p, b, "most tokens", "max_tokens");
+    if (b->size == 0) return 'M';
+    buf_add_text(b, "; no decoding, so no temperature");
+    return 'A';
+}
+
+static char say_flow(const paper *p, buf *b)
+{
+    const report_flow *f = &p->v->g->in.flow;
+    buf_printf(b, "%lld rows read", (long long)f->n_read);
+    for (int32_t i = 0; i < f->n_excluded; i++)
+        buf_printf(b, "; %lld %s", (long long)f->excluded[i].n, f->excluded[i].reason);
+    buf_printf(b, "; %lld judged. Figure flow", (long long)p->v->g->stats.n);
+    return 'A';
+}
+
+static char say_cases(const paper *p, buf *b)
+{
+    const arms_result *r = &p->v->g->stats;
+    buf_printf(b, "%lld texts", (long long)r->n);
+    if (r->n_patient > 0) buf_printf(b, " of %d patients", (int)r->n_patient);
+    for (int32_t c = 0; c < r->n_class; c++)
+        buf_printf(b, "%s %lld %s", c ? "," : ":", (long long)r->class_count[c],
+                   p->v->g->in.class_name[c]);
+    buf_add_text(b, ". Same texts in every arm; subgroups in table T6");
+    return 'A';
+}
+
+static char say_input(const paper *p, buf *b)
+{
+    say_fact(p, b, "table format", "data_format");
+    say_fact(p, b, "tokens left for a text", "note_tokens");
+    if (b->size == 0) return 'M';
+    buf_printf(b,
+               "; %s; at most %lld texts cut in an arm. Texts were brought to Unicode NFC, else "
+               "unchanged",
+               paper_cut_words(p)[0] ? paper_cut_words(p) : "no rule for long texts recorded",
+               (long long)paper_n_cut(p));
+    return 'H';
+}
+
+static char say_compute(const paper *p, buf *b)
+{
+    double seconds = 0;
+    for (int32_t k = 0; k < p->v->g->stats.n_arm; k++) seconds += p->v->g->in.arm[k].seconds;
+    say_fact(p, b, "arithmetic", "numerics");
+    say_fact(p, b, "threads", "threads");
+    say_fact(p, b, "peak memory in bytes", "bytes_peak");
+    if (b->size == 0) return 'M';
+    buf_printf(
+        b,
+        "; %.0f s of scoring; on the researchers' own machine, without a network. To add: the "
+        "processor's name",
+        seconds);
+    return 'H';
+}
+
+static char say_performance(const paper *p, buf *b)
+{
+    const arms_result *r = &p->v->g->stats;
+    for (int32_t k = 0; k < r->n_arm; k++) {
+        buf_printf(b, "%s%s: ", k ? "; " : "", p->v->g->in.arm[k].name);
+        if (p->v->binary) buf_add_text(b, "AUROC ");
+        else buf_add_text(b, "right ");
+        evidence_add(b, p->v->binary ? &p->v->arm[k].auroc->logit : &r->arm[k].accuracy, 3);
+    }
+    return 'A';
+}
+
+static char say_limits(const paper *p, buf *b)
+{
+    const arms_result *r = &p->v->g->stats;
+    buf_printf(
+        b, "On record: %lld texts cut in an arm at most; %lld texts without a score in some arm",
+        (long long)paper_n_cut(p), (long long)(r->n_row - r->n));
+    for (int32_t k = 0; k < r->n_arm; k++) {
+        if (r->n > 0 && r->arm[k].mass_median < 0.5)
+            buf_printf(b, "; arm %s: little belief in any answer (median label mass %.3f)",
+                       p->v->g->in.arm[k].name, r->arm[k].mass_median);
+    }
+    buf_add_text(b, ". To add: what they mean");
+    return 'H';
+}
+
+static bool differ_in_wording(const paper *p)
+{
+    for (int32_t k = 1; k < p->v->g->stats.n_arm; k++) {
+        if (strcmp(p->arm[k].question, p->arm[0].question)) return true;
+    }
+    return false;
+}
+
+/* Items that one sentence answers whatever the records. */
+static char say_fixed(answer which, buf *b)
+{
+    const char *text = NULL;
+    char status = 'A';
+    switch (which) {
+    case RAW_OUTPUT:
+        text = "no text was generated; log-probabilities of the listed answers are kept for every "
+               "text "
+               "(study.db, scores.csv)";
+        break;
+    case SCORING:
+        text = "log-sum-exp over the ways of writing each class; log-odds of the positive class; "
+               "weights "
+               "unchanged";
+        break;
+    case THRESHOLD:
+        text = "probabilities are the model's own (softmax over the classes); threshold 0.5, set "
+               "beforehand, not chosen on these texts";
+        break;
+    case ACCESS: text = "local files, no network, one case a prompt"; break;
+    case RANDOMNESS:
+        text = "scoring has no randomness and is the same bit for bit for any batch, threads or "
+               "resume; "
+               "examples and resamples are drawn with recorded seeds. Table T7 where arms repeat";
+        break;
+    case CALIBRATION:
+        text = "AUROC, average precision, Brier, intercept, slope, smoothed curve, net benefit, "
+               "each with "
+               "an interval; table T2, figures roc, pr, calibration, decision, scores";
+        break;
+    case PROMPTS:
+        text = "every prompt to the letter in table S1; one case a prompt, no conversation";
+        break;
+    case PROMPT_TUNING:
+        text = "To add: who wrote the prompts, what was tried, on which texts";
+        status = 'H';
+        break;
+    case BUNDLE:
+        text = "scores, prompts, hashes and this folder can be shared without texts. To add: where";
+        status = 'H';
+        break;
+    case ERRORS:
+        text = "figure confusion counts them. To add: what kinds they are";
+        status = 'H';
+        break;
+    case CHARACTERISTICS: text = "table T1 (texts judged)"; break;
+    default: status = 'M'; break;
+    }
+    if (text) buf_add_text(b, text);
+    return status;
+}
+
+/* The answer in words, and who is to finish it. */
+static char say(const paper *p, answer which, buf *b)
+{
+    const arms_result *r = &p->v->g->stats;
+    switch (which) {
+    case MODEL: return say_model(p, b);
+    case SETTINGS: return say_settings(p, b);
+    case FLOW: return say_flow(p, b);
+    case CASES: return say_cases(p, b);
+    case INPUT: return say_input(p, b);
+    case COMPUTE: return say_compute(p, b);
+    case PERFORMANCE: return say_performance(p, b);
+    case LIMITS: return say_limits(p, b);
+    case TITLE:
+        say_fact(p, b, "study", "study");
+        say_fact(p, b, "model", "model_name");
+        return b->size ? 'H' : 'M';
+    case OUTCOME:
+        if (!p->v->binary) return 'M';
+        buf_printf(b, "event: %s. Measures: table T2. To add: how the event was defined",
+                   p->v->g->in.class_name[r->positive]);
+        return 'H';
+    case COMPARISONS:
+        if (r->n_arm < 2) return 'M';
+        buf_printf(
+            b, "%d arms on the same texts, %d paired tests, Holm. To add: comparison with people",
+            (int)r->n_arm, (int)r->n_pair);
+        return 'H';
+    case SPLITS:
+        if (!has(p, "data_sha256")) return 'M';
+        buf_printf(
+            b,
+            "table SHA-256 %s; the rows scored are those of figure flow. To add: whether these "
+            "texts were looked at while prompts were written",
+            fact(p, "data_sha256"));
+        return 'H';
+    case SUBGROUPS:
+        if (p->v->n_group == 0) return 'M';
+        buf_add_text(b, "table T6, figure forest");
+        return 'A';
+    case WORDINGS:
+        if (r->n_arm < 2) return 'M';
+        buf_add_text(b, differ_in_wording(p) ? "tables T3 and T7"
+                                             : "table T3; one wording of the question");
+        return 'A';
+    case TUNING:
+        if (has(p, "adapter_sha256")) {
+            say_fact(p, b, "adapter SHA-256", "adapter_sha256");
+            return 'H';
+        }
+        buf_add_text(b, "none: weights unchanged, no retrieval");
+        return 'A';
+    default: return say_fixed(which, b);
+    }
+}
+
+void paper_checklist(const paper *p, sheet *s)
+{
+    sheet_open(s, "checklists", "What reporting guidelines ask, and what the records answer");
+    sheet_column(s, "guideline", false);
+    sheet_column(s, "item", false);
+    sheet_column(s, "asks for (in our words)", false);
+    sheet_column(s, "status", false);
+    sheet_column(s, "from the records", false);
+    for (size_t i = 0; i < countof(items); i++) {
+        buf text = buf_up_to(1 << 20);
+        char status = say(p, items[i].answer, &text);
+        if (status == 'M' && text.size == 0 && items[i].answer != BY_AUTHORS)
+            buf_add_text(&text, "no record: for the authors");
+        sheet_add(s, str_of(items[i].guideline));
+        sheet_add(s, str_of(items[i].item));
+        sheet_add(s, str_of(items[i].asks));
+        sheet_printf(s, "%c", status);
+        sheet_add(s, buf_view(&text));
+        buf_close(&text);
+    }
+    sheet_note(
+        s,
+        "A: answered from records. H: a draft from records, to be completed. M: for the authors.");
+    sheet_note(
+        s, "Short words of our own; fill in the official forms as well (TRIPOD-LLM, Nat Med "
+           "2025;31:60-69; MI-CLEAR-LLM, Korean J Radiol 2025;26:1123-1132; REFINE, Diagn Interv "
+           "Radiol 2026) and check the items' numbers against them.");
+}

@@ -1,0 +1,625 @@
+/* paper_tables: T1 to T7 and S1. */
+#include "stats/plan.h"
+#include "view/paper_in.h"
+#include "view/small.h"
+
+#include <assert.h>
+#include <jansson.h>
+#include <math.h>
+#include <stdlib.h>
+
+enum { CLASSES_SHOWN = 6, ARMS_SHOWN = 8 };
+
+static const char *arm_name(const paper *p, int32_t k) { return p->v->g->in.arm[k].name; }
+static const arms_result *stats_of(const paper *p) { return &p->v->g->stats; }
+
+/* --- arms --- */
+
+static const char *keep(const paper *p, const json_t *record, const char *key, err *e)
+{
+    const char *text = json_string_value(json_object_get(record, key));
+    return str_keep(&p->v->g->memory, str_of(text ? text : ""), e).data;
+}
+
+bool paper_read_arms(paper *p, err *e)
+{
+    const store_study *s = &p->v->g->study;
+    paper_arm *arm = arena_take_zero(&p->v->g->memory, (size_t)s->n_arm, sizeof *arm, e);
+    for (int32_t k = 0; arm && k < s->n_arm; k++) {
+        json_error_t why;
+        json_t *r = json_loadb(s->arm[k].record_json.data, s->arm[k].record_json.size, 0, &why);
+        arm[k] = (paper_arm){.shots = (int32_t)json_integer_value(json_object_get(r, "shots")),
+                             .seed = json_integer_value(json_object_get(r, "seed")),
+                             .question = keep(p, r, "question", e),
+                             .system = keep(p, r, "system", e),
+                             .template_kind = keep(p, r, "template", e),
+                             .kind = keep(p, r, "kind", e)};
+        json_decref(r);
+    }
+    p->arm = arm;
+    return arm && e->code == ERR_NONE;
+}
+
+static void add_estimate(sheet *s, const stat_estimate *o, int decimals)
+{
+    buf text = buf_up_to(1000);
+    evidence_add(&text, o, decimals);
+    sheet_add(s, buf_view(&text));
+    buf_close(&text);
+}
+
+static void add_p(sheet *s, bool exists, double p)
+{
+    buf text = buf_up_to(100);
+    evidence_add_p(&text, exists, p);
+    sheet_add(s, buf_view(&text));
+    buf_close(&text);
+}
+
+/* "+0.012 (-0.010 to +0.034)" of arm k against the reference; "reference" for itself. */
+static void add_difference(const paper *p, sheet *s, int32_t k)
+{
+    int sign = 1;
+    const evidence *v = p->v;
+    const arms_pair *pair = k == v->reference ? NULL : evidence_pair(v, k, v->reference, &sign);
+    const rank_test *t = pair ? evidence_test(v, pair) : NULL;
+    buf text = buf_up_to(1000);
+    if (k == v->reference) buf_add_text(&text, "reference");
+    else if (!t || !t->has_value) buf_add_text(&text, "not estimable");
+    else {
+        evidence_add_signed(&text, sign * t->difference, 3);
+        if (t->has_interval) {
+            buf_add_text(&text, " (");
+            evidence_add_signed(&text, sign > 0 ? t->low : -t->high, 3);
+            buf_add_text(&text, " to ");
+            evidence_add_signed(&text, sign > 0 ? t->high : -t->low, 3);
+            buf_add_char(&text, ')');
+        }
+    }
+    sheet_add(s, buf_view(&text));
+    buf_close(&text);
+}
+
+static void note_intervals(const paper *p, sheet *s)
+{
+    double level = 100 * stats_of(p)->level;
+    if (p->v->clusters) {
+        sheet_note(
+            s,
+            "AUROC and its differences with %.0f %% intervals and tests that allow for several "
+            "texts of a patient (Obuchowski 1997).",
+            level);
+    } else {
+        sheet_note(
+            s,
+            "AUROC and its differences with %.0f %% intervals and tests by DeLong's variance "
+            "(intervals of AUROC on the logit scale); texts are taken as independent.",
+            level);
+    }
+}
+
+/* --- T1 --- */
+
+typedef struct one_class { /* a column of T1: the judged rows of a class; all for -1 */
+    int32_t which;
+    int64_t n;
+} one_class;
+
+typedef struct characteristics {
+    const paper *p;
+    sheet *s;
+    int32_t n_column;
+    one_class column[1 + CLASSES_SHOWN];
+    bool smd; /* between the second and the third column */
+} characteristics;
+
+static bool is_in(const characteristics *c, int32_t column, int64_t i)
+{
+    int32_t which = c->column[column].which;
+    return which < 0 || c->p->v->g->study.row[stats_of(c->p)->row[i]].label == which;
+}
+
+static void add_smd(const characteristics *c, const stat_estimate *o)
+{
+    if (!c->smd) return;
+    if (o && o->has_value) sheet_printf(c->s, "%.3f", o->value);
+    else sheet_add(c->s, STR(""));
+}
+
+static void add_share(sheet *s, int64_t n, int64_t of, bool hidden)
+{
+    buf text = buf_up_to(100);
+    small_add(&text, n, hidden);
+    if (!hidden && of > 0) buf_printf(&text, " (%.1f %%)", 100 * (double)n / (double)of);
+    sheet_add(s, buf_view(&text));
+    buf_close(&text);
+}
+
+/* Small counts, what they could be worked out from along a column (its total is known), and, where one
+ * class is withheld, the other classes of that level (the level's total is known): until nothing changes. */
+static void hide_levels(const characteristics *c, int64_t n[][EVIDENCE_LEVELS_MAX], int32_t n_level,
+                        bool hidden[][EVIDENCE_LEVELS_MAX])
+{
+    for (int32_t k = 0; k < c->n_column; k++) small_mark(n[k], n_level, hidden[k]);
+    for (bool changed = true; changed;) {
+        changed = false;
+        for (int32_t l = 0; l < n_level; l++) {
+            bool any = false, all = true;
+            for (int32_t k = 0; k < c->n_column; k++) any = any || hidden[k][l];
+            for (int32_t k = 1; k < c->n_column; k++) all = all && hidden[k][l];
+            if (!any || all) continue;
+            for (int32_t k = 1; k < c->n_column; k++) hidden[k][l] = true;
+            changed = true;
+        }
+        for (int32_t k = 0; k < c->n_column; k++)
+            changed = small_complete(n[k], n_level, hidden[k]) || changed;
+    }
+}
+
+static void add_group_rows(const characteristics *c, int32_t g)
+{
+    const evidence_group *group = &c->p->v->group[g];
+    int64_t n[1 + CLASSES_SHOWN][EVIDENCE_LEVELS_MAX] = {{0}};
+    bool hidden[1 + CLASSES_SHOWN][EVIDENCE_LEVELS_MAX];
+    for (int64_t i = 0; i < stats_of(c->p)->n; i++) {
+        str value = c->p->v->g->study.row[stats_of(c->p)->row[i]].group[g];
+        int32_t l = 0;
+        while (l < group->n_level && !str_equal(group->level[l].name, value)) l++;
+        for (int32_t k = 0; k < c->n_column && l < group->n_level; k++) n[k][l] += is_in(c, k, i);
+    }
+    hide_levels(c, n, group->n_level, hidden);
+    for (int32_t l = 0; l < group->n_level; l++) {
+        sheet_printf(c->s, "%.*s: %.*s", (int)group->name.size, group->name.data,
+                     (int)group->level[l].name.size, group->level[l].name.data);
+        for (int32_t k = 0; k < c->n_column; k++)
+            add_share(c->s, n[k][l], c->column[k].n, hidden[k][l]);
+        stat_estimate o = {0};
+        if (c->smd && c->column[1].n > 0 && c->column[2].n > 0)
+            o = plan_smd_shares((double)n[1][l] / (double)c->column[1].n,
+                                (double)n[2][l] / (double)c->column[2].n);
+        add_smd(c, hidden[1][l] || hidden[2][l] ? NULL : &o);
+    }
+}
+
+/* Tokens of the reference arm's prompts, by judged row. */
+static double *tokens_of(const paper *p, bool *cut, err *e)
+{
+    const gather *g = p->v->g;
+    const store_results *got = &g->got[p->v->reference];
+    size_t n_row = (size_t)g->study.n_row;
+    double *of_row = arena_take_zero(&p->v->g->memory, n_row, sizeof *of_row, e);
+    bool *cut_row = arena_take_zero(&p->v->g->memory, n_row, sizeof *cut_row, e);
+    double *out = arena_take(&p->v->g->memory, (size_t)g->stats.n, sizeof *out, e);
+    if (!of_row || !cut_row || !out) return NULL;
+    for (int32_t k = 0; k < got->n; k++) {
+        of_row[got->row[k]] = got->n_token[k];
+        cut_row[got->row[k]] = got->n_cut[k] > 0;
+    }
+    for (int64_t i = 0; i < g->stats.n; i++) {
+        out[i] = of_row[g->stats.row[i]];
+        cut[i] = cut_row[g->stats.row[i]];
+    }
+    return out;
+}
+
+static bool add_token_rows(const characteristics *c, err *e)
+{
+    arena *a = &c->p->v->g->memory;
+    int64_t n = stats_of(c->p)->n, n_cut[1 + CLASSES_SHOWN] = {0};
+    double mean[1 + CLASSES_SHOWN] = {0}, sd[1 + CLASSES_SHOWN] = {0};
+    bool *cut = arena_take_zero(a, (size_t)n, sizeof *cut, e);
+    double *x = arena_take(a, (size_t)n, sizeof *x, e),
+           *token = cut ? tokens_of(c->p, cut, e) : NULL;
+    if (!cut || !x || !token) return false;
+    sheet_add(c->s, STR("tokens of the prompt, median (quartiles)"));
+    for (int32_t k = 0; k < c->n_column; k++) {
+        int64_t m = 0;
+        for (int64_t i = 0; i < n; i++) {
+            if (!is_in(c, k, i)) continue;
+            x[m++] = token[i];
+            n_cut[k] += cut[i];
+        }
+        if (m > 0) mean[k] = stat_mean(x, m);
+        if (m > 1) sd[k] = sqrt(stat_covariance(x, x, m));
+        if (!stat_sort(x, m, a, e)) return false;
+        if (m == 0) sheet_add(c->s, STR("none"));
+        else
+            sheet_printf(c->s, "%.0f (%.0f to %.0f)", stat_quantile(x, m, 0.5),
+                         stat_quantile(x, m, 0.25), stat_quantile(x, m, 0.75));
+    }
+    stat_estimate o = {0};
+    if (c->smd && c->column[1].n > 1 && c->column[2].n > 1)
+        o = plan_smd_means(mean[1], sd[1], mean[2], sd[2]);
+    add_smd(c, &o);
+    bool hidden[1 + CLASSES_SHOWN], any = false;
+    small_mark(n_cut + 1, c->n_column - 1, hidden + 1);
+    for (int32_t k = 1; k < c->n_column; k++) any = any || hidden[k];
+    hidden[0] = n_cut[0] > 0 && n_cut[0] < SMALL_BELOW;
+    for (int32_t k = 1; k < c->n_column && hidden[0] && !any; k++) hidden[k] = true;
+    sheet_add(c->s, STR("texts cut to fit"));
+    for (int32_t k = 0; k < c->n_column; k++) add_share(c->s, n_cut[k], c->column[k].n, hidden[k]);
+    add_smd(c, NULL);
+    return true;
+}
+
+static int by_number(const void *a, const void *b)
+{
+    int32_t x = *(const int32_t *)a, y = *(const int32_t *)b;
+    return (x > y) - (x < y);
+}
+
+static bool add_patient_row(const characteristics *c, err *e)
+{
+    const arms_result *r = stats_of(c->p);
+    if (r->n_patient == 0) return true;
+    int32_t *x = arena_take(&c->p->v->g->memory, (size_t)r->n, sizeof *x, e);
+    if (!x) return false;
+    sheet_add(c->s, STR("patients"));
+    for (int32_t k = 0; k < c->n_column; k++) {
+        int64_t n = 0, distinct = 0;
+        for (int64_t i = 0; i < r->n; i++) {
+            if (is_in(c, k, i)) x[n++] = c->p->v->g->study.row[r->row[i]].patient;
+        }
+        qsort(x, (size_t)n, sizeof *x, by_number);
+        for (int64_t i = 0; i < n; i++) distinct += x[i] < 0 || i == 0 || x[i] != x[i - 1];
+        add_share(c->s, distinct, 0, distinct > 0 && distinct < SMALL_BELOW);
+    }
+    add_smd(c, NULL);
+    return true;
+}
+
+static bool table_characteristics(const paper *p, sheet *s, char why[200], err *e)
+{
+    (void)why;
+    const arms_result *r = stats_of(p);
+    characteristics c = {.p = p, .s = s, .n_column = 1, .column = {{-1, r->n}}};
+    sheet_open(s, "T1", "Characteristics of the texts judged");
+    sheet_column(s, "characteristic", false);
+    sheet_column(s, "all", true);
+    for (int32_t k = 0; k < r->n_class && k < CLASSES_SHOWN; k++) {
+        /* the positive class first */
+        int32_t which = r->positive <= 0 ? k : k == 0 ? r->positive : k <= r->positive ? k - 1 : k;
+        c.column[c.n_column++] = (one_class){which, r->class_count[which]};
+        sheet_column(s, p->v->g->in.class_name[which], true);
+    }
+    c.smd = r->n_class == 2;
+    if (c.smd) sheet_column(s, "standardised difference", true);
+    sheet_add(s, STR("texts"));
+    for (int32_t k = 0; k < c.n_column; k++)
+        add_share(s, c.column[k].n, k ? r->n : 0, c.column[k].n > 0 && c.column[k].n < SMALL_BELOW);
+    add_smd(&c, NULL);
+    if (!add_patient_row(&c, e)) return false;
+    for (int32_t g = 0; g < p->v->n_group; g++) add_group_rows(&c, g);
+    if (!add_token_rows(&c, e)) return false;
+    sheet_note(
+        s,
+        "Texts that every arm scored. Shares are of the column. Tokens and cuts are those of arm "
+        "%s.",
+        arm_name(p, p->v->reference));
+    sheet_note(
+        s,
+        "Counts from 1 to 4 are shown as <%d; counts from which they could be worked out are "
+        "withheld.",
+        SMALL_BELOW);
+    if (r->n_class > CLASSES_SHOWN)
+        sheet_note(s, "The first %d of %d classes are shown.", CLASSES_SHOWN, (int)r->n_class);
+    return true;
+}
+
+/* --- T2 --- */
+
+static void add_main_row(const paper *p, sheet *s, int32_t k)
+{
+    const evidence *v = p->v;
+    const evidence_arm *a = &v->arm[k];
+    const arm_result *r = &stats_of(p)->arm[k];
+    int sign;
+    const arms_pair *pair = k == v->reference ? NULL : evidence_pair(v, k, v->reference, &sign);
+    const rank_test *t = pair ? evidence_test(v, pair) : NULL;
+    sheet_add(s, str_of(arm_name(p, k)));
+    buf text = buf_up_to(100);
+    small_add(&text, stats_of(p)->n, false);
+    buf_add_text(&text, " / ");
+    small_add(&text, stats_of(p)->events, false);
+    sheet_add(s, buf_view(&text));
+    buf_close(&text);
+    add_estimate(s, &a->auroc->logit, 3);
+    add_estimate(s, &a->auprc, 3);
+    add_estimate(s, &r->at_half.sensitivity, 2);
+    add_estimate(s, &r->at_half.specificity, 2);
+    add_estimate(s, &r->at_half.ppv, 2);
+    add_estimate(s, &r->at_half.npv, 2);
+    add_estimate(s, &r->brier, 3);
+    add_estimate(s, &a->line.slope, 2);
+    add_difference(p, s, k);
+    if (k == v->reference) {
+        sheet_add(s, STR(""));
+        sheet_add(s, STR(""));
+        return;
+    }
+    add_p(s, t && t->has_value, t ? t->p : 0);
+    add_p(s, t && t->has_value, pair ? v->p_holm[pair - stats_of(p)->pair] : 0);
+}
+
+static bool table_classes(const paper *p, sheet *s)
+{
+    const arms_result *r = stats_of(p);
+    sheet_open(s, "T2", "Results of the arms");
+    sheet_column(s, "arm", false);
+    sheet_column(s, "texts", true);
+    sheet_column(s, "most probable class right", true);
+    sheet_column(s, "mean AUROC of classes against the rest", true);
+    sheet_column(s, "classes judged", true);
+    for (int32_t k = 0; k < r->n_arm; k++) {
+        sheet_add(s, str_of(arm_name(p, k)));
+        sheet_printf(s, "%lld", (long long)r->n);
+        add_estimate(s, &r->arm[k].accuracy, 3);
+        add_estimate(s, &r->arm[k].macro_auroc, 3);
+        sheet_printf(s, "%d of %d", (int)r->arm[k].n_class_judged, (int)r->n_class);
+    }
+    sheet_note(s,
+               "Intervals by Wilson. A class without texts is left out of the mean and counted.");
+    return true;
+}
+
+static bool table_main(const paper *p, sheet *s, char why[200], err *e)
+{
+    (void)why, (void)e;
+    static const char *const columns[] = {"texts / events",
+                                          "AUROC",
+                                          "AUPRC",
+                                          "sensitivity",
+                                          "specificity",
+                                          "PPV",
+                                          "NPV",
+                                          "Brier",
+                                          "calibration slope",
+                                          "difference in AUROC",
+                                          "p",
+                                          "p (Holm)"};
+    const arms_result *r = stats_of(p);
+    if (!p->v->binary) return table_classes(p, s);
+    sheet_open(s, "T2", "Results of the arms");
+    sheet_column(s, "arm", false);
+    for (size_t i = 0; i < countof(columns); i++) sheet_column(s, columns[i], true);
+    for (int32_t k = 0; k < r->n_arm; k++) add_main_row(p, s, k);
+    note_intervals(p, s);
+    sheet_note(
+        s,
+        "Event: %s. In parentheses %.0f %% intervals. AUPRC: average precision (a useless score "
+        "has the prevalence, %.3f); its interval by bootstrap (%lld resamples of %s). Sensitivity, "
+        "specificity, PPV, NPV at a probability of 0.5, with Wilson's intervals%s. Brier: Wald.",
+        p->v->g->in.class_name[r->positive], 100 * r->level,
+        r->n > 0 ? (double)r->events / (double)r->n : 0, (long long)p->v->arm[0].auprc_draws,
+        p->v->clusters ? "patients" : "texts within their class",
+        p->v->clusters ? ", which take texts as independent" : "");
+    sheet_note(
+        s,
+        "Differences are from arm %s on the same texts (paired). Holm: over all %d pairs of arms.",
+        arm_name(p, p->v->reference), (int)r->n_pair);
+    return true;
+}
+
+/* --- T3 --- */
+
+/* The number of this arm's question among the distinct ones, from 1. */
+static int32_t wording_of(const paper *p, int32_t arm)
+{
+    int32_t n = 0;
+    for (int32_t k = 0; k <= arm; k++) {
+        bool seen = false;
+        for (int32_t j = 0; j < k && !seen; j++)
+            seen = !strcmp(p->arm[j].question, p->arm[k].question);
+        n += !seen;
+        if (!strcmp(p->arm[k].question, p->arm[arm].question)) return n;
+    }
+    return n;
+}
+
+static bool table_methods(const paper *p, sheet *s, char why[200], err *e)
+{
+    (void)e;
+    const arms_result *r = stats_of(p);
+    if (r->n_arm < 2 || !p->v->binary) {
+        snprintf(why, 200, "%s",
+                 p->v->binary ? "the study has one way of asking"
+                              : "the study declares no positive class");
+        return true;
+    }
+    sheet_open(s, "T3", "Ways of asking");
+    static const char *const columns[] = {"examples",  "seed",
+                                          "role text", "question",
+                                          "template",  "tokens of the prompt, median",
+                                          "AUROC",     "difference in AUROC"};
+    sheet_column(s, "arm", false);
+    for (size_t i = 0; i < countof(columns); i++) sheet_column(s, columns[i], i < 2 || i > 4);
+    for (int32_t k = 0; k < r->n_arm; k++) {
+        const paper_arm *a = &p->arm[k];
+        sheet_add(s, str_of(arm_name(p, k)));
+        sheet_printf(s, "%d", (int)a->shots);
+        if (a->shots > 0) sheet_printf(s, "%lld", (long long)a->seed);
+        else sheet_add(s, STR(""));
+        sheet_add(s, str_of(a->system[0] ? "yes" : "no"));
+        if (a->question[0]) sheet_printf(s, "wording %d", (int)wording_of(p, k));
+        else sheet_add(s, STR("none"));
+        sheet_add(s, str_of(a->template_kind));
+        sheet_printf(s, "%.0f", p->v->g->in.arm[k].tokens_median);
+        add_estimate(s, &p->v->arm[k].auroc->logit, 3);
+        add_difference(p, s, k);
+    }
+    note_intervals(p, s);
+    sheet_note(s, "All arms on the same texts with the same room for a text. Prompts to the "
+                  "letter: table S1.");
+    return true;
+}
+
+static bool table_memory(const paper *p, sheet *s, char why[200], err *e)
+{
+    (void)p, (void)s, (void)e;
+    snprintf(why, 200,
+             "the study has one model; memory and number formats are compared over several");
+    return true;
+}
+
+static bool table_tuning(const paper *p, sheet *s, char why[200], err *e)
+{
+    (void)p, (void)s, (void)e;
+    snprintf(why, 200, "no model was tuned");
+    return true;
+}
+
+/* --- T6 --- */
+
+static void add_subgroup_rows(sheet *s, const evidence_group *g, int32_t n_arm)
+{
+    int64_t n[EVIDENCE_LEVELS_MAX] = {0}, events[EVIDENCE_LEVELS_MAX] = {0};
+    bool hidden[EVIDENCE_LEVELS_MAX], hidden_events[EVIDENCE_LEVELS_MAX];
+    for (int32_t i = 0; i < g->n_level; i++) n[i] = g->level[i].n, events[i] = g->level[i].events;
+    small_mark(n, g->n_level, hidden);
+    small_mark(events, g->n_level, hidden_events);
+    for (int32_t i = 0; i < g->n_level; i++) {
+        const evidence_level *l = &g->level[i];
+        buf text = buf_up_to(200);
+        sheet_add(s, g->name);
+        sheet_add(s, l->name.size ? l->name : STR("(empty)"));
+        small_add(&text, l->n, hidden[i]);
+        buf_add_text(&text, " / ");
+        small_add(&text, l->events, hidden_events[i]);
+        sheet_add(s, buf_view(&text));
+        buf_close(&text);
+        bool few = l->events < STAT_FEW_BELOW || l->n - l->events < STAT_FEW_BELOW;
+        for (int32_t k = 0; k < n_arm; k++) {
+            if (few) sheet_add(s, STR("too few"));
+            else add_estimate(s, &l->auroc[k].logit, 3);
+        }
+    }
+    sheet_add(s, g->name);
+    sheet_add(s, g->n_level ? STR("p, do they differ?") : STR("more than 40 values: left out"));
+    sheet_add(s, STR(""));
+    for (int32_t k = 0; k < n_arm; k++)
+        add_p(s, g->n_level && g->test[k].status == STAT_OK, g->n_level ? g->test[k].p : 0);
+}
+
+static bool table_subgroups(const paper *p, sheet *s, char why[200], err *e)
+{
+    (void)e;
+    int32_t n_arm = stats_of(p)->n_arm < ARMS_SHOWN ? stats_of(p)->n_arm : ARMS_SHOWN;
+    if (p->v->n_group == 0) {
+        snprintf(why, 200, "the study names no subgroup columns");
+        return true;
+    }
+    sheet_open(s, "T6", "AUROC by subgroup");
+    sheet_column(s, "column", false);
+    sheet_column(s, "subgroup", false);
+    sheet_column(s, "texts / events", true);
+    for (int32_t k = 0; k < n_arm; k++) sheet_column(s, arm_name(p, k), true);
+    for (int32_t g = 0; g < p->v->n_group; g++) add_subgroup_rows(s, &p->v->group[g], n_arm);
+    note_intervals(p, s);
+    sheet_note(s,
+               "Too few: under %d events or others. p: Cochran's Q over the subgroups that have an "
+               "interval. Exploratory, not adjusted.",
+               STAT_FEW_BELOW);
+    sheet_note(
+        s,
+        "Counts from 1 to 4 are shown as <%d; counts from which they could be worked out are "
+        "withheld.",
+        SMALL_BELOW);
+    if (n_arm < stats_of(p)->n_arm)
+        sheet_note(s, "The first %d of %d arms are shown.", (int)n_arm, (int)stats_of(p)->n_arm);
+    return true;
+}
+
+/* --- T7 --- */
+
+static bool same_but(const paper_arm *a, const paper_arm *b, bool wording)
+{
+    bool question = !strcmp(a->question, b->question), seed = a->shots == 0 || a->seed == b->seed;
+    return a->shots == b->shots && !strcmp(a->system, b->system) &&
+           !strcmp(a->template_kind, b->template_kind) && !strcmp(a->kind, b->kind) &&
+           (wording ? seed : question && a->shots > 0);
+}
+
+/* One row for the arms that differ from arm k in the one thing alone; none when k is not their first. */
+static void add_family(const paper *p, sheet *s, int32_t k, bool wording)
+{
+    const arms_result *r = stats_of(p);
+    double x[SHEET_COLUMNS_MAX * 8], low = 1, high = 0;
+    int64_t n = 0;
+    for (int32_t j = 0; j < r->n_arm && n < (int64_t)countof(x); j++) {
+        const stat_estimate *o = &p->v->arm[j].auroc->logit;
+        if (!same_but(&p->arm[k], &p->arm[j], wording)) continue;
+        if (j < k) return;
+        if (!o->has_value) continue;
+        x[n++] = o->value;
+        low = fmin(low, o->value);
+        high = fmax(high, o->value);
+    }
+    if (n < 2) return;
+    sheet_add(s, wording ? STR("wording of the question") : STR("draw of the examples"));
+    sheet_add(s, str_of(arm_name(p, k)));
+    sheet_printf(s, "%lld", (long long)n);
+    sheet_printf(s, "%.3f (%.3f)", stat_mean(x, n), sqrt(stat_covariance(x, x, n)));
+    sheet_printf(s, "%.3f to %.3f", low, high);
+}
+
+static bool table_variability(const paper *p, sheet *s, char why[200], err *e)
+{
+    (void)e;
+    sheet_open(s, "T7", "Variability over repeats and wordings");
+    static const char *const columns[] = {"arms", "AUROC, mean (SD)", "AUROC, range"};
+    sheet_column(s, "what varies", false);
+    sheet_column(s, "first arm", false);
+    for (size_t i = 0; i < countof(columns); i++) sheet_column(s, columns[i], true);
+    for (int32_t k = 0; p->v->binary && k < stats_of(p)->n_arm; k++) {
+        add_family(p, s, k, false);
+        add_family(p, s, k, true);
+    }
+    sheet_note(
+        s, "Arms that differ in nothing but what varies. SD over arms, on the same texts. Scoring "
+           "itself has no randomness: asked again, a text gets the same score to the last bit.");
+    if (s->n_cell > 0) return true;
+    sheet_close(s);
+    *s = (sheet){0};
+    snprintf(why, 200,
+             "no two arms differ only in the draw of the examples or only in the wording");
+    return true;
+}
+
+/* --- S1 --- */
+
+static bool table_prompts(const paper *p, sheet *s, char why[200], err *e)
+{
+    (void)why, (void)e;
+    sheet_open(s, "S1", "Prompts to the letter");
+    sheet_column(s, "arm", false);
+    sheet_column(s, "prompt", false);
+    for (int32_t k = 0; k < stats_of(p)->n_arm; k++) {
+        const char *prompt = p->v->g->in.arm[k].prompt;
+        sheet_add(s, str_of(arm_name(p, k)));
+        sheet_add(s, str_of(prompt ? prompt : ""));
+    }
+    sheet_note(s, "{text} is where the text of the case stood, {example 1} .. where texts of "
+                  "examples stood.");
+    return true;
+}
+
+static const struct {
+    const char *id;
+    bool (*make)(const paper *, sheet *, char[200], err *);
+} tables[PAPER_TABLES] = {
+    {"T1", table_characteristics}, {"T2", table_main},    {"T3", table_methods},
+    {"T4", table_memory},          {"T5", table_tuning},  {"T6", table_subgroups},
+    {"T7", table_variability},     {"S1", table_prompts},
+};
+
+const char *paper_table_id(int32_t which) { return tables[which].id; }
+
+bool paper_table(const paper *p, int32_t which, sheet *s, char why[200], err *e)
+{
+    assert(which >= 0 && which < PAPER_TABLES);
+    *s = (sheet){0};
+    why[0] = 0;
+    return tables[which].make(p, s, why, e) &&
+           (s->n_column == 0 ||
+            (buf_check(&s->cells, "a table", e) && buf_check(&s->notes, "a table", e)));
+}
