@@ -55,7 +55,7 @@ static bool draw_band(const curves_rows *rows, const curves_plan *plan, kind k, 
     c->band_status = r.status;
     for (int32_t i = 0; i < c->n && r.status == STAT_OK; i++) {
         stat_estimate o;
-        if (!boot_estimate(&r, i, BOOT_PERCENTILE, plan->level, a, &o, e)) return false;
+        if (!boot_estimate(&r, i, (boot_interval){.level = plan->level}, a, &o, e)) return false;
         /* a point that no resample moves (the end of a ROC) is its own band; a whole curve is not */
         c->has_band = c->has_band || o.has_interval;
         c->low[i] = o.has_interval ? o.low : o.value;

@@ -58,7 +58,7 @@ static bool add_precision(work *w, const arm_result *s, evidence_arm *out, err *
     stat_estimate o;
     if (!weigh_order_take(s->score, s->positive, n, w->a, &order, e) ||
         !boot_run(&plan, w->threads, w->a, &r, e) ||
-        !boot_estimate(&r, 0, BOOT_PERCENTILE, w->stats->level, w->a, &o, e))
+        !boot_estimate(&r, 0, (boot_interval){.level = w->stats->level}, w->a, &o, e))
         return false;
     if (r.status == STAT_OK && o.has_interval) {
         out->auprc.has_interval = true;
@@ -78,16 +78,17 @@ static bool add_calibration(work *w, const arm_result *s, evidence_arm *out, err
     int64_t n = w->stats->n, n_clipped = 0;
     out->log_loss = calib_log_loss(s->probability, s->positive, n, &n_clipped);
     out->observed_expected = calib_observed_expected(s->probability, s->positive, n);
-    if (!calib_ece(s->probability, s->positive, n, false, EVIDENCE_BINS, out->bin, w->a, &out->ece,
-                   e))
-        return false;
+    const stat_rows rows = {.n = n, .score = s->probability, .positive = s->positive};
+    const calib_bins bins = {.n = EVIDENCE_BINS};
+    if (!calib_ece(&rows, bins, out->bin, w->a, &out->ece, e)) return false;
     size_t mark = arena_mark(w->a);
     double *log_odds = arena_take(w->a, (size_t)n, sizeof *log_odds, e);
     if (!log_odds) return false;
     out->line = (calib_line){.status = stat_check_probabilities(s->probability, n)};
     if (out->line.status == STAT_OK) {
         calib_log_odds(s->probability, n, log_odds, &n_clipped);
-        if (!calib_line_of(log_odds, s->positive, NULL, n, w->a, &out->line, e)) return false;
+        const stat_rows odds = {.n = n, .score = log_odds, .positive = s->positive};
+        if (!calib_line_of(&odds, w->a, &out->line, e)) return false;
     } else {
         out->line.in_the_large = out->line.intercept = out->line.slope =
             stat_none(out->line.status, n, w->stats->events);
