@@ -10,6 +10,7 @@ static const cli_option options[] = {
     {"--out", "DIR", "folder for study.db, scores.csv, results.json, report.html; made if absent"},
     {"--limit", "N", "score only the first N rows"},
     {"--plan", NULL, "tokenise, print tokens and memory, and stop before the weights are opened"},
+    {"--no-paper", NULL, "do not write DIR/paper (tables, figures, methods, checklists)"},
     {"--quiet", NULL, "no progress"},
 };
 
@@ -102,6 +103,7 @@ static int run(const cli_arguments *a)
     caseload_run_options o = {.study = a->positional[0],
                               .out = cli_value(a, "--out"),
                               .plan = cli_has(a, "--plan"),
+                              .paper = !cli_has(a, "--no-paper"),
                               .colour = cli_colour(stdout),
                               .sink = print_out,
                               .progress = on_progress,

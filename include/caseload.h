@@ -94,6 +94,7 @@ typedef struct caseload_run_options {
     caseload_engine_options engine;
     const char *study, *out;
     int limit;                   /* score the first N rows only; 0: all */
+    bool paper;                  /* also the folder `paper`, as caseload_report */
     bool plan;                   /* stop before the weights are opened: the plan goes to the sink */
     bool colour;                 /* of the closing table */
     caseload_sink *sink;         /* the closing table; may be NULL */
@@ -103,7 +104,13 @@ typedef struct caseload_run_options {
 bool caseload_run(const caseload_run_options *o, caseload_error *e);
 
 /* Draws report.html, results.json and scores.csv again from study.db: no model, no table. */
-bool caseload_report(const char *out, bool colour, caseload_sink *sink, void *context,
+typedef struct caseload_report_options {
+    const char *out;
+    bool paper;          /* also the folder `paper`: tables, figures, methods, checklists */
+    const char *explain; /* "auroc/zero-shot": tell where that number comes from, write nothing */
+    bool colour;
+} caseload_report_options;
+bool caseload_report(const caseload_report_options *o, caseload_sink *sink, void *context,
                      caseload_error *e);
 
 /* Every statistic of scores in a table from anywhere: no model, no study. JSON keys: view/judge.h. */

@@ -171,15 +171,20 @@ bool caseload_try(const caseload_try_options *o, caseload_sink *sink, void *cont
     return hand_over(&failure, e);
 }
 
-static bool judge_folder(const store *s, const char *out, bool colour, buf *shown, err *e)
+/* Everything that is shown of a store; `explain` set: one number's origin instead. */
+static bool judge_folder(const store *s, const caseload_report_options *o, buf *shown, err *e)
 {
     char date[32];
     time_t now = time(NULL);
     struct tm utc;
     gmtime_r(&now, &utc);
     strftime(date, sizeof date, "%Y-%m-%d", &utc);
-    show_options o = {.out = out, .colour = colour, .date = date, .version = CASELOAD_VERSION};
-    return show_study(s, &o, shown, e);
+    show_options how = {.out = o->out,
+                        .colour = o->colour,
+                        .date = date,
+                        .version = CASELOAD_VERSION,
+                        .paper = o->paper};
+    return o->explain ? show_number(s, &how, o->explain, shown, e) : show_study(s, &how, shown, e);
 }
 
 bool caseload_run(const caseload_run_options *o, caseload_error *e)
@@ -189,28 +194,27 @@ bool caseload_run(const caseload_run_options *o, caseload_error *e)
     watch w = {.progress = o->progress, .context = o->context};
     run_options how = run_of(&o->engine, o->study, &w);
     buf shown = buf_up_to(OUTPUT_BYTES_MAX);
+    caseload_report_options show = {.out = o->out, .colour = o->colour, .paper = o->paper};
     how.out = o->plan ? NULL : o->out;
     how.limit = o->limit;
     bool ok = run_prepare(&r, &how, &failure);
     if (o->plan) ok = ok && run_describe_plan(&r, &shown, &failure);
-    else
-        ok = ok && run_score(&r, &failure) &&
-             judge_folder(r.store, o->out, o->colour, &shown, &failure);
+    else ok = ok && run_score(&r, &failure) && judge_folder(r.store, &show, &shown, &failure);
     if (ok) pour(&shown, o->sink, o->context);
     run_close(&r);
     buf_close(&shown);
     return hand_over(&failure, e);
 }
 
-bool caseload_report(const char *out, bool colour, caseload_sink *sink, void *context,
+bool caseload_report(const caseload_report_options *o, caseload_sink *sink, void *context,
                      caseload_error *e)
 {
     err failure = {0};
     char path[4096];
     buf shown = buf_up_to(OUTPUT_BYTES_MAX);
-    snprintf(path, sizeof path, "%s/study.db", out);
+    snprintf(path, sizeof path, "%s/study.db", o->out);
     store *s = store_open_read(path, &failure);
-    bool ok = s && judge_folder(s, out, colour, &shown, &failure);
+    bool ok = s && judge_folder(s, o, &shown, &failure);
     if (ok) pour(&shown, sink, context);
     store_close(s);
     buf_close(&shown);

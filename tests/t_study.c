@@ -240,7 +240,7 @@ static void test_report_needs_only_the_store(void **state)
     snprintf(command, sizeof command,
              "cd %s && rm -r model texts.csv study.yaml out/results.json out/report.html", w.dir);
     assert_int_equal(system(command), 0);
-    assert_true(caseload_report(w.out, false, NULL, NULL, &w.e));
+    assert_true(caseload_report(&(caseload_report_options){.out = w.out}, NULL, NULL, &w.e));
     char *after = read_file(w.out, "results.json", &m);
     assert_non_null(after);
     assert_int_equal(n, m);

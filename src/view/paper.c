@@ -72,7 +72,7 @@ static void show_figure(folder *f, const plot *p)
 
 static bool add_figures(folder *f, const evidence *v, err *e)
 {
-    buf_add_text(&f->page, "<section>\n<h2>Figures</h2>\n");
+    buf_add_text(&f->page, "<section class=\"figures\">\n<h2>Figures</h2>\n");
     bool ok = true;
     for (int32_t kind = 0; ok && kind < PLOT_KINDS; kind++) {
         plot p;

@@ -438,6 +438,25 @@ static bool add_scores_section(const report_input *in, arena *scratch, buf *b, e
     return true;
 }
 
+static void add_pictures(const report_input *in, buf *b)
+{
+    const char *last = "";
+    for (int32_t i = 0; i < in->n_picture; i++) {
+        const report_picture *p = &in->picture[i];
+        if (strcmp(last, p->section)) {
+            if (i) buf_add_text(b, "</div>\n</section>\n");
+            add_in(b, "<section>\n<h2>", p->section, "</h2>\n");
+            add_in(b, "<p class=\"say\">", p->say, "</p>\n<div class=\"many\">\n");
+        }
+        last = p->section;
+        buf_add_text(b, "<figure>\n");
+        buf_add_text(b, p->svg);
+        if (p->caption) add_in(b, "\n<figcaption>", p->caption, "</figcaption>");
+        buf_add_text(b, "\n</figure>\n");
+    }
+    if (in->n_picture > 0) buf_add_text(b, "</div>\n</section>\n");
+}
+
 static void add_pair_row(const report_input *in, const arms_pair *p, buf *b)
 {
     const rank_test *t = &p->test;
@@ -643,6 +662,7 @@ bool report_write(const report_input *in, arena *scratch, buf *html, err *e)
         add_arms_table(in, html);
         if (!add_roc_section(in, scratch, html, e)) return false;
         if (!add_scores_section(in, scratch, html, e)) return false;
+        add_pictures(in, html);
         add_pairs(in, html);
     }
     add_classes(in, html);

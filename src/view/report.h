@@ -48,6 +48,13 @@ typedef struct report_arm {
     int64_t n_forwarded, n_unshared; /* tokens computed; tokens if every prompt stood alone */
 } report_arm;
 
+typedef struct report_picture { /* a figure made elsewhere, as <svg> of the page */
+    const char *section;        /* a new heading when it differs from the last one's */
+    const char *say;            /* under the heading; of the section's first picture */
+    const char *svg;
+    const char *caption; /* NULL */
+} report_picture;
+
 typedef struct report_input {
     const char *title;    /* the study's name */
     const char *subtitle; /* model and data in a few words; NULL */
@@ -56,6 +63,8 @@ typedef struct report_input {
     report_flow flow;
     const arms_result *stats;
     const report_arm *arm; /* [stats->n_arm] */
+    int32_t n_picture;
+    const report_picture *picture;
     int32_t n_warning;
     const char *const *warning; /* finished sentences; this module adds its own (label mass, few
                                    events, cut texts) */

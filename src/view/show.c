@@ -9,7 +9,10 @@
 
 #include "base/file.h"
 #include "stats/score.h"
+#include "view/explain.h"
 #include "view/gather.h"
+#include "view/paper.h"
+#include "view/plot.h"
 #include "view/results.h"
 #include "view/text.h"
 
@@ -106,13 +109,77 @@ static bool write_file(const char *out, const char *name, const buf *text, err *
     return buf_check(text, name, e) && file_write_atomic(path, buf_view(text), e);
 }
 
+/* ---- figures of the page ---- */
+
+typedef struct pictures {
+    evidence *v;
+    report_picture *list;
+    int32_t n;
+} pictures;
+
+static bool add_picture(pictures *p, plot *made, const char *section, const char *say, err *e)
+{
+    buf svg = buf_up_to(PAGE_BYTES_MAX);
+    figure_inline(&made->figure, &svg);
+    bool ok = buf_check(&svg, "a figure", e);
+    if (ok)
+        p->list[p->n++] = (report_picture){
+            .section = section,
+            .say = say,
+            .svg = str_keep(&p->v->g->memory, buf_view(&svg), e).data,
+        };
+    buf_close(&svg);
+    return ok && e->code == ERR_NONE;
+}
+
+static bool draw_kind(pictures *p, const char *kind, const char *section, const char *say, err *e)
+{
+    plot made;
+    bool ok = plot_draw(&made, p->v, plot_kind(kind), e) && add_picture(p, &made, section, say, e);
+    plot_close(&made);
+    return ok;
+}
+
+static bool draw_pictures(evidence *v, err *e)
+{
+    static const char precision[] = "Left to right more of the texts sought are found; upwards "
+                                    "fewer of the finds are false. The "
+                                    "dotted line is what guessing reaches.";
+    static const char calibration[] =
+        "Does 0.7 mean 70 of 100? A curve on the dotted diagonal says yes; below it the model's "
+        "probabilities are too high. Bars: how often each probability was given, to the texts "
+        "sought "
+        "(upwards) and to the others.";
+    static const char decision[] =
+        "Would acting on the probabilities do more good than harm? The threshold says how sure one "
+        "must "
+        "be to act; a curve above both treating all and treating none is of use there.";
+    report_input *in = &v->g->in;
+    int32_t n = v->g->stats.n_arm < EVIDENCE_CURVES_MAX ? v->g->stats.n_arm : EVIDENCE_CURVES_MAX;
+    pictures p = {.v = v};
+    p.list = arena_take_zero(&v->g->memory, 2 + EVIDENCE_CURVES_MAX, sizeof *p.list, e);
+    bool ok = p.list && draw_kind(&p, "pr", "Precision and recall", precision, e);
+    for (int32_t k = 0; ok && k < n; k++) {
+        plot made;
+        ok = plot_draw_calibration(&made, v, k, e) &&
+             add_picture(&p, &made, "Calibration", calibration, e);
+        plot_close(&made);
+    }
+    ok = ok && draw_kind(&p, "decision", "Decision curves", decision, e);
+    in->picture = p.list;
+    in->n_picture = p.n;
+    return ok;
+}
+
 static bool write_all(gather *g, const show_options *o, buf *shown, err *e)
 {
     char path[4200];
+    evidence v;
     snprintf(path, sizeof path, "%s/scores.csv", o->out);
     buf json = buf_up_to(PAGE_BYTES_MAX), html = buf_up_to(PAGE_BYTES_MAX);
     bool ok = write_scores(g, path, e) && results_write(&g->in, &json, e) &&
               write_file(o->out, "results.json", &json, e);
+    ok = ok && evidence_compute(&v, g, e) && (!v.binary || draw_pictures(&v, e));
     ok = ok && report_write(&g->in, &g->memory, &html, e) &&
          write_file(o->out, "report.html", &html, e);
     buf_close(&json);
@@ -122,6 +189,7 @@ static bool write_all(gather *g, const show_options *o, buf *shown, err *e)
     text_arms(&g->in, style, shown);
     if (g->stats.positive >= 0 && !text_roc(&g->in, style, &g->memory, shown, e)) return false;
     buf_printf(shown, "\nreport: %s/report.html\n", o->out);
+    if (o->paper && !paper_write(&v, o->out, shown, e)) return false;
     return buf_check(shown, "the closing table", e);
 }
 
@@ -131,6 +199,17 @@ bool show_study(const store *s, const show_options *o, buf *shown, err *e)
     gather g;
     if (!gather_open(&g, s, o->version, o->date, e)) return false;
     bool ok = write_all(&g, o, shown, e);
+    gather_close(&g);
+    return ok;
+}
+
+bool show_number(const store *s, const show_options *o, const char *number, buf *shown, err *e)
+{
+    assert(s && o->date && o->version && number);
+    gather g;
+    evidence v;
+    if (!gather_open(&g, s, o->version, o->date, e)) return false;
+    bool ok = evidence_compute(&v, &g, e) && explain_number(&v, number, shown, e);
     gather_close(&g);
     return ok;
 }

@@ -11,7 +11,11 @@ typedef struct show_options {
     bool colour;      /* of the closing table */
     const char *date; /* "2026-01-31" of the report */
     const char *version;
+    bool paper; /* also the folder `paper` (paper.h) */
 } show_options;
+
+/* Where a number of the report comes from (explain.h), appended to `shown`; writes nothing. */
+bool show_number(const store *s, const show_options *o, const char *number, buf *shown, err *e);
 
 /* Appends the closing table to `shown`. Files are written whole or not at all. */
 bool show_study(const store *s, const show_options *o, buf *shown, err *e);
