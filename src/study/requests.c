@@ -64,6 +64,22 @@ static bool add_answers(work *w, request *r, const prompt_form *f, str prompt,
     return ok;
 }
 
+/* The prompt with its longest answer, against what the model was made for. */
+static bool check_length(const work *w, const request *r, err *e)
+{
+    const model_header *h = &w->engine->header;
+    int32_t longest = 0, n_context = h->config.n_context;
+    for (int32_t i = 0; i < r->n_answer; i++) {
+        int32_t n = tree_rows(tree_at(&w->tree, r->case_segment + 1 + i));
+        longest = n > longest ? n : longest;
+    }
+    int64_t n = (int64_t)tree_at(&w->tree, r->case_segment)->count + longest;
+    if (n_context <= 0 || n <= n_context) return true;
+    return err_set(e, ERR_DATA,
+                   "the prompt and its longest answer have %lld tokens, but %s was made for %d",
+                   (long long)n, h->path, n_context);
+}
+
 static bool add_case(work *w, request *r, const prompt_form *f, str prompt, err *e)
 {
     token_list ids = {0};
@@ -72,7 +88,8 @@ static bool add_case(work *w, request *r, const prompt_form *f, str prompt, err 
     if (ok && ids.n == 0) ok = err_set(e, ERR_DATA, "the prompt has no tokens");
     tree_segment s = {.parent = TREE_ROOT, .kind = TREE_CASE, .owner = (int32_t)request_count(w)};
     if (ok) r->case_segment = tree_add(&w->tree, s, ids.id, (int32_t)ids.n, e);
-    ok = ok && r->case_segment >= 0 && add_answers(w, r, f, prompt, &ids, e);
+    ok = ok && r->case_segment >= 0 && add_answers(w, r, f, prompt, &ids, e) &&
+         check_length(w, r, e);
     token_list_close(&ids);
     return ok;
 }
@@ -134,6 +151,40 @@ static bool check_answers(const json_t *answers, err *e)
     return true;
 }
 
+/* Answers are keys of the result: none may be there twice. */
+static bool check_repeats(const json_t *answers, err *e)
+{
+    json_t *seen = json_object();
+    size_t i = 0;
+    json_t *answer = NULL;
+    json_array_foreach(answers, i, answer)
+    {
+        const char *text = json_string_value(answer);
+        if (json_object_get(seen, text)) err_set(e, ERR_DATA, "answer %zu is there twice", i + 1);
+        else json_object_set_new(seen, text, json_true());
+    }
+    json_decref(seen);
+    return e->code == ERR_NONE;
+}
+
+/* Other keys are their sender's own; but one that looks like a key of ours that is missing is a
+ * misspelling, and would be left out in silence. */
+static bool check_keys(json_t *object, err *e)
+{
+    static const char *const known[] = {"id", "prompt", "messages", "answers"};
+    const char *key = NULL;
+    json_t *value = NULL;
+    json_object_foreach(object, key, value)
+    {
+        const char *nearest = str_nearest(str_of(key), known, countof(known));
+        if (!nearest || json_object_get(object, nearest)) continue;
+        return err_set(e, ERR_DATA, "unknown key '%.40s'; did you mean '%s'?", key, nearest);
+    }
+    const json_t *id = json_object_get(object, "id");
+    if (!id || json_is_string(id) || json_is_number(id) || json_is_null(id)) return true;
+    return err_set(e, ERR_DATA, "`id` must be a text or a number");
+}
+
 static void write_id(buf *out, const json_t *id)
 {
     if (json_is_string(id)) {
@@ -172,7 +223,8 @@ static bool add_line(work *w, str line, err *e)
     request r = {.line = object, .case_segment = -1, .samples = buf_up_to((size_t)1 << 30)};
     const json_t *prompt = json_object_get(object, "prompt"),
                  *messages = json_object_get(object, "messages");
-    bool ok = check_answers(json_object_get(object, "answers"), e);
+    const json_t *answers = json_object_get(object, "answers");
+    bool ok = check_keys(object, e) && check_answers(answers, e) && check_repeats(answers, e);
     if (ok && json_is_string(prompt) && !messages) {
         ok = add_case(w, &r, NULL, (str){json_string_value(prompt), json_string_length(prompt)}, e);
     } else if (ok && json_is_array(messages) && !prompt) {
@@ -192,6 +244,7 @@ static bool add_line(work *w, str line, err *e)
 static bool read_lines(work *w, str jsonl, err *e)
 {
     int64_t number = 0;
+    if (str_starts(jsonl, "\xEF\xBB\xBF")) jsonl = str_part(jsonl, 3, jsonl.size - 3);
     while (jsonl.size) {
         const char *end = memchr(jsonl.data, '\n', jsonl.size);
         size_t size = end ? (size_t)(end - jsonl.data) : jsonl.size;
