@@ -2,6 +2,7 @@
 #include "study/schedule.h"
 
 #include <assert.h>
+#include <math.h>
 #include <stdlib.h>
 
 enum { PATH_MAX_SEGMENTS = 8 };
@@ -256,12 +257,24 @@ static void add_rows(scorer *r, step *st, int32_t g, int32_t from, int32_t to)
     }
 }
 
-static void read_results(scorer *r, const step *st)
+/* A weight that is not a number, or a product too large for one: no score must come of it. */
+static bool fail_number(const scorer *r, err *e)
+{
+    return err_set(
+        e, ERR_MODEL,
+        "%s: a log-probability is not a number: the weights are damaged, or too large for "
+        "32-bit arithmetic; compare the file's hash with its source's",
+        r->session->model->header->path);
+}
+
+static bool read_results(scorer *r, const step *st, err *e)
 {
     const head_result *got = &r->session->got;
     int32_t n_top = r->schedule->options.n_top;
     for (int32_t i = 0; i < st->n_out; i++) {
+        if (!isfinite(got->log_sum_exp[i])) return fail_number(r, e);
         for (int64_t p = r->pick_start[i]; p < r->pick_start[i + 1]; p++) {
+            if (!isfinite(got->pick_logit[p])) return fail_number(r, e);
             r->logprob[r->pick_segment[p]] += (double)got->pick_logit[p] - got->log_sum_exp[i];
         }
         if (r->out_case[i] < 0) continue;
@@ -272,6 +285,7 @@ static void read_results(scorer *r, const step *st)
             r->top_logprob[to + k] = (float)((double)logit - got->log_sum_exp[i]);
         }
     }
+    return true;
 }
 
 static bool run_step(scorer *r, step *st, err *e)
@@ -286,7 +300,7 @@ static bool run_step(scorer *r, step *st, err *e)
     st->n_top = r->schedule->options.n_top;
     session_forward(r->session, st);
     if (!backend_sync(r->session->backend, e)) return false;
-    read_results(r, st);
+    if (!read_results(r, st, e)) return false;
     int32_t next_slot = st->first_slot + st->n_row;
     *st = (step){.first_slot = next_slot};
     r->pick_start[0] = 0;
