@@ -1,8 +1,10 @@
 /* b_prefill: tokens a second of one prompt through a real model, and the memory it takes.
- *   b_prefill MODEL [--tokens 512] [--rows 512] [--threads N] [--repeats 5] [--device cpu] [--csv FILE]
- * Prints `prefill MODEL N tokens`, its tokens/s (median) and the share of the measured peak that the
- * products and the attention together reach; then `memory`: the largest resident set in MB beside the
- * file's size + K/V. With --seconds-only prints the seconds of each repeat, one a line, for run_prefill. */
+ *   b_prefill MODEL [--tokens 512] [--rows 512] [--threads N] [--repeats 5] [--device cpu]
+ *             [--csv FILE]
+ * Prints `prefill MODEL N tokens`, its tokens/s (median) and the share of the measured peak that
+ * the products and the attention together reach; then `memory`: the largest resident set in MB
+ * beside the file's size + K/V. With --seconds-only prints the seconds of each repeat, one a line,
+ * for run_prefill. */
 #include "bench.h"
 #include "model/session.h"
 

@@ -1,5 +1,5 @@
-/* bench: what the benches share: a clock, medians, one line a figure, CSV rows, and the machine's measured
- * peak of fused multiply-adds, against which products are judged.
+/* bench: what the benches share: a clock, medians, one line a figure, CSV rows, and the machine's
+ * measured peak of fused multiply-adds, against which products are judged.
  *
  * A line is `name value unit ratio`; with --csv the same goes to a file as
  * date,cpu,name,value,unit,ratio (appended; the head line is written when the file is new). */

@@ -1,5 +1,5 @@
-/* Tests of attention and of the answer head, on every path against ref, and of the promise that a row's
- * bits depend on its own query and keys alone. */
+/* Tests of attention and of the answer head, on every path against ref, and of the promise that a
+ * row's bits depend on its own query and keys alone. */
 #include "backend_tests.h"
 
 #include <stdlib.h>
@@ -18,7 +18,8 @@ typedef struct job { /* a small tree: a head, cases under it, each with its own 
     int32_t rows, slots;
 } job;
 
-/* `n_span` cases share a head of `head` keys; each has a middle segment of its own, then its own rows. */
+/* `n_span` cases share a head of `head` keys; each has a middle segment of its own, then its own
+ * rows. */
 static void job_make(job *j, rng *r, int n_span, int32_t head, float softcap, int32_t window)
 {
     *j = (job){.plan = {.scale = 0.2f, .softcap = softcap, .window = window, .n_span = n_span}};
@@ -66,7 +67,8 @@ static void test_attend_against_ref(void **state)
     }
 }
 
-/* The rows of one case, computed in pieces, with other cases beside them or not, by other threads. */
+/* The rows of one case, computed in pieces, with other cases beside them or not, by other
+ * threads. */
 static void test_attend_rows_stand_alone(void **state)
 {
     (void)state;

@@ -1,6 +1,6 @@
-/* Tests of src/compute: every op on every path against ref, on odd, prime, one and empty shapes; every
- * stored type; the promise that a row's bits do not depend on its neighbours, the row count or the
- * threads. Attention and the answer head: t_attend.c, t_head.c. */
+/* Tests of src/compute: every op on every path against ref, on odd, prime, one and empty shapes;
+ * every stored type; the promise that a row's bits do not depend on its neighbours, the row count
+ * or the threads. Attention and the answer head: t_attend.c. */
 #include "backend_tests.h"
 
 static const int64_t widths[] = {1, 2, 7, 16, 31, 64, 97, 320, 576};

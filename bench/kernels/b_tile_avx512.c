@@ -1,13 +1,12 @@
-/* b_tile_avx512: shapes of the register tile tried for the matrix product, each checked against a plain
- * loop and timed on packed operands, 512 rows: the winner is in src/compute/cpu/tile_in.h.
+/* b_tile_avx512: shapes of the register tile tried for the matrix product, each checked against a
+ * plain loop and timed on packed operands, 512 rows: the winner is in src/compute/cpu/tile_in.h.
  *
  *   version  rows x vectors  sums  loads a step
- *      1        14 x 2        28   2 vectors + 14 broadcasts      the winner: fewest bytes a product
+ *      1        14 x 2        28   2 vectors + 14 broadcasts    the winner: fewest bytes a product
  *      2        12 x 2        24   2 + 12
  *      3         8 x 3        24   3 + 8
  *      4         6 x 4        24   4 + 6
- * All four reach the peak on Zen 4; the first needs least from the second cache level. [--k 576]
- */
+ * All four reach the peak on Zen 4; the first needs least from the second cache level. [--k 576] */
 #include "../bench.h"
 
 #include <math.h>

@@ -1,5 +1,5 @@
-/* backend: see backend.h. Opens a device's table and checks the shapes of every call once, here; the
- * devices rely on what is asserted in this file. */
+/* backend: see backend.h. Opens a device's table and checks the shapes of every call once, here;
+ * the devices rely on what is asserted in this file. */
 #include "compute/backend.h"
 #include "compute/cpu/cpu.h"
 #include "compute/ref/ref.h"

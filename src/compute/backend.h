@@ -1,15 +1,17 @@
-/* backend: the one door to a device. The op_ functions check shapes once, then call the device's table.
+/* backend: the one door to a device. The op_ functions check shapes once, then call the device's
+ * table.
  *
- * Devices: "ref" (plain C, double accumulation: the specification) and "cpu" (AVX2 or AVX-512, chosen at
- * run time). Ops return nothing: a device failure sticks to the backend and backend_sync reports it.
+ * Devices: "ref" (plain C, double accumulation: the specification) and "cpu" (AVX2 or AVX-512,
+ * chosen at run time). Ops return nothing: a device failure sticks to the backend and backend_sync
+ * reports it.
  *
- * Promise: every output row depends on its own input row (and on the K/V it attends to) alone, bit for
- * bit: not on the number of rows, their order, their neighbours, or the number of threads. Sums over k run
- * in one fixed order; a tail tile uses the same order as a full one.
+ * Promise: every output row depends on its own input row (and on the K/V it attends to) alone, bit
+ * for bit: not on the number of rows, their order, their neighbours, or the number of threads. Sums
+ * over k run in one fixed order; a tail tile uses the same order as a full one.
  *
  * Shapes: n rows in the step, d model width, h heads, g K/V heads, hd head width, V vocabulary.
- * Activations are f32. Weights are [out, in] in any dtype and count as "expanded to f32, then used".
- */
+ * Activations are f32. Weights are [out, in] in any dtype and count as "expanded to f32, then
+ * used". */
 #ifndef CASELOAD_COMPUTE_BACKEND_H
 #define CASELOAD_COMPUTE_BACKEND_H
 
@@ -25,9 +27,9 @@ typedef enum rope_style {
 typedef enum glu_kind { GLU_SILU, GLU_GELU_TANH } glu_kind;
 
 /* What a block of consecutive query rows attends to: the K/V ranges of its ancestors, then its own.
- * A key at position p is seen by a query at position q when p <= q and (window == 0 or q - p < window).
- * Keys are summed range after range, each cut in blocks of ATTEND_BLOCK keys from the range's start:
- * that fixes the order of every sum whatever else is in the step. */
+ * A key at position p is seen by a query at position q when p <= q and (window == 0 or q - p <
+ * window). Keys are summed range after range, each cut in blocks of ATTEND_BLOCK keys from the
+ * range's start: that fixes the order of every sum whatever else is in the step. */
 enum { ATTEND_BLOCK = 64 };
 
 typedef struct attend_range {
@@ -111,8 +113,8 @@ struct backend {
 };
 
 /* `device`: "ref", "cpu" (best path of this machine), or "cpu:avx2", "cpu:avx512" to force one.
- * "cpu" on a machine without AVX2 and FMA runs the ref ops and says isa "ref".
- * `threads` is borrowed. ERR_USAGE for an unknown device, ERR_RESOURCE when this machine cannot run it. */
+ * "cpu" on a machine without AVX2 and FMA runs the ref ops and says isa "ref". `threads` is
+ * borrowed. ERR_USAGE for an unknown device, ERR_RESOURCE when this machine cannot run it. */
 bool backend_open(backend *b, const char *device, pool *threads, err *e);
 /* Takes the workspace of all ops from `a`; once for each session shape, before the first op. With a
  * measuring arena the backend is left unable to run. */
@@ -125,8 +127,8 @@ void op_embed(backend *b, tensor y, tensor w, const int32_t *ids, float scale);
 void op_rmsnorm(backend *b, tensor y, tensor x, tensor w, float eps, float w_plus);
 /* y [n,out] (+)= x w^T + bias. x [n,in]; a rank-3 x counts as [n, the rest]. y is not x. */
 void op_matmul(backend *b, tensor y, tensor x, tensor w, const tensor *bias, bool add);
-/* The same for several weights of one x (q, k, v; gate, up): bit-equal to one op_matmul each, and faster,
- * because x is packed once and the threads share one list. n_part <= MATMUL_PARTS_MAX. */
+/* The same for several weights of one x (q, k, v; gate, up): bit-equal to one op_matmul each, and
+ * faster, because x is packed once and the threads share one list. n_part <= MATMUL_PARTS_MAX. */
 void op_matmul_group(backend *b, tensor x, const matmul_part *part, int n_part);
 /* In place on x [n,h,hd]: a pair (a, b) becomes (a cos - b sin, a sin + b cos).
  * table [n_position, hd]: cos of hd/2 angles, then sin, at each position. */

@@ -1,9 +1,9 @@
 /* cpu attention: which query rows meet which blocks of keys; the arithmetic is in attend_in.h.
  *
- * A task is a stretch of query rows of one span and one K/V head, with all query heads of that K/V head
- * as rows beside each other (row = query * heads of the group + head): K and V are packed once for all of
- * them. Keys come in blocks of ATTEND_BLOCK from the start of each range; a block that no row of a tile
- * sees is skipped, which changes no bit (see attend_in.h). */
+ * A task is a stretch of query rows of one span and one K/V head, with all query heads of that K/V
+ * head as rows beside each other (row = query * heads of the group + head): K and V are packed once
+ * for all of them. Keys come in blocks of ATTEND_BLOCK from the start of each range; a block that
+ * no row of a tile sees is skipped, which changes no bit (see attend_in.h). */
 #include "compute/cpu/cpu_in.h"
 
 #include <assert.h>
@@ -96,7 +96,8 @@ static void pack_queries(const attend_task *t)
     }
 }
 
-/* A block of `keys` keys from `slot`: K transposed into panels, V copied into panels (zero-filled). */
+/* A block of `keys` keys from `slot`: K transposed into panels, V copied into panels
+ * (zero-filled). */
 static void pack_keys(const attend_task *t, int64_t slot, int64_t keys)
 {
     const attention *a = t->a;

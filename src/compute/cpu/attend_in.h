@@ -1,9 +1,9 @@
-/* attend_in: one tile of query rows against one block of keys, with the running softmax of Milakov and
- * Gimelshein 2018 (arXiv 1805.02867); included after tile_in.h and math_in.h.
+/* attend_in: one tile of query rows against one block of keys, with the running softmax of Milakov
+ * and Gimelshein 2018 (arXiv 1805.02867); included after tile_in.h and math_in.h.
  *
- * Scores are held as base-2 exponents: q carries scale * log2(e). A key that a row may not see has a
- * score so low that it adds exact zeros, and a block without any seen key leaves a row's state as it is, bit for
- * bit: whether such a block is skipped or computed makes no difference. */
+ * Scores are held as base-2 exponents: q carries scale * log2(e). A key that a row may not see has
+ * a score so low that it adds exact zeros, and a block without any seen key leaves a row's state as
+ * it is, bit for bit: whether such a block is skipped or computed makes no difference. */
 
 static inline __attribute__((always_inline)) void score_tile(const int rows, const attend_job *t,
                                                              int64_t panel, const int n_vec)
@@ -12,7 +12,8 @@ static inline __attribute__((always_inline)) void score_tile(const int rows, con
     sums(rows, n_vec, o, 1, TILE_ROWS, t->score + panel * PANEL, ATTEND_BLOCK, NULL);
 }
 
-/* What a key that may not be seen scores: finite, so that no step meets inf - inf; far below any score. */
+/* What a key that may not be seen scores: finite, so that no step meets inf - inf; far below any
+ * score. */
 static inline vec vec_never(void) { return vec_all(-3e38f); }
 
 /* Soft cap and mask of row i, in place; the largest score of each lane. */
@@ -36,7 +37,8 @@ static inline vec mask_row(const attend_job *t, int i)
     return top;
 }
 
-/* Scores become weights 2^(score - largest); factor[i]: what row i's earlier sums are to be multiplied by. */
+/* Scores become weights 2^(score - largest); factor[i]: what row i's earlier sums are to be
+ * multiplied by. */
 static inline __attribute__((always_inline)) void weigh_tile(const int rows, const attend_job *t,
                                                              float factor[LANES])
 {

@@ -1,5 +1,6 @@
-/* cpu: the op tables, the workspace and the row-wise ops (embedding, norm, rotation, gate, add, gather).
- * Row-wise work is shared among the threads in stretches of rows; each row is computed alone. */
+/* cpu: the op tables, the workspace and the row-wise ops (embedding, norm, rotation, gate, add,
+ * gather). Row-wise work is shared among the threads in stretches of rows; each row is computed
+ * alone. */
 #include "compute/cpu/cpu_in.h"
 #include "compute/cpu/train_in.h"
 

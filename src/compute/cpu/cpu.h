@@ -1,4 +1,5 @@
-/* cpu: the ops with AVX2 + FMA or AVX-512 kernels; which of the two is chosen when the backend opens. */
+/* cpu: the ops with AVX2 + FMA or AVX-512 kernels; which of the two is chosen when the backend
+ * opens. */
 #ifndef CASELOAD_COMPUTE_CPU_CPU_H
 #define CASELOAD_COMPUTE_CPU_CPU_H
 

@@ -1,5 +1,5 @@
-/* cpu_in: what the files of cpu share: the table of kernels that each instruction set fills, and the
- * workspace.
+/* cpu_in: what the files of cpu share: the table of kernels that each instruction set fills, and
+ * the workspace.
  *
  * A matrix product is cut like this (sizes in floats; R = tile_rows, C = panel):
  *
@@ -7,9 +7,8 @@
  *   w [out, in]  expanded and packed by the task that uses it: panels of C outputs, [k block][C]
  *   y            one tile of R x C sums is held in registers over a whole k block
  *
- * Every sum runs over k upwards inside a block, one fused multiply-add a step; blocks are added in order.
- * A row's place in its tile, the tile's height and the thread change nothing in that.
- */
+ * Every sum runs over k upwards inside a block, one fused multiply-add a step; blocks are added in
+ * order. A row's place in its tile, the tile's height and the thread change nothing in that. */
 #ifndef CASELOAD_COMPUTE_CPU_CPU_IN_H
 #define CASELOAD_COMPUTE_CPU_CPU_IN_H
 
@@ -38,7 +37,8 @@ typedef struct tile_job {
     bool add;
 } tile_job;
 
-/* Sixteen rows of a weight into a panel: to [k][ld] = rows [rows, k] transposed, columns rows .. 15 zero. */
+/* Sixteen rows of a weight into a panel: to [k][ld] = rows [rows, k] transposed, columns rows ..
+ * 15 zero. */
 typedef struct pack_job {
     float *to;
     int64_t ld;
@@ -69,8 +69,9 @@ typedef struct cpu_kernels {
     /* to [n] = the stored values, the bits of dtype_to_f32; n a multiple of the block */
     void (*expand)(float *to, dtype type, const void *from, int64_t n);
     void (*pack)(const pack_job *t);
-    /* to [k][ld_to] = from [rows, k] transposed; rows <= width, the rest of `width` columns zero. May
-     * write garbage up to LANES - 1 floats past column `width` of a row that is followed by another. */
+    /* to [k][ld_to] = from [rows, k] transposed; rows <= width, the rest of `width` columns zero.
+     * May write garbage up to LANES - 1 floats past column `width` of a row that is followed by
+     * another. */
     void (*transpose)(float *to, int64_t ld_to, const float *from, int64_t ld, int64_t rows,
                       int64_t k, int64_t width);
     void (*tile)(const tile_job *t);
@@ -121,7 +122,8 @@ int64_t cpu_k_block(const tensor *w);
 /* Packs x [n, in] into space->packed. */
 void cpu_pack_rows(backend *b, const float *x, int64_t n, int64_t in);
 
-/* Packs rows first.. (`count` <= width) and values k0 .. k0 + k of w into `panels`: width / C panels. */
+/* Packs rows first.. (`count` <= width) and values k0 .. k0 + k of w into `panels`: width / C
+ * panels. */
 void cpu_pack_weights(const cpu_workspace *s, int thread, const tensor *w, int64_t first,
                       int64_t count, int64_t k0, int64_t k, int64_t width);
 

@@ -1,11 +1,11 @@
-/* expand_in: stored weights to float32 over `vec`, the bits of dtype_to_f32 (block layouts: dtype.c), row
- * by row or sixteen rows at once, transposed into a panel.
+/* expand_in: stored weights to float32 over `vec`, the bits of dtype_to_f32 (block layouts:
+ * dtype.c), row by row or sixteen rows at once, transposed into a panel.
  *
- * Every quantised value is scale * code (+ least), with one scale and one least for 16 values, and a code
- * that fits a signed byte. So a format is one function that unpacks codes, scales and leasts; what
- * follows is the same for all: product and sum, each rounded on its own, as the definition has it (no fused
- * multiply-add here). For a panel the bytes are transposed, which is four times cheaper than floats.
- */
+ * Every quantised value is scale * code (+ least), with one scale and one least for 16 values, and
+ * a code that fits a signed byte. So a format is one function that unpacks codes, scales and
+ * leasts; what follows is the same for all: product and sum, each rounded on its own, as the
+ * definition has it (no fused multiply-add here). For a panel the bytes are transposed, which is
+ * four times cheaper than floats. */
 
 enum {
     GROUP = PACK_ROWS,   /* values that share a scale; also the rows packed at once: 16 */

@@ -1,7 +1,7 @@
-/* cpu answer head: logits in stretches of HEAD_COLUMNS ids, each reduced at once to what is asked: for
- * every row the largest logit and the sum of exponentials below it, the picks, and a thread's likeliest
- * ids. The stretches are then put together in id order, in double. Memory does not grow with the
- * vocabulary but for two numbers a row and stretch. */
+/* cpu answer head: logits in stretches of HEAD_COLUMNS ids, each reduced at once to what is asked:
+ * for every row the largest logit and the sum of exponentials below it, the picks, and a thread's
+ * likeliest ids. The stretches are then put together in id order, in double. Memory does not grow
+ * with the vocabulary but for two numbers a row and stretch. */
 #include "compute/cpu/cpu_in.h"
 
 #include <assert.h>
@@ -43,8 +43,8 @@ static void logits(const head *p, float *logit, int64_t first, int64_t count, in
     }
 }
 
-/* Keeps `id` when it is among the n likeliest so far: falling logits, the lower id first among equals.
- * The order is total, so the list does not depend on the order of arrival. */
+/* Keeps `id` when it is among the n likeliest so far: falling logits, the lower id first among
+ * equals. The order is total, so the list does not depend on the order of arrival. */
 static void keep_top(int32_t *ids, float *values, int32_t n, int32_t id, float logit)
 {
     int32_t k = n;

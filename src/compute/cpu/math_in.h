@@ -1,9 +1,9 @@
 /* math_in: exponentials, norms, gates and rotations over `vec`; included by one kernel file per
  * instruction set, after its vec header.
  *
- * exp: x = n ln 2 + r, |r| <= ln 2 / 2, e^r by a polynomial of degree 6 (minimax in relative error, 0.05
- * of half an ulp), times 2^n. exp2 likewise with f = x - n. Both give exactly 1 at 0 and within 1 ulp
- * elsewhere; NaN stays NaN. Tails use the same instructions as full vectors. */
+ * exp: x = n ln 2 + r, |r| <= ln 2 / 2, e^r by a polynomial of degree 6 (minimax in relative error,
+ * 0.05 of half an ulp), times 2^n. exp2 likewise with f = x - n. Both give exactly 1 at 0 and
+ * within 1 ulp elsewhere; NaN stays NaN. Tails use the same instructions as full vectors. */
 
 static inline vec vec_exp2(vec x) /* finite x <= 200 */
 {

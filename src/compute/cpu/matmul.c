@@ -1,4 +1,5 @@
-/* cpu matmul: packing, the task list, and the loop over k blocks; the arithmetic is in tile_in.h. */
+/* cpu matmul: packing, the task list, and the loop over k blocks; the arithmetic is in
+ * tile_in.h. */
 #include "compute/cpu/cpu_in.h"
 
 #include <assert.h>
@@ -71,8 +72,8 @@ typedef struct product { /* one list of tasks over all parts */
     int n_part;
 } product;
 
-/* All row tiles of this task against the panels of one k block. `last`: into y, by the step's rows; else
- * into the thread's own sums. */
+/* All row tiles of this task against the panels of one k block. `last`: into y, by the step's rows;
+ * else into the thread's own sums. */
 static void multiply_block(const product *p, tile_job t, int64_t first_tile, int64_t width,
                            bool last)
 {
@@ -129,8 +130,8 @@ static void product_task(void *context, int64_t task, int thread)
     }
 }
 
-/* Narrow tasks when there are few outputs, stretches of rows when that is still too few for the threads:
- * the cut decides who computes an output, never how. */
+/* Narrow tasks when there are few outputs, stretches of rows when that is still too few for the
+ * threads: the cut decides who computes an output, never how. */
 static void plan_tasks(product *p, int threads)
 {
     const cpu_kernels *kernels = p->space->kernels;

@@ -1,8 +1,9 @@
 /* tile_in: packing and the tile of the matrix product over `vec`; included after a vec header.
  *
- * `sums` is the one inner loop: up to TILE_ROWS rows of one or two vectors of running sums, one step of k
- * at a time. All of its uses give it constant sizes, so that the sums stay in registers; rows are written
- * out in fours because compilers disagree on how a loop is asked to be unrolled. */
+ * `sums` is the one inner loop: up to TILE_ROWS rows of one or two vectors of running sums, one
+ * step of k at a time. All of its uses give it constant sizes, so that the sums stay in registers;
+ * rows are written out in fours because compilers disagree on how a loop is asked to be
+ * unrolled. */
 
 enum {
     ROWS_WRITTEN = 16, /* TILE_ROWS rounded up to fours */

@@ -1,5 +1,6 @@
-/* vec_avx512_in: the small vector type of the kernels, 16 floats wide. vec_avx2_in.h has the same names
- * for 8. One rule: lane i of a result depends on lane i of the arguments alone, but for the two folds. */
+/* vec_avx512_in: the small vector type of the kernels, 16 floats wide. vec_avx2_in.h has the same
+ * names for 8. One rule: lane i of a result depends on lane i of the arguments alone, but for the
+ * two folds. */
 #include <immintrin.h>
 #include <stdint.h>
 #include <string.h>

@@ -1,5 +1,5 @@
-/* ref attention: for each query row and head, three passes over the keys it sees (largest logit, sum,
- * weighted values), all in double. A row that sees no key gives zeros. */
+/* ref attention: for each query row and head, three passes over the keys it sees (largest logit,
+ * sum, weighted values), all in double. A row that sees no key gives zeros. */
 #include "compute/ref/ref_in.h"
 
 #include <math.h>

@@ -1,5 +1,6 @@
-/* ref answer head: logits of a few rows at a time over the whole vocabulary, then the log of their sum
- * of exponentials (largest first, then the sum, in double and id order), picks, and the likeliest ids. */
+/* ref answer head: logits of a few rows at a time over the whole vocabulary, then the log of their
+ * sum of exponentials (largest first, then the sum, in double and id order), picks, and the
+ * likeliest ids. */
 #include "compute/ref/ref_in.h"
 
 #include <assert.h>

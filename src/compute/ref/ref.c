@@ -1,5 +1,5 @@
-/* ref: embedding, norm, products, rotation, gates. See ref.h; attention and the answer head have their
- * own files. Sums run in double, in index order; each result is rounded to float32 once. */
+/* ref: embedding, norm, products, rotation, gates. See ref.h; attention and the answer head have
+ * their own files. Sums run in double, in index order; each result is rounded to float32 once. */
 #include "compute/ref/ref_in.h"
 
 #include <assert.h>
@@ -78,7 +78,8 @@ static void ref_matmul(backend *b, tensor x, const matmul_part *part, int n_part
     ref_workspace *s = b->workspace;
     for (int i = 0; i < n_part; i++) {
         product p = {.space = s, .x = x, .part = &part[i]};
-        assert(part[i].w.dim[1] <= s->row_size && part[i].w.dim[0] <= larger(s->row_size, s->n_vocab));
+        assert(part[i].w.dim[1] <= s->row_size &&
+               part[i].w.dim[0] <= larger(s->row_size, s->n_vocab));
         if (part[i].bias) {
             dtype_to_f32(part[i].bias->type, s->vector, part[i].bias->data, part[i].w.dim[0]);
             p.bias = s->vector;
