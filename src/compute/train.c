@@ -103,6 +103,12 @@ void op_scale(backend *b, tensor y, float factor)
     b->ops->train->scale(b, y, factor);
 }
 
+void op_zero(backend *b, tensor y)
+{
+    assert(is_f32(&y));
+    if (tensor_count(&y) > 0) b->ops->train->zero(b, y);
+}
+
 void op_scatter_add(backend *b, tensor y, tensor x, const int32_t *rows)
 {
     y = as_rows(y), x = as_rows(x);

@@ -68,6 +68,7 @@ typedef struct train_table { /* one device */
                       rope_style style);
     void (*glu_back)(backend *b, tensor gate, tensor up, tensor dy, glu_kind kind);
     void (*scale)(backend *b, tensor y, float factor);
+    void (*zero)(backend *b, tensor y);
     void (*scatter_add)(backend *b, tensor y, tensor x, const int32_t *rows);
     void (*softmax_back)(backend *b, tensor logits, const loss_rows *l, int64_t first_id);
     double (*sum_squares)(backend *b, const float *x, int64_t n);
@@ -95,6 +96,7 @@ void op_rope_back(backend *b, tensor dx, const int32_t *positions, tensor table,
 /* Through op_glu, in place: gate becomes its gradient, up its own. */
 void op_glu_back(backend *b, tensor gate, tensor up, tensor dy, glu_kind kind);
 void op_scale(backend *b, tensor y, float factor);
+void op_zero(backend *b, tensor y);
 void op_scatter_add(backend *b, tensor y, tensor x, const int32_t *rows); /* y[rows[i]] += x[i],
                                                                              rows distinct */
 

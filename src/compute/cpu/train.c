@@ -5,6 +5,7 @@
 
 #include <assert.h>
 #include <math.h>
+#include <string.h>
 
 enum { SHARE_VALUES = 8192 }; /* values a task of row-wise work takes at least */
 
@@ -146,6 +147,12 @@ static void cpu_scale(backend *b, tensor y, float factor)
     share_rows(b, (row_work){.run = scale_row, .context = &a, .n = y.dim[0]}, a.width);
 }
 
+static void cpu_zero(backend *b, tensor y)
+{
+    (void)b;
+    memset(y.data, 0, (size_t)tensor_count(&y) * sizeof(float));
+}
+
 static void scatter_row(const void *context, int64_t i)
 {
     const row_args *a = context;
@@ -275,6 +282,7 @@ const train_table cpu_train_ops = {
     .rope_back = cpu_rope_back,
     .glu_back = cpu_glu_back,
     .scale = cpu_scale,
+    .zero = cpu_zero,
     .scatter_add = cpu_scatter_add,
     .softmax_back = cpu_softmax_back,
     .sum_squares = cpu_sum_squares,

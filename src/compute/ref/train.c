@@ -4,6 +4,7 @@
 
 #include <assert.h>
 #include <math.h>
+#include <string.h>
 
 typedef struct product_back {
     const ref_train_space *space;
@@ -133,6 +134,12 @@ static void ref_scale(backend *b, tensor y, float factor)
     for (int64_t i = 0; i < n; i++) ((float *)y.data)[i] *= factor;
 }
 
+static void ref_zero(backend *b, tensor y)
+{
+    (void)b;
+    memset(y.data, 0, (size_t)tensor_count(&y) * sizeof(float));
+}
+
 static void ref_scatter_add(backend *b, tensor y, tensor x, const int32_t *rows)
 {
     (void)b;
@@ -211,6 +218,7 @@ const train_table ref_train_ops = {
     .rope_back = ref_rope_back,
     .glu_back = ref_glu_back,
     .scale = ref_scale,
+    .zero = ref_zero,
     .scatter_add = ref_scatter_add,
     .softmax_back = ref_softmax_back,
     .sum_squares = ref_sum_squares,

@@ -1,0 +1,199 @@
+/* trainer: memory, and a micro-batch from its first row to its gradient; see trainer.h. The layers
+ * themselves are in backward.c. */
+#include "model/backward_in.h"
+#include "model/rope.h"
+
+#include <assert.h>
+#include <math.h>
+
+static float *take(arena *a, int64_t count, int64_t each, err *e)
+{
+    assert(count >= 0 && each >= 0);
+    size_t items = 0;
+    if (!size_multiply((size_t)count, (size_t)each, &items)) {
+        err_set(e, ERR_RESOURCE, "a buffer of %lld x %lld numbers is too large for this machine",
+                (long long)count, (long long)each);
+        return NULL;
+    }
+    return arena_take(a, items, sizeof(float), e);
+}
+
+static void take_keep(const model_config *c, layer_keep *keep, int64_t rows, int64_t out, arena *a,
+                      err *e)
+{
+    const int64_t q = (int64_t)c->n_head * c->head_dim, kv = (int64_t)c->n_head_kv * c->head_dim;
+    keep->query = take(a, out, q, e);
+    keep->key = take(a, rows, kv, e);
+    keep->value = take(a, rows, kv, e);
+    keep->attended = take(a, out, q, e);
+    keep->log_sum_exp = take(a, out, c->n_head, e);
+    keep->middle = take(a, out, c->d_model, e);
+    keep->gate = take(a, out, c->d_ff, e);
+    keep->up = take(a, out, c->d_ff, e);
+    if (!c->family->post_norms) return;
+    keep->attn_out = take(a, out, c->d_model, e);
+    keep->ffn_out = take(a, out, c->d_model, e);
+}
+
+/* The first rerun_layers share one set of everything but x. */
+static void take_layers(trainer *t, arena *a, err *e)
+{
+    const model_config *c = t->model->config;
+    layer_keep shared = {0}, unused;
+    t->keep = arena_take_zero(a, (size_t)c->n_layer, sizeof *t->keep, e);
+    for (int32_t i = 0; i < c->n_layer; i++) {
+        const bool last = i == c->n_layer - 1, rerun = i < t->shape.rerun_layers;
+        layer_keep *keep = t->keep ? &t->keep[i] : &unused;
+        if (rerun && !last) {
+            if (i == 0) take_keep(c, &shared, t->shape.rows, t->shape.rows, a, e);
+            *keep = shared;
+        } else { /* the last layer comes first on the way back: nothing is won by a rerun */
+            take_keep(c, keep, t->shape.rows, last ? t->shape.out_rows : t->shape.rows, a, e);
+        }
+        keep->x = take(a, t->shape.rows, c->d_model, e);
+    }
+}
+
+static void take_scratch(trainer *t, arena *a, err *e)
+{
+    const model_config *c = t->model->config;
+    const int64_t rows = t->shape.rows, out = t->shape.out_rows, d = c->d_model;
+    const int64_t q = (int64_t)c->n_head * c->head_dim, kv = (int64_t)c->n_head_kv * c->head_dim;
+    float **wide[] = {&t->normed, &t->dx, &t->dh};
+    float **narrow[] = {&t->out_x, &t->out_normed, &t->out_dx, &t->out_dh};
+    for (size_t i = 0; i < countof(wide); i++) *wide[i] = take(a, rows, d, e);
+    for (size_t i = 0; i < countof(narrow); i++) *narrow[i] = take(a, out, d, e);
+    if (c->family->qk_norm) t->query = take(a, rows, q, e), t->key = take(a, rows, kv, e);
+    t->dq = take(a, rows, q, e);
+    t->d_o = take(a, rows, q, e);
+    t->dk = take(a, rows, kv, e);
+    t->dv = take(a, rows, kv, e);
+    t->act = take(a, rows, c->d_ff, e);
+    t->dact = take(a, rows, c->d_ff, e);
+    t->low = take(a, rows, t->adapter->config.rank, e);
+    t->dlow = take(a, rows, t->adapter->config.rank, e);
+    t->chunk_ids = q > d ? q : d;
+    if (c->d_ff > t->chunk_ids) t->chunk_ids = c->d_ff;
+    if (c->n_vocab < t->chunk_ids) t->chunk_ids = c->n_vocab;
+    t->chunk = take(a, out, t->chunk_ids, e);
+    t->answer_logit = take(a, out, 1, e);
+    t->rope_global = take(a, t->shape.positions, c->head_dim, e);
+    t->rope_local = take(a, t->shape.positions, c->head_dim, e);
+    t->answer_log_sum_exp = arena_take(a, (size_t)out, sizeof(double), e);
+    t->out_position = arena_take(a, (size_t)out, sizeof(int32_t), e);
+    t->out_span = arena_take(a, (size_t)out, sizeof(attend_span), e);
+    t->count_up = arena_take(a, (size_t)rows, sizeof(int32_t), e);
+    t->one_each = arena_take(a, (size_t)out + 1, sizeof(int64_t), e);
+}
+
+bool trainer_lay_out(trainer *t, const model *m, backend *b, lora *adapter, train_shape shape,
+                     arena *a, err *e)
+{
+    const model_config *c = m->config;
+    assert(shape.rows > 0 && shape.out_rows > 0 && shape.out_rows <= shape.rows);
+    assert(shape.positions > 0 && shape.rerun_layers >= 0 && shape.rerun_layers <= c->n_layer);
+    *t = (trainer){.model = m, .backend = b, .adapter = adapter, .shape = shape};
+    t->grad = take(a, adapter->n_value, 1, e);
+    t->first = take(a, adapter->n_value, 1, e);
+    t->second = take(a, adapter->n_value, 1, e);
+    take_layers(t, a, e);
+    take_scratch(t, a, e);
+    backend_shape widths = {.rows = shape.rows,
+                            .d_model = c->d_model,
+                            .d_ff = c->d_ff,
+                            .n_vocab = c->n_vocab,
+                            .head_rows = shape.out_rows,
+                            .n_head = c->n_head,
+                            .n_head_kv = c->n_head_kv,
+                            .head_dim = c->head_dim};
+    bool ok = backend_lay_out(b, &widths, a, e) && train_lay_out(b, &widths, a, e);
+    if (!ok || e->code != ERR_NONE || arena_measures(a)) return ok && e->code == ERR_NONE;
+    rope_fill_table(t->rope_global, &c->rope, c->head_dim, shape.positions, shape.positions);
+    rope_fill_table(t->rope_local, &c->rope_local, c->head_dim, shape.positions, shape.positions);
+    for (int32_t i = 0; i < shape.rows; i++) t->count_up[i] = i;
+    for (int32_t i = 0; i <= shape.out_rows; i++) t->one_each[i] = i;
+    op_zero(b, tensor_f32(t->first, 1, adapter->n_value));
+    op_zero(b, tensor_f32(t->second, 1, adapter->n_value));
+    trainer_zero(t);
+    return true;
+}
+
+void trainer_zero(trainer *t) { op_zero(t->backend, tensor_f32(t->grad, 1, t->adapter->n_value)); }
+
+/* Each out row alone: the span that holds it, cut to that row. */
+static void cut_out_rows(trainer *t, const train_batch *b)
+{
+    int32_t i = 0;
+    for (int32_t j = 0; j < b->n_span && i < b->n_out; j++) {
+        const attend_span *span = &b->span[j];
+        for (; i < b->n_out && b->out_row[i] < span->row + span->count; i++) {
+            t->out_span[i] = *span;
+            t->out_span[i].row = i;
+            t->out_span[i].count = 1;
+            t->out_span[i].position = span->position + b->out_row[i] - span->row;
+            t->out_position[i] = b->position[b->out_row[i]];
+        }
+    }
+    assert(i == b->n_out);
+}
+
+/* The loss of the last layer's rows; out_dx becomes their gradient. */
+static double answer_loss(trainer *t, const train_batch *b)
+{
+    const model_config *c = t->model->config;
+    const model_weights *w = &t->model->weights;
+    tensor x = tensor_f32(t->out_x, b->n_out, c->d_model);
+    tensor normed = tensor_f32(t->out_normed, b->n_out, c->d_model);
+    tensor dx = tensor_f32(t->out_dx, b->n_out, c->d_model);
+    op_rmsnorm(t->backend, normed, x, w->output_norm, c->norm_eps, c->norm_plus);
+    loss_rows rows = {.target = b->target,
+                      .weight = b->weight,
+                      .log_sum_exp = t->answer_log_sum_exp,
+                      .logit = t->answer_logit,
+                      .chunk = t->chunk,
+                      .chunk_ids = t->chunk_ids,
+                      .softcap = c->softcap_final,
+                      .one_each = t->one_each};
+    double loss = op_answer_loss(t->backend, dx, normed, w->lm_head, &rows);
+    norm_shape norm = {w->output_norm, c->norm_eps, c->norm_plus};
+    op_rmsnorm_back(t->backend, dx, dx, x, norm, false);
+    return loss;
+}
+
+bool trainer_add(trainer *t, const train_batch *b, double *loss, err *e)
+{
+    const model_config *c = t->model->config;
+    assert(b->n_row > 0 && b->n_row <= t->shape.rows);
+    assert(b->n_out > 0 && b->n_out <= t->shape.out_rows);
+    cut_out_rows(t, b);
+    tensor x = tensor_f32(t->keep[0].x, b->n_row, c->d_model);
+    op_embed(t->backend, x, t->model->weights.embed, b->id, c->embed_scale);
+    for (int32_t i = 0; i < c->n_layer; i++) {
+        layer_forward(t, b, i, i + 1 < c->n_layer ? t->keep[i + 1].x : t->out_x);
+    }
+    *loss = answer_loss(t, b);
+    if (!isfinite(*loss)) {
+        return err_set(e, ERR_USAGE,
+                       "the loss after %lld updates is not a number; lower the learning rate",
+                       (long long)t->updates);
+    }
+    for (int32_t i = c->n_layer - 1; i >= 0; i--) {
+        bool rerun = i < t->shape.rerun_layers && i < c->n_layer - 1;
+        if (rerun) layer_forward(t, b, i, NULL);
+        layer_backward(t, b, i);
+    }
+    return backend_sync(t->backend, e);
+}
+
+bool trainer_update(trainer *t, const optim_config *o, double *norm, err *e)
+{
+    adamw_state s = {.value = t->adapter->value,
+                     .grad = t->grad,
+                     .first = t->first,
+                     .second = t->second,
+                     .n = t->adapter->n_value};
+    if (!optim_update(t->backend, o, &s, t->updates + 1, norm, e)) return false;
+    t->updates++;
+    trainer_zero(t);
+    return backend_sync(t->backend, e);
+}
