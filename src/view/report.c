@@ -5,6 +5,8 @@
 #include <assert.h>
 #include <math.h>
 
+enum { PAIRS_SHOWN_MAX = 28 }; /* all pairs of eight arms */
+
 /* --- numbers as text --- */
 
 void report_add_value(buf *b, const stat_estimate *o, int decimals)
@@ -126,6 +128,15 @@ static void add_answer(const report_input *in, buf *b)
 
 /* --- warnings --- */
 
+/* One budget serves all arms, so as a rule they all cut the same texts: said once. */
+static bool all_cut_alike(const report_input *in)
+{
+    for (int32_t k = 1; k < in->stats->n_arm; k++) {
+        if (in->arm[k].n_cut != in->arm[0].n_cut) return false;
+    }
+    return in->stats->n_arm > 1;
+}
+
 static void add_arm_warnings(const report_input *in, int32_t k, buf *b)
 {
     const arm_result *s = &in->stats->arm[k];
@@ -140,7 +151,7 @@ static void add_arm_warnings(const report_input *in, int32_t k, buf *b)
             "rest on unlikely words; try other wording or other answers.</li>\n",
             100 * fmax(s->mass_median, 0.001), s->mass_median);
     }
-    if (about->n_cut > 0) {
+    if (about->n_cut > 0 && !all_cut_alike(in)) {
         add_in(b, "<li>Arm <b>", about->name, "</b>: ");
         report_add_count(b, about->n_cut);
         buf_add_text(b,
@@ -190,6 +201,13 @@ static void add_study_warnings(const report_input *in, buf *b)
         buf_add_text(b, "<li>");
         report_add_count(b, r->n_row - r->n);
         buf_add_text(b, " texts have no score in some arm and are left out of all arms.</li>\n");
+    }
+    if (in->arm[0].n_cut > 0 && all_cut_alike(in)) {
+        buf_add_text(b, "<li>");
+        report_add_count(b, in->arm[0].n_cut);
+        buf_add_text(
+            b, " texts were too long and were cut by the study's rule, alike in every arm: the "
+               "model did not see all of them.</li>\n");
     }
     if (has_clusters(r)) {
         buf_add_text(b, "<li>The ");
@@ -503,13 +521,20 @@ static void add_pairs(const report_input *in, buf *b)
         "<th class=\"n\" scope=\"col\">p</th><th class=\"n\" scope=\"col\">p, "
         "Holm</th></tr></thead>"
         "\n<tbody>\n");
-    for (int32_t k = 0; k < r->n_pair; k++) add_pair_row(in, &r->pair[k], b);
-    buf_add_text(
+    bool all = r->n_pair <= PAIRS_SHOWN_MAX;
+    for (int32_t k = 0; k < r->n_pair; k++) {
+        if (all || r->pair[k].a == 0) add_pair_row(in, &r->pair[k], b);
+    }
+    buf_add_text(b,
+                 "</tbody></table></div>\n<p class=\"say\">Same texts in both arms (paired DeLong "
+                 "test). An interval that includes 0 means that these texts cannot tell the two "
+                 "arms apart. ");
+    if (!all) buf_add_text(b, "Shown against the first arm; results.json has every pair. ");
+    buf_printf(
         b,
-        "</tbody></table></div>\n<p class=\"say\">Same texts in both arms (paired DeLong test). An "
-        "interval that includes 0 means that these texts cannot tell the two arms apart. With many "
-        "pairs some small p arise by chance; the Holm column allows for all pairs shown.</p>\n"
-        "</section>\n");
+        "With many pairs some small p arise by chance; the Holm column allows for all %d pairs "
+        "of the study.</p>\n</section>\n",
+        (int)r->n_pair);
 }
 
 /* --- more than two classes --- */
