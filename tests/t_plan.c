@@ -1,6 +1,7 @@
-/* Tests of src/stats/plan: the figures of the statistics plan, pROC's power, simulation of the
- * optimism. */
+/* Tests of src/stats/plan and audit: the figures of the statistics plan, pROC's power, simulation
+ * of the optimism. */
 #include "base/rng.h"
+#include "stats/audit.h"
 #include "stats/dist.h"
 #include "stats/plan.h"
 
@@ -99,12 +100,56 @@ static void test_smd(void **state)
     assert_false(plan_smd_means(50, 0, 54, 0).has_value);
 }
 
+static void test_label_errors(void **state)
+{
+    (void)state;
+    static const double known[3][4] = {{0.80, 0.05, 0.770, 0.810},
+                                       {0.70, 0.10, 0.660, 0.730},
+                                       {0.90, 0.05, 0.860, 0.905}};
+    for (int k = 0; k < 3; k++) {
+        near_to(audit_measured(known[k][0], known[k][1]), known[k][2], 1e-15);
+        near_to(audit_wrong_only(known[k][0], known[k][1]), known[k][3], 1e-15);
+    }
+    /* true accuracy 0.80, 5 % of labels wrong: a whole audit finds 0.80 again */
+    audit_stratum right = {770, 770, 10}, wrong = {230, 230, 40};
+    stat_estimate o = audit_accuracy(right, wrong, 0);
+    near_to(o.value, 0.80, 1e-15);
+    assert_true(o.variance == 0 && !o.has_interval);
+    right = (audit_stratum){770, 0, 0}; /* only the wrong ones were read: refused */
+    assert_false(audit_accuracy(right, wrong, 0).has_value);
+}
+
+/* 95 % intervals of audits of 150 + 150 of 2,000 rows cover the truth. */
+static void test_audit_coverage(void **state)
+{
+    (void)state;
+    int covered = 0;
+    double sum = 0;
+    for (int set = 0; set < 2000; set++) {
+        rng r = rng_for(9, 3, (uint64_t)set);
+        audit_stratum right = {1540, 150, 0}, wrong = {460, 150, 0};
+        int64_t left[2] = {20, 80}; /* wrong labels in each stratum: accuracy 0.80 */
+        for (int i = 0; i < 150; i++) {
+            if ((int64_t)rng_below(&r, (uint64_t)(1540 - i)) < left[0])
+                right.label_wrong++, left[0]--;
+            if ((int64_t)rng_below(&r, (uint64_t)(460 - i)) < left[1])
+                wrong.label_wrong++, left[1]--;
+        }
+        stat_estimate o = audit_accuracy(right, wrong, 0);
+        sum += o.value;
+        covered += o.low <= 0.80 && 0.80 <= o.high;
+    }
+    near_to(sum / 2000, 0.80, 0.001); /* unbiased */
+    assert_in_range(covered, 1840, 1950);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_hanley_mcneil), cmocka_unit_test(test_widths),
         cmocka_unit_test(test_power),         cmocka_unit_test(test_validation),
         cmocka_unit_test(test_optimism),      cmocka_unit_test(test_smd),
+        cmocka_unit_test(test_label_errors),  cmocka_unit_test(test_audit_coverage),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
