@@ -1,5 +1,5 @@
-/* caseload report: draws the results of a finished or running study again, writes what a paper needs, or
- * tells where one number comes from. */
+/* caseload report: draws the results of a finished or running study again, writes what a paper
+ * needs, or tells where one number comes from. */
 #include "cli.h"
 
 static const cli_option options[] = {

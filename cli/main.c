@@ -197,7 +197,8 @@ bool cli_engine(const cli_arguments *a, caseload_engine_options *o)
            cli_count(a, "--rows", &o->rows);
 }
 
-/* A stream that our caller closed would be the next file we open: what is printed would end up in it. */
+/* A stream that our caller closed would be the next file we open: what is printed would end up in
+ * it. */
 static void keep_streams(void)
 {
     int fd = 0;

@@ -1,5 +1,5 @@
-/* The first byte chooses an encoding, the rest is the text: valid UTF-8 or the place where it ends; and
- * what is in NFC stays as it is. */
+/* The first byte chooses an encoding, the rest is the text: valid UTF-8 or the place where it ends;
+ * and what is in NFC stays as it is. */
 #include "data/encoding.h"
 
 #include <stdlib.h>

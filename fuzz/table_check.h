@@ -1,4 +1,5 @@
-/* table_check: what must hold of any table that was read, and that written out it reads back the same. */
+/* table_check: what must hold of any table that was read, and that written out it reads back the
+ * same. */
 #ifndef CASELOAD_FUZZ_TABLE_CHECK_H
 #define CASELOAD_FUZZ_TABLE_CHECK_H
 

@@ -2,8 +2,8 @@
  *
  * Every function returns true on success; else the error holds one sentence (what, where, what to
  * try; never the text of a row) and the exit code by kind. The library never prints, exits or
- * installs handlers: texts go to a sink, progress and cancelling are one callback. No function opens
- * a network connection.
+ * installs handlers: texts go to a sink, progress and cancelling are one callback. No function
+ * opens a network connection.
  *
  *     caseload_error e = {0};
  *     caseload_run_options o = {.study = "study.yaml", .out = "out"};
@@ -113,7 +113,8 @@ typedef struct caseload_report_options {
 bool caseload_report(const caseload_report_options *o, caseload_sink *sink, void *context,
                      caseload_error *e);
 
-/* Every statistic of scores in a table from anywhere: no model, no study. JSON keys: view/judge.h. */
+/* Every statistic of scores in a table from anywhere: no model, no study. JSON keys: view/judge.h.
+ * */
 typedef struct caseload_judge_options {
     const char *table, *label;
     const char *positive;     /* the label's value that means positive; all others are negative */
@@ -144,8 +145,8 @@ bool caseload_compare(const caseload_compare_options *o, caseload_sink *sink, vo
 /* Devices this machine can compute on, one a line. */
 bool caseload_devices(caseload_sink *sink, void *context, caseload_error *e);
 
-/* A table of synthetic clinical notes (data/notes.h tells how they are made). `best_auroc` (may be NULL):
- * what a reader who finds every truth reaches against the noisy labels, in the limit. */
+/* A table of synthetic clinical notes (data/notes.h tells how they are made). `best_auroc` (may be
+ * NULL): what a reader who finds every truth reaches against the noisy labels, in the limit. */
 typedef struct caseload_notes_options { /* fractions: 0 is the default, negative is none */
     const char *out;                    /* CSV file */
     const char *language;               /* "en" (default), "ko", "mixed" */

@@ -1,5 +1,6 @@
-/* broken: runs a reader over tests/broken/<kind>/: each file must give the code and the words of EXPECT,
- * and every file of the folder must be listed there. Lines: file <TAB> exit code <TAB> part of message. */
+/* broken: runs a reader over tests/broken/<kind>/: each file must give the code and the words of
+ * EXPECT, and every file of the folder must be listed there. Lines: file <TAB> exit code <TAB> part
+ * of message. */
 #ifndef CASELOAD_TESTS_BROKEN_H
 #define CASELOAD_TESTS_BROKEN_H
 

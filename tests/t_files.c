@@ -389,7 +389,8 @@ static void test_every_family(void **state)
     for (size_t i = 0; i < countof(families); i++) check_family(*state, families[i]);
 }
 
-/* A tokenizer that knows more tokens than the model has rows: such a token in a text is an error. */
+/* A tokenizer that knows more tokens than the model has rows: such a token in a text is an error.
+ * */
 static void test_token_without_row(void **state)
 {
     room *r = *state;
@@ -547,7 +548,8 @@ static void compare_rope_answer(const char *name, const json_t *o, const rope_co
     if (!same) fail_msg("%s: another RoPE than transformers has", name);
 }
 
-/* config.json read as transformers reads it: tests/golden/configs.json (tools/golden/make_configs.py). */
+/* config.json read as transformers reads it: tests/golden/configs.json
+ * (tools/golden/make_configs.py). */
 static void test_configs_of_transformers(void **state)
 {
     room *r = *state;

@@ -271,8 +271,8 @@ static void test_names(void **state)
 
 /* --- examples --- */
 
-/* 60 examples: patients p0 .. p19 with three rows each, every fourth row positive; and 40 rows to score
- * of patients p10 .. p29. */
+/* 60 examples: patients p0 .. p19 with three rows each, every fourth row positive; and 40 rows to
+ * score of patients p10 .. p29. */
 static void make_pool(place *p, int32_t k, int32_t limit)
 {
     char more[100];

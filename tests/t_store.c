@@ -334,8 +334,8 @@ static void test_killed(void **state)
     store_close(s);
 }
 
-/* A full disk, played by a limit on the size of files: the step fails with a sentence, the steps before
- * it are safe, and with room again the run goes on. */
+/* A full disk, played by a limit on the size of files: the step fails with a sentence, the steps
+ * before it are safe, and with room again the run goes on. */
 static void test_disk_full(void **state)
 {
     place *p = *state;

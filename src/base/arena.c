@@ -1,5 +1,5 @@
-/* arena: see arena.h. Under AddressSanitizer the bytes after each take are poisoned, so that running
- * over the end of one take is found although its neighbour lives in the same block. */
+/* arena: see arena.h. Under AddressSanitizer the bytes after each take are poisoned, so that
+ * running over the end of one take is found although its neighbour lives in the same block. */
 #include "base/arena.h"
 
 #include <assert.h>

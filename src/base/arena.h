@@ -5,7 +5,8 @@
  * back to a mark at a known place, `arena_close` gives the block back.
  *
  * The planner runs the allocator: an x_lay_out(.., arena) function is called once with a measuring
- * arena (`ARENA_MEASURE`: counts, returns NULL) and once for real, and both must use the same bytes.
+ * arena (`ARENA_MEASURE`: counts, returns NULL) and once for real, and both must use the same
+ * bytes.
  */
 #ifndef CASELOAD_BASE_ARENA_H
 #define CASELOAD_BASE_ARENA_H

@@ -1,7 +1,8 @@
 /* file: whole-file maps for reading, atomic writes for results.
  *
- * A result is written beside its place under a temporary name, synced, then renamed: a reader sees the
- * old file or the new one, never half of one. Files are created readable by their owner alone (0600).
+ * A result is written beside its place under a temporary name, synced, then renamed: a reader sees
+ * the old file or the new one, never half of one. Files are created readable by their owner alone
+ * (0600).
  */
 #ifndef CASELOAD_BASE_FILE_H
 #define CASELOAD_BASE_FILE_H
@@ -16,7 +17,8 @@ typedef struct file_map { /* a read-only map; data is NULL for an empty file */
     const char *path; /* borrowed from the caller of file_map_open */
 } file_map;
 
-/* `code` is the kind of error a failure is: ERR_DATA for a table, ERR_MODEL for a model file, ... */
+/* `code` is the kind of error a failure is: ERR_DATA for a table, ERR_MODEL for a model file, ...
+ * */
 bool file_map_open(file_map *m, const char *path, err_code code, err *e);
 void file_map_close(file_map *m);
 

@@ -1,6 +1,6 @@
-/* pool: see pool.h. Workers spin briefly for the next list (a step is a few hundred short lists), then
- * sleep on a condition. A list is published by its generation number; indices are claimed from one atomic
- * counter. */
+/* pool: see pool.h. Workers spin briefly for the next list (a step is a few hundred short lists),
+ * then sleep on a condition. A list is published by its generation number; indices are claimed from
+ * one atomic counter. */
 #include "base/pool.h"
 
 #include <assert.h>

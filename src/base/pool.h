@@ -1,9 +1,10 @@
 /* pool: a fixed set of threads that run one indexed task list at a time.
  *
- * pool_run(p, n, task, context) calls task(context, i, thread) once for every i in [0, n), on any thread,
- * and returns when all are done. A task writes only what belongs to its index (or to scratch that
- * belongs to `thread`), so results never depend on the number of threads. One caller at a time; tasks do
- * not call the pool. The calling thread works too (thread 0): a pool of 1 starts no thread.
+ * pool_run(p, n, task, context) calls task(context, i, thread) once for every i in [0, n), on any
+ * thread, and returns when all are done. A task writes only what belongs to its index (or to
+ * scratch that belongs to `thread`), so results never depend on the number of threads. One caller
+ * at a time; tasks do not call the pool. The calling thread works too (thread 0): a pool of 1
+ * starts no thread.
  */
 #ifndef CASELOAD_BASE_POOL_H
 #define CASELOAD_BASE_POOL_H

@@ -1,5 +1,6 @@
-/* rng: randomness is a value, seeded by what it is for (study, row, draw), so that any draw can be made
- * again alone, in any order. Generator: SplitMix64 (Steele, Lea and Flood 2014) over a counter. */
+/* rng: randomness is a value, seeded by what it is for (study, row, draw), so that any draw can be
+ * made again alone, in any order. Generator: SplitMix64 (Steele, Lea and Flood 2014) over a
+ * counter. */
 #ifndef CASELOAD_BASE_RNG_H
 #define CASELOAD_BASE_RNG_H
 

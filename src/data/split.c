@@ -37,7 +37,8 @@ static void sort_by_class(shots_maker *m)
     }
     for (int32_t c = 0; c < n_class; c++) {
         size_t n = (size_t)(m->class_start[c + 1] - m->class_start[c]);
-        if (n > 1) qsort_r(m->class_member + m->class_start[c], n, sizeof(int32_t), by_id, pool->id);
+        int32_t *member = m->class_member + m->class_start[c];
+        if (n > 1) qsort_r(member, n, sizeof(int32_t), by_id, pool->id);
     }
 }
 

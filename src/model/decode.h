@@ -1,13 +1,15 @@
 /* decode: samples of text, many at once, each a path of its own behind a shared prefix.
  *
- * A stream continues a path whose K/V is in the session (head, case): it owns one slot a new token, and
- * reads what its ancestors wrote. All streams advance together, one row each a step. A stream's tokens
- * depend on its own path, its sampling and its generator alone: not on its neighbours or their number.
+ * A stream continues a path whose K/V is in the session (head, case): it owns one slot a new token,
+ * and reads what its ancestors wrote. All streams advance together, one row each a step. A stream's
+ * tokens depend on its own path, its sampling and its generator alone: not on its neighbours or
+ * their number.
  *
- * The next token, from the row's logits: repetition penalty (Keskar et al. 2019) over the path's ids;
- * temperature 0 takes the likeliest (ties: the lower id); else logits / temperature, then top-k, top-p
- * (Holtzman et al. 2020: the fewest likeliest tokens whose probabilities reach p), min-p (those with at
- * least that share of the likeliest's probability), and a draw in double precision.
+ * The next token, from the row's logits: repetition penalty (Keskar et al. 2019) over the path's
+ * ids; temperature 0 takes the likeliest (ties: the lower id); else logits / temperature, then
+ * top-k, top-p (Holtzman et al. 2020: the fewest likeliest tokens whose probabilities reach p),
+ * min-p (those with at least that share of the likeliest's probability), and a draw in double
+ * precision.
  */
 #ifndef CASELOAD_MODEL_DECODE_H
 #define CASELOAD_MODEL_DECODE_H
@@ -70,8 +72,8 @@ typedef struct decoder { /* arrays of one decode step, for at most `streams` str
 /* The session's shape must have `logit_rows` >= streams, and slots for the streams' own tokens. */
 bool decoder_lay_out(decoder *d, session *s, int32_t streams, arena *a, err *e);
 
-/* Draws until every stream has ended; n <= streams. Streams of one prefix stand together. The first step
- * forwards each prefix's last token once more (the same bits), to read its logits. */
+/* Draws until every stream has ended; n <= streams. Streams of one prefix stand together. The first
+ * step forwards each prefix's last token once more (the same bits), to read its logits. */
 bool decode_run(decoder *d, decode_stream *stream, int32_t n, const decode_rules *r, err *e);
 
 /* One draw from logits [n_vocab] (changed in place). The part that needs no model. */

@@ -62,8 +62,8 @@ static void add_block(session *s, tensor x, tensor input, const tensor *w, const
     op_add(s->backend, x, out);
 }
 
-/* Where the step's K or V is computed: in the cache itself, or beside it when rows have slots of their
- * own. */
+/* Where the step's K or V is computed: in the cache itself, or beside it when rows have slots of
+ * their own. */
 static tensor new_rows(const session *s, const step *st, float *cache, float *beside, int32_t layer)
 {
     const model_config *c = s->model->config;

@@ -74,8 +74,8 @@ bool session_lay_out(session *s, const model *m, backend *b, session_shape shape
 /* Forwards one step; the answers about `out` rows are in s->got until the next step. */
 void session_forward(session *s, const step *st);
 
-/* s->logits [n, n_vocab] = the logits (soft-capped where the family does) of out rows out[0..n) of the
- * last step; n <= logit_rows. */
+/* s->logits [n, n_vocab] = the logits (soft-capped where the family does) of out rows out[0..n) of
+ * the last step; n <= logit_rows. */
 void session_read_logits(session *s, const int32_t *out, int32_t n);
 
 /* Bytes of K/V a slot takes over all layers. */

@@ -6,8 +6,8 @@
  * goes; without it, it follows after an empty line. Plain prompts put the same parts one after the
  * other and end in "Answer:"; their answers begin with a space.
  *
- * A template that takes no system message (some refuse it, some drop it) gets the role text before the
- * first question; the report says so.
+ * A template that takes no system message (some refuse it, some drop it) gets the role text before
+ * the first question; the report says so.
  *
  * One note budget serves all arms: what `limits: max_tokens` leaves after the longest frame of any
  * arm and the longest answer. So every arm sees the same text of a row. A text that is longer is
@@ -51,9 +51,9 @@ typedef struct arms {
     int32_t n_row_cut;
 } arms;
 
-/* spec, rows, rules and memory of `a` are given. `n_context`: tokens that the model was made for; 0:
- * unknown. ERR_USAGE for what the study file asks and cannot have, ERR_DATA for a text that is too
- * long under `cut: refuse` (naming the row), ERR_MODEL from the template. */
+/* spec, rows, rules and memory of `a` are given. `n_context`: tokens that the model was made for;
+ * 0: unknown. ERR_USAGE for what the study file asks and cannot have, ERR_DATA for a text that is
+ * too long under `cut: refuse` (naming the row), ERR_MODEL from the template. */
 bool arms_make(arms *a, int32_t n_context, err *e);
 
 const prompt_form *arms_form(const arms *a, int32_t arm, int32_t row);

@@ -1,4 +1,5 @@
-/* generate: see generate.h. Streams are taken in groups of at most `streams`; a case's samples may fall into two. */
+/* generate: see generate.h. Streams are taken in groups of at most `streams`; a case's samples may
+ * fall into two. */
 #include "study/generate.h"
 
 #include <assert.h>

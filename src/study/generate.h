@@ -1,7 +1,7 @@
 /* generate: samples of text behind the cases of a batch whose K/V is in the session.
  *
- * A sample is seeded by (seed, what its owner is called, its number): any one can be drawn again alone, in any
- * company, and is the same bit for bit. */
+ * A sample is seeded by (seed, what its owner is called, its number): any one can be drawn again
+ * alone, in any company, and is the same bit for bit. */
 #ifndef CASELOAD_STUDY_GENERATE_H
 #define CASELOAD_STUDY_GENERATE_H
 
@@ -41,7 +41,8 @@ typedef struct generator {
     void *context;
 } generator;
 
-/* `schedule` was made with options.streams and options.stream_tokens; that is where the room comes from. */
+/* `schedule` was made with options.streams and options.stream_tokens; that is where the room comes
+ * from. */
 bool generator_lay_out(generator *g, scorer *r, const tokenizer *t, arena *a, err *e);
 
 /* Samples for every case of batch b, which scorer_run_batch has just forwarded; asks[owner]. */

@@ -1,5 +1,6 @@
-/* prompt: see prompt.h. Marks are U+E000 number U+E001 from the private-use area: no template writes
- * them. They stand for contents only while a form is made, so a content may hold such characters. */
+/* prompt: see prompt.h. Marks are U+E000 number U+E001 from the private-use area: no template
+ * writes them. They stand for contents only while a form is made, so a content may hold such
+ * characters. */
 #include "text/prompt.h"
 
 #include <assert.h>
