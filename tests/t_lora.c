@@ -420,6 +420,60 @@ static void test_start_and_explosion(void **state)
     close_trainer(&o);
 }
 
+/* A session that is handed the adapter sees the model that the trainer sees. */
+static void check_scoring(const char *name, const char *device)
+{
+    opened o;
+    session s;
+    backend own;
+    err e = {0};
+    if (!open_trainer(&o, name, (options){.device = device})) return;
+    double want = add_all(&o, false), got = 0;
+    for (int32_t i = 0; i < o.n_answer; i++)
+        assert_true(batcher_take(&o.batcher, o.answer[i], 1 / (float)o.n_token));
+    train_batch b = batcher_view(&o.batcher);
+    assert_true(backend_open(&own, device, o.threads, &e));
+    session_shape shape = {.rows = ROWS,
+                           .slots = ROWS,
+                           .positions = POSITIONS,
+                           .out_rows = OUT_ROWS,
+                           .picks = OUT_ROWS,
+                           .adapter_rank = o.adapter.config.rank};
+    assert_true(session_lay_out(&s, &o.model, &own, shape, &o.memory, &e));
+    step st = {.n_row = b.n_row,
+               .id = b.id,
+               .position = b.position,
+               .span = b.span,
+               .range = b.range,
+               .n_span = b.n_span,
+               .out_row = b.out_row,
+               .n_out = b.n_out,
+               .pick_start = o.trainer.one_each,
+               .pick_id = b.target};
+    double plain = 0;
+    for (int with = 0; with < 2; with++) {
+        s.adapter = with ? &o.adapter : NULL;
+        session_forward(&s, &st);
+        got = 0;
+        for (int32_t i = 0; i < b.n_out; i++)
+            got += (double)b.weight[i] * (s.got.log_sum_exp[i] - (double)s.got.pick_logit[i]);
+        if (!with) plain = got;
+    }
+    assert_true(fabs(got - want) < 1e-6 * want);
+    assert_true(fabs(plain - want) > 1e-3 * want);
+    close_trainer(&o);
+}
+
+static void test_scoring_with_an_adapter(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"llama3.1", "qwen3", "gemma3", "phi3"};
+    for (size_t i = 0; i < countof(names); i++) {
+        check_scoring(names[i], "ref");
+        check_scoring(names[i], "cpu");
+    }
+}
+
 static void test_bad_settings(void **state)
 {
     (void)state;
@@ -468,6 +522,7 @@ int main(void)
         cmocka_unit_test(test_reruns_and_threads_change_no_bit),
         cmocka_unit_test(test_start_and_explosion),
         cmocka_unit_test(test_bad_settings),
+        cmocka_unit_test(test_scoring_with_an_adapter),
         cmocka_unit_test(test_rates),
     };
     struct CMUnitTest tests[countof(name) + countof(promises)];

@@ -48,16 +48,27 @@ static rope_style style_of(const model_config *c)
     return c->from_gguf ? c->family->rope_gguf : c->family->rope_hf;
 }
 
-/* x += w(input), through the block's own norm where the family has one. */
-static void add_block(session *s, tensor x, tensor input, const tensor *w, const tensor *bias,
-                      const tensor *post_norm)
+/* y += what the adapter adds to the product of x, where there is one. */
+static void adapt(session *s, int32_t layer, lora_target target, tensor y, tensor x)
 {
-    if (!post_norm->data) {
-        op_matmul(s->backend, x, input, *w, bias_of(bias), true);
-        return;
-    }
-    tensor out = tensor_f32(s->block_out, x.dim[0], x.dim[1]);
-    op_matmul(s->backend, out, input, *w, bias_of(bias), false);
+    lora_pair pair;
+    if (!lora_pair_of(s->adapter, NULL, layer, target, &pair)) return;
+    assert(pair.a.dim[0] <= s->shape.adapter_rank);
+    op_lora(s->backend, y, x, &pair, tensor_f32(s->low, x.dim[0], pair.a.dim[0]));
+}
+
+/* x += o(input) or down(input), through the block's own norm where the family has one. */
+static void add_block(session *s, int32_t layer, lora_target target, tensor x, tensor input)
+{
+    const layer_weights *w = &s->model->weights.layer[layer];
+    const bool attention = target == LORA_O;
+    const tensor *matrix = attention ? &w->o : &w->down;
+    const tensor *bias = bias_of(attention ? &w->o_bias : &w->down_bias);
+    const tensor *post_norm = attention ? &w->post_attn_norm : &w->post_ffn_norm;
+    tensor out = post_norm->data ? tensor_f32(s->block_out, x.dim[0], x.dim[1]) : x;
+    op_matmul(s->backend, out, input, *matrix, bias, !post_norm->data);
+    adapt(s, layer, target, out, input);
+    if (!post_norm->data) return;
     norm_rows(s, out, out, *post_norm);
     op_add(s->backend, x, out);
 }
@@ -84,6 +95,9 @@ static void write_cache(session *s, const step *st, const layer_weights *w, int3
                                  {.y = flat(v), .w = w->v, .bias = bias_of(&w->v_bias)},
                                  {.y = q, .w = w->q, .bias = bias_of(&w->q_bias)}};
     op_matmul_group(s->backend, h, part, queries ? 3 : 2);
+    adapt(s, layer, LORA_K, flat(k), h);
+    adapt(s, layer, LORA_V, flat(v), h);
+    if (queries) adapt(s, layer, LORA_Q, q, h);
     if (w->k_norm.data) norm_rows(s, k, k, w->k_norm);
     op_rope(s->backend, k, st->position, rope_table(s, layer), style_of(c));
     if (!st->slot) return;
@@ -94,12 +108,13 @@ static void write_cache(session *s, const step *st, const layer_weights *w, int3
 }
 
 /* Queries of `rows` from their normed rows, where write_cache has not made them. */
-static void write_queries(session *s, const layer_weights *w, rows_view rows)
+static void write_queries(session *s, const layer_weights *w, int32_t layer, rows_view rows)
 {
     const model_config *c = s->model->config;
     tensor h = tensor_f32(rows.normed, rows.n, c->d_model);
     tensor q = tensor_f32(s->query, rows.n, (int64_t)c->n_head * c->head_dim);
     op_matmul(s->backend, q, h, w->q, bias_of(&w->q_bias), false);
+    adapt(s, layer, LORA_Q, q, h);
 }
 
 static void attention(session *s, const step *st, const layer_weights *w, int32_t layer,
@@ -120,10 +135,10 @@ static void attention(session *s, const step *st, const layer_weights *w, int32_
     tensor k = cache_view(s, s->key, layer, 0, s->shape.slots);
     tensor v = cache_view(s, s->value, layer, 0, s->shape.slots);
     op_attend(s->backend, o, q, k, v, &plan);
-    add_block(s, x, flat(o), &w->o, &w->o_bias, &w->post_attn_norm);
+    add_block(s, layer, LORA_O, x, flat(o));
 }
 
-static void feed_forward(session *s, const layer_weights *w, rows_view rows)
+static void feed_forward(session *s, const layer_weights *w, int32_t layer, rows_view rows)
 {
     const model_config *c = s->model->config;
     tensor x = tensor_f32(rows.x, rows.n, c->d_model),
@@ -133,8 +148,10 @@ static void feed_forward(session *s, const layer_weights *w, rows_view rows)
     const matmul_part part[2] = {{.y = gate, .w = w->gate, .bias = bias_of(&w->gate_bias)},
                                  {.y = up, .w = w->up, .bias = bias_of(&w->up_bias)}};
     op_matmul_group(s->backend, h, part, 2);
+    adapt(s, layer, LORA_GATE, gate, h);
+    adapt(s, layer, LORA_UP, up, h);
     op_glu(s->backend, gate, gate, up, c->family->glu);
-    add_block(s, x, gate, &w->down, &w->down_bias, &w->post_ffn_norm);
+    add_block(s, layer, LORA_DOWN, x, gate);
 }
 
 /* Each out row alone: the span that holds it, cut to that row. */
@@ -192,10 +209,10 @@ void session_forward(session *s, const step *st)
         if (last) {
             if (st->n_out == 0) return;
             rows = keep_out_rows(s, st);
-            write_queries(s, w, rows);
+            write_queries(s, w, i, rows);
         }
         attention(s, st, w, i, rows);
-        feed_forward(s, w, rows);
+        feed_forward(s, w, i, rows);
     }
     read_out(s, st);
 }

@@ -58,6 +58,7 @@ bool session_lay_out(session *s, const model *m, backend *b, session_shape shape
     s->normed = take_floats(a, shape.rows, c->d_model, e);
     s->query = take_floats(a, shape.rows, width_q, e);
     s->attended = take_floats(a, shape.rows, width_q, e);
+    s->low = take_floats(a, shape.rows, shape.adapter_rank, e);
     s->gate = take_floats(a, shape.rows, c->d_ff, e);
     s->up = take_floats(a, shape.rows, c->d_ff, e);
     s->out_x = take_floats(a, shape.out_rows, c->d_model, e);

@@ -16,7 +16,7 @@
 #ifndef CASELOAD_MODEL_SESSION_H
 #define CASELOAD_MODEL_SESSION_H
 
-#include "model/bind.h"
+#include "model/lora.h"
 
 typedef struct model { /* read-only once open */
     const model_header *header;
@@ -32,6 +32,7 @@ typedef struct session_shape { /* the largest of each that will be asked */
     int32_t picks;             /* logits picked a step */
     int32_t n_top;             /* likeliest tokens kept a row */
     int32_t logit_rows;        /* rows a step whose logits are wanted whole (decode); 0: none */
+    int32_t adapter_rank;      /* largest rank of an adapter; 0: none will be used */
 } session_shape;
 
 typedef struct step {
@@ -52,8 +53,11 @@ typedef struct step {
 
 typedef struct session {
     const model *model;
+    const lora
+        *adapter; /* computed beside the model; NULL: none. Changed between runs: K/V keeps it */
     backend *backend;
     session_shape shape;
+    float *low;                      /* [rows, adapter_rank] */
     float *key, *value;              /* each [n_layer, slots, n_head_kv * head_dim] */
     float *x, *normed;               /* [rows, d_model] */
     float *query, *attended;         /* [rows, n_head * head_dim] */
