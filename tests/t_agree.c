@@ -2,6 +2,7 @@
  * scikit-learn, statsmodels and krippendorff on 600 made-up rows. */
 #include "base/file.h"
 #include "stats/agree.h"
+#include "stats/boot.h"
 #include "stats/multi.h"
 
 #include <math.h>
@@ -256,6 +257,57 @@ static void test_multi_against_python(void **state)
     near_to(m.log_loss.value, golden(&python, "k_log_loss"), 1e-12);
 }
 
+/* Without weights the draws' values are the values; with weights, those of the rows written out. */
+static void test_multi_draws(void **state)
+{
+    err e = {0};
+    static uint16_t weight[GOLDEN_ROWS];
+    static int32_t label[3 * GOLDEN_ROWS];
+    static double p[12 * GOLDEN_ROWS];
+    int64_t n = 0;
+    for (int i = 0; i < GOLDEN_ROWS; i++) {
+        weight[i] = (uint16_t)(i % 3);
+        for (int k = 0; k < weight[i]; k++, n++) {
+            label[n] = rows.k[i];
+            memcpy(p + 4 * n, rows.p4 + 4 * i, 4 * sizeof *p);
+        }
+    }
+    multi_rows in[2] = {{GOLDEN_ROWS, 4, rows.k, rows.p4}, {n, 4, label, p}};
+    multi_draws d;
+    assert_true(multi_draws_take(&in[0], *state, &d, &e));
+    for (int k = 0; k < 2; k++) {
+        double got[MULTI_VALUES];
+        multi_auroc r;
+        multi_measures m = multi_measures_of(&in[k]);
+        assert_true(multi_auroc_of(&in[k], *state, &r, &e));
+        assert_true(multi_draw(&d, k ? weight : NULL, got));
+        const double want[MULTI_VALUES] = {r.macro.value,    r.weighted.value, r.hand_till.value,
+                                           m.accuracy.value, m.macro_f1.value, m.weighted_f1.value,
+                                           m.mcc.value,      m.kappa.value};
+        for (int v = 0; v < MULTI_VALUES; v++) near_to(got[v], want[v], 1e-12);
+    }
+    pool *threads = pool_open(2, &e);
+    assert_non_null(threads);
+    boot_plan plan = {.n = GOLDEN_ROWS,
+                      .n_draw = 500,
+                      .n_value = MULTI_VALUES,
+                      .statistic = multi_draw,
+                      .context = &d};
+    boot_result r;
+    assert_true(boot_run(&plan, threads, *state, &r, &e));
+    pool_close(threads);
+    for (int v = 0; v < MULTI_VALUES; v++) {
+        stat_estimate o;
+        assert_true(boot_estimate(&r, v, (boot_interval){0}, *state, &o, &e));
+        assert_true(o.has_interval && o.low < o.value && o.value < o.high && o.high - o.low < 0.15);
+    }
+    memset(weight, 0, sizeof weight);
+    for (int i = 0; i < GOLDEN_ROWS; i++)
+        weight[i] = rows.k[i] != 2; /* a class vanishes: draw again */
+    double got[MULTI_VALUES];
+    assert_false(multi_draw(&d, weight, got));
+}
+
 static void test_shared_multiclass(void **state)
 {
     const char *path = "../shared/data/auroc-vectors/toy-cases.json";
@@ -309,6 +361,7 @@ int main(void)
         cmocka_unit_test(test_small_multiclass),
         cmocka_unit_test(test_absent_classes),
         cmocka_unit_test(test_multi_against_python),
+        cmocka_unit_test(test_multi_draws),
         cmocka_unit_test(test_shared_multiclass),
     };
     return cmocka_run_group_tests(tests, open_all, close_all);

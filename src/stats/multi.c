@@ -189,8 +189,131 @@ multi_measures multi_measures_of(const multi_rows *rows)
     return m;
 }
 
-/* --- several labels --- */
+/* --- under weights --- */
 
+typedef struct draw_maker {
+    const multi_rows *rows;
+    arena *a;
+    err *e;
+} draw_maker;
+
+/* Of class i's order over all rows: the rows of classes i and j alone, ties marked anew. */
+static bool take_pair(const draw_maker *m, int32_t i, int32_t j, const weigh_order *all,
+                      weigh_order *out)
+{
+    const multi_rows *r = m->rows;
+    uint32_t *entry = arena_take(m->a, (size_t)all->n, sizeof *entry, m->e);
+    if (!entry) return false;
+    int64_t n = 0;
+    for (int64_t k = 0; k < all->n; k++) {
+        int32_t row = (int32_t)(all->entry[k] >> 2);
+        if (r->label[row] != i && r->label[row] != j) continue;
+        if (n > 0) {
+            int32_t before = (int32_t)(entry[n - 1] >> 2);
+            bool differs =
+                r->p[before * (int64_t)r->n_class + i] != r->p[row * (int64_t)r->n_class + i];
+            entry[n - 1] = (entry[n - 1] & ~1u) | differs;
+        }
+        entry[n++] = all->entry[k] | 1u;
+    }
+    *out = (weigh_order){.n = n, .entry = entry};
+    return true;
+}
+
+static bool take_class(const draw_maker *m, int32_t c, weigh_order *rest, weigh_order *pair)
+{
+    const multi_rows *r = m->rows;
+    double *column = arena_take(m->a, (size_t)r->n, sizeof *column, m->e);
+    uint8_t *positive = arena_take(m->a, (size_t)r->n, sizeof *positive, m->e);
+    if (!column || !positive) return false;
+    for (int64_t i = 0; i < r->n; i++) {
+        column[i] = r->p[i * r->n_class + c];
+        positive[i] = r->label[i] == c;
+    }
+    if (!weigh_order_take(column, positive, r->n, m->a, rest, m->e)) return false;
+    for (int32_t j = 0; j < r->n_class; j++) {
+        if (j != c && !take_pair(m, c, j, rest, &pair[j])) return false;
+    }
+    return true;
+}
+
+bool multi_draws_take(const multi_rows *rows, arena *a, multi_draws *out, err *e)
+{
+    assert(rows->n_class >= 2 && rows->n_class <= AGREE_CATEGORIES_MAX);
+    size_t n_class = (size_t)rows->n_class;
+    draw_maker m = {.rows = rows, .a = a, .e = e};
+    weigh_order *rest = arena_take_zero(a, n_class, sizeof *rest, e);
+    weigh_order *pair = arena_take_zero(a, n_class * n_class, sizeof *pair, e);
+    int32_t *called = arena_take(a, (size_t)rows->n, sizeof *called, e);
+    bool *present = arena_take_zero(a, n_class, sizeof *present, e);
+    if (!rest || !pair || !called || !present) return false;
+    for (int64_t r = 0; r < rows->n; r++) {
+        called[r] = top_of(rows->p + r * rows->n_class, rows->n_class);
+        present[rows->label[r]] = true;
+    }
+    for (int32_t c = 0; c < rows->n_class; c++) {
+        if (!take_class(&m, c, &rest[c], pair + c * rows->n_class)) return false;
+    }
+    *out = (multi_draws){
+        .rows = rows, .rest = rest, .pair = pair, .called = called, .present = present};
+    return true;
+}
+
+static bool draw_aurocs(const multi_draws *d, const uint16_t *weight, const double *cases,
+                        double *value)
+{
+    double macro = 0, weighted = 0, total = 0, pairs = 0, n_class = 0, n_pair = 0;
+    int32_t n = d->rows->n_class;
+    for (int32_t i = 0; i < n; i++) {
+        double one, two;
+        if (!d->present[i]) continue;
+        if (!weigh_auroc(&d->rest[i], weight, &one)) return false;
+        macro += one;
+        weighted += one * cases[i];
+        total += cases[i];
+        n_class++;
+        for (int32_t j = i + 1; j < n; j++) {
+            if (!d->present[j]) continue;
+            if (!weigh_auroc(&d->pair[i * n + j], weight, &one) ||
+                !weigh_auroc(&d->pair[j * n + i], weight, &two))
+                return false;
+            pairs += (one + two) / 2;
+            n_pair++;
+        }
+    }
+    if (n_pair == 0) return false;
+    value[MULTI_MACRO] = macro / n_class;
+    value[MULTI_WEIGHTED] = weighted / total;
+    value[MULTI_HAND_TILL] = pairs / n_pair;
+    return true;
+}
+
+bool multi_draw(const void *context, const uint16_t *weight, double *value)
+{
+    const multi_draws *d = context;
+    agree_two t = {.n_category = d->rows->n_class};
+    double cases[AGREE_CATEGORIES_MAX] = {0}, hit = 0;
+    for (int64_t r = 0; r < d->rows->n; r++) {
+        int32_t w = weight ? weight[r] : 1, label = d->rows->label[r];
+        t.count[label][d->called[r]] += w;
+        t.n += w;
+        cases[label] += w;
+        if (label == d->called[r]) hit += w;
+    }
+    if (t.n == 0 || !draw_aurocs(d, weight, cases, value)) return false;
+    multi_measures m = {0};
+    add_f1(&t, &m);
+    add_mcc(&t, &m);
+    m.kappa = agree_kappa(&t, AGREE_UNWEIGHTED, 0);
+    value[MULTI_ACCURACY] = hit / (double)t.n;
+    value[MULTI_MACRO_F1] = m.macro_f1.value;
+    value[MULTI_WEIGHTED_F1] = m.weighted_f1.value;
+    value[MULTI_MCC] = m.mcc.value;
+    value[MULTI_KAPPA] = m.kappa.value;
+    return m.macro_f1.has_value && m.mcc.has_value && m.kappa.has_value;
+}
+
+/* --- several labels --- */
 static bool label_aurocs(const multi_labels *rows, arena *a, multi_label_measures *out, err *e)
 {
     size_t mark = arena_mark(a);

@@ -6,7 +6,7 @@
 #ifndef CASELOAD_STATS_MULTI_H
 #define CASELOAD_STATS_MULTI_H
 
-#include "stats/stat.h"
+#include "stats/weigh.h"
 
 enum { MULTI_CLASSES_MAX = 200 };
 
@@ -43,6 +43,36 @@ typedef struct multi_measures { /* of the most probable class; ties: the lowest 
 /* n_class at most AGREE_CATEGORIES_MAX. F1 of a class neither true nor called is left out of the
  * mean. */
 multi_measures multi_measures_of(const multi_rows *rows);
+
+/* --- for the bootstrap (boot.h): the same values under row weights --- */
+
+typedef enum multi_value {
+    MULTI_MACRO,
+    MULTI_WEIGHTED,
+    MULTI_HAND_TILL,
+    MULTI_ACCURACY,
+    MULTI_MACRO_F1,
+    MULTI_WEIGHTED_F1,
+    MULTI_MCC,
+    MULTI_KAPPA,
+    MULTI_VALUES
+} multi_value;
+
+typedef struct multi_draws {
+    const multi_rows *rows;
+    const weigh_order *rest; /* [n_class] each class against the rest */
+    const weigh_order
+        *pair; /* [n_class x n_class] column i, classes i and j; empty on the diagonal */
+    const int32_t *called; /* [n] most probable class */
+    const bool *present;   /* [n_class] has cases among all rows */
+} multi_draws;
+
+/* n_class at most AGREE_CATEGORIES_MAX; no NaN among p. `rows` must outlive the draws. */
+bool multi_draws_take(const multi_rows *rows, arena *a, multi_draws *out, err *e);
+
+/* A boot_statistic over MULTI_VALUES values, `context` a multi_draws. False when a class that is
+ * present has vanished from the resample, or some value does not exist. */
+bool multi_draw(const void *context, const uint16_t *weight, double *value);
 
 typedef struct multi_labels { /* several labels a row */
     int64_t n;
