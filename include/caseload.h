@@ -113,8 +113,8 @@ typedef struct caseload_report_options {
 bool caseload_report(const caseload_report_options *o, caseload_sink *sink, void *context,
                      caseload_error *e);
 
-/* Every statistic of scores in a table from anywhere: no model, no study. JSON keys: view/judge.h.
- * */
+/* Every statistic of scores in a table from anywhere: no model, no study. JSON keys:
+ * view/judge.h. */
 typedef struct caseload_judge_options {
     const char *table, *label;
     const char *positive;     /* the label's value that means positive; all others are negative */

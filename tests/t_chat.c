@@ -1,6 +1,6 @@
 /* Chat templates: own cases against what Python's jinja2 made of them (tests/golden/chat), broken
- * templates, the doors around system messages and dates, bounds, and the shared cases when present.
- * */
+ * templates, the doors around system messages and dates, bounds, and the shared cases when
+ * present. */
 #include "base/file.h"
 #include "text/chat.h"
 
@@ -145,8 +145,8 @@ static void spell(str s, buf *out)
 }
 
 /* The cases of another engine whose answer is not Python's: what Python says of each. An answer
- * that begins with '!' is the reason of an error. (tools/golden/make_chat.py --shared lists them.)
- * */
+ * that begins with '!' is the reason of an error. (tools/golden/make_chat.py --shared lists
+ * them.) */
 static const char *const python_says[][2] = {
     {"FOR_LOOP_UNPACKING", "!an int and a str cannot be combined with +"},
     {"FOR_LOOP_OBJECTS", "!a str and an int cannot be combined with +"},

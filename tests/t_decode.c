@@ -125,8 +125,8 @@ static void test_greedy_is_transformers(void **state)
     json_decref(golden);
 }
 
-/* Three cases, several samples each: with 1, 2, 7 and 32 streams at once every sample is the same.
- * */
+/* Three cases, several samples each: with 1, 2, 7 and 32 streams at once every sample is the
+ * same. */
 static void test_samples_do_not_see_their_company(void **state)
 {
     (void)state;

@@ -389,8 +389,8 @@ static void test_every_family(void **state)
     for (size_t i = 0; i < countof(families); i++) check_family(*state, families[i]);
 }
 
-/* A tokenizer that knows more tokens than the model has rows: such a token in a text is an error.
- * */
+/* A tokenizer that knows more tokens than the model has rows: such a token in a text is an
+ * error. */
 static void test_token_without_row(void **state)
 {
     room *r = *state;

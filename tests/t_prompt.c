@@ -44,8 +44,8 @@ static const prompt_message messages[] = {
     {.role = "user", .content = {"Serious?\n\n", 10}, .after = {"", 0}, .slot = true},
 };
 
-/* Text of every kind: letters, Hangul, marks, digits, white space, and special tokens spelled out.
- * */
+/* Text of every kind: letters, Hangul, marks, digits, white space, and special tokens spelled
+ * out. */
 static void random_text(rng *g, buf *out)
 {
     static const char *const parts[] = {
@@ -122,8 +122,8 @@ static void test_answers_continue_their_prompt(void **state)
     close_world(&w);
 }
 
-/* Some token of two characters merges over a boundary: the answer is then encoded apart and marked.
- * */
+/* Some token of two characters merges over a boundary: the answer is then encoded apart and
+ * marked. */
 static void test_a_merge_over_the_boundary_is_forced(void **state)
 {
     (void)state;

@@ -517,8 +517,8 @@ static inline void tiny_gguf_factors(tiny_gguf *g, const tiny_model *t)
     }
 }
 
-/* Hugging Face's name to GGUF's: "model.layers.3.self_attn.q_proj.weight" to "blk.3.attn_q.weight".
- * */
+/* Hugging Face's name to GGUF's: "model.layers.3.self_attn.q_proj.weight" to
+ * "blk.3.attn_q.weight". */
 static inline void tiny_gguf_name(char out[128], const char *name, const char *arch)
 {
     bool post = strcmp(arch, "gemma2") == 0 || strcmp(arch, "gemma3") == 0;

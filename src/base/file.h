@@ -17,8 +17,8 @@ typedef struct file_map { /* a read-only map; data is NULL for an empty file */
     const char *path; /* borrowed from the caller of file_map_open */
 } file_map;
 
-/* `code` is the kind of error a failure is: ERR_DATA for a table, ERR_MODEL for a model file, ...
- * */
+/* `code` is the kind of error a failure is: ERR_DATA for a table, ERR_MODEL for a model file,
+ * ... */
 bool file_map_open(file_map *m, const char *path, err_code code, err *e);
 void file_map_close(file_map *m);
 

@@ -44,8 +44,8 @@ str str_trim(str s)
     return s;
 }
 
-/* Bytes of the white space character that begins s; 0: none does. The set of Python's str.isspace.
- * */
+/* Bytes of the white space character that begins s; 0: none does. The set of Python's
+ * str.isspace. */
 static size_t space_size(const unsigned char *c, size_t n)
 {
     if (n >= 1 && ((c[0] >= 0x09 && c[0] <= 0x0D) || (c[0] >= 0x1C && c[0] <= 0x20))) return 1;

@@ -29,8 +29,8 @@ str str_keep(arena *a, str s, err *e); /* a 0-terminated copy */
 bool str_to_int(str s, int64_t *out);
 bool str_to_double(str s, double *out);
 
-/* The word of `words` nearest to `word` (edit distance, at most half its length); NULL when none.
- * */
+/* The word of `words` nearest to `word` (edit distance, at most half its length); NULL when
+ * none. */
 const char *str_nearest(str word, const char *const *words, size_t n_word);
 
 typedef struct buf {

@@ -114,8 +114,8 @@ static hash_text key_of(const run *r, int32_t which, const asked *q)
     return store_key(&parts);
 }
 
-/* The head's segment: shared by all rows whose ids begin with it, else (or unshared) the row's own.
- * */
+/* The head's segment: shared by all rows whose ids begin with it, else (or unshared) the row's
+ * own. */
 static int32_t add_head(run *r, arm_job *job, const prompt_form *f, const asked *q, int32_t *shared,
                         err *e)
 {

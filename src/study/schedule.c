@@ -17,8 +17,8 @@ static int by_length(const void *left, const void *right)
     return (a->first_segment > b->first_segment) - (a->first_segment < b->first_segment);
 }
 
-/* A shared head (owner -1) is kept; every other segment belongs to the item that its owner names.
- * */
+/* A shared head (owner -1) is kept; every other segment belongs to the item that its owner
+ * names. */
 static void collect_items(schedule *s)
 {
     for (int32_t i = 0; i < tree_count(s->tree); i++) {
@@ -173,8 +173,8 @@ bool scorer_lay_out(scorer *r, const schedule *s, session *on, arena *a, err *e)
     return true;
 }
 
-/* What a row of segment g sees: its ancestors' keys from the root down, then `own` keys of its own.
- * */
+/* What a row of segment g sees: its ancestors' keys from the root down, then `own` keys of its
+ * own. */
 static int32_t add_ranges(scorer *r, int32_t g, int32_t own, int32_t n_range)
 {
     const tree *t = r->schedule->tree;
@@ -307,8 +307,8 @@ static bool run_step(scorer *r, step *st, err *e)
     return true;
 }
 
-/* Places segments [first, first + n) behind the rows of the step, running it whenever it is full.
- * */
+/* Places segments [first, first + n) behind the rows of the step, running it whenever it is
+ * full. */
 static bool add_segments(scorer *r, step *st, int32_t first, int32_t n, err *e)
 {
     for (int32_t g = first; g < first + n; g++) {

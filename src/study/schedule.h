@@ -61,8 +61,8 @@ typedef struct scorer { /* runs a schedule on a session */
 
 bool scorer_lay_out(scorer *r, const schedule *s, session *on, arena *a, err *e);
 
-/* What a token behind segment g sees: its ancestors and itself, whole; their number, at most `max`.
- * */
+/* What a token behind segment g sees: its ancestors and itself, whole; their number, at most
+ * `max`. */
 int32_t scorer_path(const scorer *r, int32_t g, attend_range *path, int32_t max);
 
 /* Forwards the kept heads; once, before any batch. */

@@ -1,5 +1,5 @@
-/* chat_run_in: one render of a template, and what chat.c, chat_value.c and chat_call.c do with it.
- * */
+/* chat_run_in: one render of a template, and what chat.c, chat_value.c and chat_call.c do with
+ * it. */
 #ifndef CASELOAD_TEXT_CHAT_RUN_IN_H
 #define CASELOAD_TEXT_CHAT_RUN_IN_H
 
@@ -108,8 +108,8 @@ bool chat_call_method(run *r, value self, int32_t row, const args *a, value *out
 bool chat_call_function(run *r, int32_t row, const args *a, value *out);
 int32_t chat_find_method(value self, str name);
 int32_t chat_find_function(str name);
-/* format % values; not strict: a list or dict that is the one value need not be used, as in Python
- * */
+/* format % values; not strict: a list or dict that is the one value need not be used, as in
+ * Python */
 bool chat_call_format(run *r, str format, const args *a, bool strict, value *out);
 
 #endif
