@@ -63,6 +63,8 @@ const cli_command cmd_score = {
     .help = "One object a line: {\"id\", \"prompt\" or \"messages\", \"answers\": [..]} gives\n"
             "{\"id\", \"ids\", \"answers\": {text: {\"ids\", \"logprob\", \"boundary\"}}, \"top\", "
             "\"prompt_logprob\"}.\n"
+            "With \"generate\": {\"max_tokens\": 64, \"samples\": 2, \"temperature\": 0.7, "
+            "\"seed\": 1} also \"samples\".\n"
             "A prompt is taken verbatim; messages go through the model's chat template.\n\n"
             "example:\n"
             "  echo '{\"id\": 1, \"prompt\": \"The patient has\", \"answers\": [\" fever\", \" "
