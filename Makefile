@@ -22,8 +22,8 @@ LIB      = $(BUILD)/libcaseload.a
 OBJ     := $(SRC:%.c=$(BUILD)/%.o)
 
 # Instruction sets are per file, by its name's ending; the choice is made at run time.
-%_avx2.o:   ISA = -mavx2 -mfma -mf16c
-%_avx512.o: ISA = -mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma -mf16c
+%_avx2.o:   ISA = -mavx2 -mfma -mf16c -mprfchw
+%_avx512.o: ISA = -mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma -mf16c -mprfchw
 
 .PHONY: fuzzers fuzz-build fuzz-replay all test check asan tsan fuzz tidy bench install clean tests
 all: $(BUILD)/caseload

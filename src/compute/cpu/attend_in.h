@@ -9,7 +9,7 @@ static inline __attribute__((always_inline)) void score_tile(const int rows, con
                                                              int64_t panel, const int n_vec)
 {
     const operands o = {t->q, t->k + panel * t->head_dim * PANEL, t->head_dim};
-    sums(rows, n_vec, o, 1, TILE_ROWS, t->score + panel * PANEL, ATTEND_BLOCK, NULL);
+    sums(rows, n_vec, o, 1, TILE_ROWS, t->score + panel * PANEL, ATTEND_BLOCK, NULL, NULL, 0);
 }
 
 /* What a key that may not be seen scores: finite, so that no step meets inf - inf; far below any
@@ -81,7 +81,7 @@ static inline __attribute__((always_inline)) void mix_tile(const int rows, const
                                                            int64_t first, const int n_vec)
 {
     const operands o = {t->score, t->v + first * ATTEND_BLOCK, t->keys};
-    sums(rows, n_vec, o, ATTEND_BLOCK, 1, t->mixed + first, ld, factor);
+    sums(rows, n_vec, o, ATTEND_BLOCK, 1, t->mixed + first, ld, factor, NULL, 0);
 }
 
 static inline __attribute__((always_inline)) void attend_of(const int rows, const attend_job *t)

@@ -56,25 +56,36 @@ static inline __attribute__((always_inline)) void four_end(vec acc[ROWS_WRITTEN]
     }
 }
 
-/* to [rows][ld] = to * factor (0 without one) + the sums. */
+/* to [rows][ld] = to * factor (0 without one) + the sums. `y` [rows][ld_y]: where they will go in the
+ * end, fetched for writing row by row meanwhile, because another core may hold it; NULL: nowhere. */
 static inline __attribute__((always_inline)) void sums(const int rows, const int n_vec, operands o,
                                                        const int a_row, const int a_step, float *to,
-                                                       int64_t ld, const float *factor)
+                                                       int64_t ld, const float *factor,
+                                                       const float *y, int64_t ld_y)
 {
     vec acc[ROWS_WRITTEN][2];
     four_begin(acc, 0, rows, n_vec, to, ld, factor);
     four_begin(acc, 4, rows, n_vec, to, ld, factor);
     four_begin(acc, 8, rows, n_vec, to, ld, factor);
     four_begin(acc, 12, rows, n_vec, to, ld, factor);
-    for (int64_t p = 0; p < o.k; p++) {
-        if (a_row == 1) vec_fetch(o.a + FETCH_AHEAD);
-        const vec w[2] = {vec_load(o.b), n_vec > 1 ? vec_load(o.b + LANES) : vec_zero()};
-        four_step(acc, 0, rows, n_vec, o.a, a_row, w);
-        four_step(acc, 4, rows, n_vec, o.a, a_row, w);
-        four_step(acc, 8, rows, n_vec, o.a, a_row, w);
-        four_step(acc, 12, rows, n_vec, o.a, a_row, w);
-        o.a += a_step;
-        o.b += PANEL;
+    for (int64_t p = 0, row = 0; p < o.k;) {
+        int64_t end = o.k;
+        if (y && row < rows) {
+            vec_fetch_own(y + row * ld_y);
+            vec_fetch_own(y + row * ld_y + LANES);
+            end = p + 16 < o.k ? p + 16 : o.k;
+            row++;
+        }
+        for (; p < end; p++) {
+            if (a_row == 1) vec_fetch(o.a + FETCH_AHEAD);
+            const vec w[2] = {vec_load(o.b), n_vec > 1 ? vec_load(o.b + LANES) : vec_zero()};
+            four_step(acc, 0, rows, n_vec, o.a, a_row, w);
+            four_step(acc, 4, rows, n_vec, o.a, a_row, w);
+            four_step(acc, 8, rows, n_vec, o.a, a_row, w);
+            four_step(acc, 12, rows, n_vec, o.a, a_row, w);
+            o.a += a_step;
+            o.b += PANEL;
+        }
     }
     four_end(acc, 0, rows, n_vec, to, ld);
     four_end(acc, 4, rows, n_vec, to, ld);
@@ -97,13 +108,13 @@ static inline void store_columns(float *p, vec x, int64_t n)
 static inline __attribute__((always_inline)) void tile_of(const int rows, const tile_job *t)
 {
     float sum[TILE_ROWS * PANEL] __attribute__((aligned(64)));
-    sums(rows, 2, (operands){t->a, t->b, t->k}, 1, TILE_ROWS, sum, PANEL, NULL);
+    sums(rows, 2, (operands){t->a, t->b, t->k}, 1, TILE_ROWS, sum, PANEL, NULL, t->y, t->ld);
     for (int i = 0; i < rows; i++) {
         for (int j = 0; j < 2; j++) {
             int64_t n = t->columns - j * LANES;
             float *y = t->y + i * t->ld + j * LANES;
             vec v = vec_load(sum + i * PANEL + j * LANES);
-            if (t->from) v = vec_add(vec_load(t->from + i * t->from_ld + j * LANES), v);
+            if (t->from) v = vec_add(load_columns(t->from + i * t->from_ld + j * LANES, n), v);
             if (t->bias) v = vec_add(v, load_columns(t->bias + j * LANES, n));
             if (t->add) v = vec_add(load_columns(y, n), v);
             store_columns(y, v, n);

@@ -30,6 +30,8 @@ static inline void vec_store_part(float *p, vec x, int64_t n)
 }
 
 static inline void vec_fetch(const float *p) { _mm_prefetch((const char *)p, _MM_HINT_T0); }
+/* ... to write to it. */
+static inline void vec_fetch_own(const float *p) { __builtin_prefetch(p, 1, 3); }
 static inline float vec_first_lane(vec x) { return _mm512_cvtss_f32(x); }
 static inline vec vec_add(vec a, vec b) { return _mm512_add_ps(a, b); }
 static inline vec vec_sub(vec a, vec b) { return _mm512_sub_ps(a, b); }
