@@ -1,5 +1,6 @@
-/* A made-up study in a store of its own, for the tests of figures and papers: binormal scores, patients
- * with several texts, subgroups, awkward names; or as few rows and classes as asked for. */
+/* A made-up study in a store of its own, for the tests of figures and papers: binormal scores,
+ * patients with several texts, subgroups, awkward names; or as few rows and classes as asked for.
+ * */
 #ifndef CASELOAD_TESTS_PAPER_SAMPLE_H
 #define CASELOAD_TESTS_PAPER_SAMPLE_H
 
@@ -103,8 +104,8 @@ static bool sample_score(store *s, const paper_sample *how, int32_t k, int32_t i
     double score = 1.2 * rng_normal(&patient) + 0.9 * rng_normal(&own) - 1 +
                    (positive ? 1.3 * sample_arms[k].shift : 0);
     if (how->perfect) score = positive ? 2 + rng_unit(&own) : -2 - rng_unit(&own);
-    if (how->tied) score = 0.25;
-    double p = 1 / (1 + exp(-score)), mass = 0.9 + 0.08 * rng_unit(&own);
+    if (how->tied) score = 0.25; /* exactly: no noise in the mass either */
+    double p = 1 / (1 + exp(-score)), mass = how->tied ? 0.9 : 0.9 + 0.08 * rng_unit(&own);
     double z[3] = {log(mass * p), log(mass * (1 - p)), log(0.05)};
     store_asked q = {.arm = k, .row = i, .n_token = 150 + i % 90, .n_cut = i % 50 == 7};
     q.key = hash_of(text, (size_t)n);

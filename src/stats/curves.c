@@ -56,8 +56,9 @@ static bool draw_band(const curves_rows *rows, const curves_plan *plan, kind k, 
     for (int32_t i = 0; i < c->n && r.status == STAT_OK; i++) {
         stat_estimate o;
         if (!boot_estimate(&r, i, (boot_interval){.level = plan->level}, a, &o, e)) return false;
-        /* a point that no resample moves (the end of a ROC) is its own band; a whole curve is not */
-        c->has_band = c->has_band || o.has_interval;
+        /* a point that no resample moves (the end of a ROC) is its own band; a whole curve is not
+         * */
+        c->has_band = c->has_band || (o.has_interval && o.high - o.low > 1e-9);
         c->low[i] = o.has_interval ? o.low : o.value;
         c->high[i] = o.has_interval ? o.high : o.value;
     }
@@ -104,7 +105,8 @@ static bool roc_at_grid(const void *context, const uint16_t *weight, double *val
     for (int64_t i = 0; i < d->n && k < CURVES_ROC; i++) {
         called[d->positive[d->row[i]]] += weight[d->row[i]];
         if (!d->last[i]) continue;
-        /* grid points before this point's false-positive rate lie on the line from the last point */
+        /* grid points before this point's false-positive rate lie on the line from the last point
+         * */
         while (k < CURVES_ROC && k * all[0] < 100 * called[0]) {
             double run = (double)(called[0] - before[0]);
             double at = ((double)k * (double)all[0] / 100 - (double)before[0]) / run;

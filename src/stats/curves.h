@@ -1,15 +1,15 @@
 /* curves: the points of a paper's figures, with pointwise bootstrap bands.
  *
- *   ROC          sensitivity at 101 false-positive rates 0, 0.01, .. 1 (linear between the ROC's points, the
- *                upper end of a vertical stretch)
- *   calibration  smoothed observed share (calib_spline) at 51 probabilities from the 1st to the 99th
- *                percentile of the rows'
+ *   ROC          sensitivity at 101 false-positive rates 0, 0.01, .. 1 (linear between the ROC's
+ *                points, the upper end of a vertical stretch)
+ *   calibration  smoothed observed share (calib_spline) at 51 probabilities from the 1st to the
+ *                99th percentile of the rows'
  *   decision     net benefit at thresholds 0.01, 0.02, .. 0.99, beside treating all
  *   precision    precision and recall at every distinct score, no band
  *
- * Bands are percentiles of resamples of patients where there are any, else of rows within their class
- * (boot.h); pointwise: each point is inside its band with the stated confidence, not the curve as a whole.
- * What cannot be computed has a status, no points and no band.
+ * Bands are percentiles of resamples of patients where there are any, else of rows within their
+ * class (boot.h); pointwise: each point is inside its band with the stated confidence, not the
+ * curve as a whole. What cannot be computed has a status, no points and no band.
  */
 #ifndef CASELOAD_STATS_CURVES_H
 #define CASELOAD_STATS_CURVES_H
@@ -46,8 +46,8 @@ typedef struct curve {
     bool by_patient;
 } curve;
 
-/* Resamples for n rows: 1,000 up to 20,000 rows, fewer beyond, never under 200; `fits`: each resample fits
- * a model, a fifth of the work is allowed. */
+/* Resamples for n rows: 1,000 up to 20,000 rows, fewer beyond, never under 200; `fits`: each
+ * resample fits a model, a fifth of the work is allowed. */
 int64_t curves_draws(int64_t n, bool fits);
 
 bool curves_roc(const curves_rows *rows, const curves_plan *plan, arena *a, curve *out, err *e);

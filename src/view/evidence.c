@@ -41,6 +41,8 @@ static bool add_precision(work *w, const arm_result *s, evidence_arm *out, err *
 {
     int64_t n = w->stats->n;
     if (!weigh_auprc_rows(s->score, s->positive, n, w->a, &out->auprc, e)) return false;
+    if (!stat_status_usable(s->parts.status)) /* of one class alone it is 1 or nothing */
+        out->auprc = stat_none(s->parts.status, n, w->stats->events);
     if (!out->auprc.has_value) return true;
     size_t mark = arena_mark(w->a);
     weigh_order order;
@@ -60,7 +62,7 @@ static bool add_precision(work *w, const arm_result *s, evidence_arm *out, err *
         !boot_run(&plan, w->threads, w->a, &r, e) ||
         !boot_estimate(&r, 0, (boot_interval){.level = w->stats->level}, w->a, &o, e))
         return false;
-    if (r.status == STAT_OK && o.has_interval) {
+    if (r.status == STAT_OK && o.has_interval && o.high - o.low > 1e-9) {
         out->auprc.has_interval = true;
         out->auprc.low = o.low;
         out->auprc.high = o.high;
@@ -155,7 +157,8 @@ static int by_text(const void *a, const void *b)
     return str_order(*(const str *)a, *(const str *)b);
 }
 
-/* The distinct values of group column g among the judged rows, sorted; false too when memory is out. */
+/* The distinct values of group column g among the judged rows, sorted; false too when memory is
+ * out. */
 static bool list_levels(work *w, int32_t g, evidence_group *out, err *e)
 {
     const store_study *study = &w->v->g->study;

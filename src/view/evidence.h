@@ -1,9 +1,9 @@
-/* evidence: all that a paper shows beyond what every page shows (gather): curves with bands, average
- * precision, calibration, subgroups. Computed once; figures, tables and words draw from it.
+/* evidence: all that a paper shows beyond what every page shows (gather): curves with bands,
+ * average precision, calibration, subgroups. Computed once; figures, tables and words draw from it.
  *
  * When some patient has several texts, intervals and tests are by patient (Obuchowski; patients
- * resampled); else texts are independent. Subgroup columns with more than EVIDENCE_LEVELS_MAX values are
- * named and left out.
+ * resampled); else texts are independent. Subgroup columns with more than EVIDENCE_LEVELS_MAX
+ * values are named and left out.
  */
 #ifndef CASELOAD_VIEW_EVIDENCE_H
 #define CASELOAD_VIEW_EVIDENCE_H

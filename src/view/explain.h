@@ -3,8 +3,8 @@
  *   auroc/zero-shot                      a measure of an arm
  *   difference/three-shot/zero-shot      AUROC of the first less that of the second
  *
- * Measures: auroc auprc brier accuracy sensitivity specificity ppv npv f1 mcc kappa balanced_accuracy
- * log_loss observed_expected intercept slope ece label_mass difference.
+ * Measures: auroc auprc brier accuracy sensitivity specificity ppv npv f1 mcc kappa
+ * balanced_accuracy log_loss observed_expected intercept slope ece label_mass difference.
  * Prints numbers and ids, never a text. The numbers are those of results.json, to the last digit.
  */
 #ifndef CASELOAD_VIEW_EXPLAIN_H

@@ -1,5 +1,6 @@
-/* figure: see figure.h. The list is an array of `op`, with the numbers and words of each in buffers of their
- * own. Drawing it for a paper is cairo's and pango's work; the page's form is written by hand. */
+/* figure: see figure.h. The list is an array of `op`, with the numbers and words of each in
+ * buffers of their own. Drawing it for a paper is cairo's and pango's work; the page's form is
+ * written by hand. */
 #include "view/figure.h"
 
 #include <assert.h>
@@ -279,7 +280,8 @@ static bool list_is_whole(const figure *f, err *e)
            buf_check(&f->texts, "a figure", e);
 }
 
-/* Draws on the surface, scaled, ends it and hands the failure on. `png` NULL: the surface writes itself. */
+/* Draws on the surface, scaled, ends it and hands the failure on. `png` NULL: the surface writes
+ * itself. */
 static bool press(const figure *f, cairo_surface_t *surface, double scale, buf *png, err *e)
 {
     cairo_t *cr = cairo_create(surface);
@@ -301,6 +303,23 @@ static bool press(const figure *f, cairo_surface_t *surface, double scale, buf *
                    cairo_status_to_string(status));
 }
 
+/* cairo numbers its surfaces through the life of the program: the drawing's group loses that
+ * name, so that the same drawing is the same bytes. */
+static void add_without_number(buf *out, str svg)
+{
+    str mark = STR("<g id=\"surface");
+    int64_t at = str_find(svg, mark);
+    if (at < 0) {
+        buf_add_str(out, svg);
+        return;
+    }
+    str rest = str_part(svg, (size_t)at, svg.size - (size_t)at);
+    int64_t end = str_find(rest, STR(">"));
+    buf_add_str(out, str_part(svg, 0, (size_t)at));
+    buf_add_text(out, "<g");
+    buf_add_str(out, str_part(rest, (size_t)end, rest.size - (size_t)end));
+}
+
 /* cairo's SVG has no words for who cannot see: they go behind the opening tag. */
 bool figure_svg(const figure *f, buf *out, err *e)
 {
@@ -310,8 +329,8 @@ bool figure_svg(const figure *f, buf *out, err *e)
     bool ok = press(f, s, 1, NULL, e) && buf_check(&raw, "a figure", e);
     str all = buf_view(&raw);
     int64_t at = ok ? str_find(all, STR("<svg ")) : -1;
-    int64_t end =
-        at >= 0 ? str_find(str_part(all, (size_t)at, all.size - (size_t)at), STR(">")) : -1;
+    int64_t end = -1;
+    if (at >= 0) end = str_find(str_part(all, (size_t)at, all.size - (size_t)at), STR(">"));
     ok = ok && (end >= 0 || err_set(e, ERR_OTHER, "cairo wrote an SVG that is none"));
     if (ok) {
         size_t opened = (size_t)(at + end);
@@ -321,10 +340,10 @@ bool figure_svg(const figure *f, buf *out, err *e)
         buf_add_text(out, "</title>\n<desc id=\"desc\">");
         buf_add_html(out, str_of(f->description));
         buf_add_text(out, "</desc>");
-        buf_add_str(out, str_part(all, opened + 1, all.size - opened - 1));
+        add_without_number(out, str_part(all, opened + 1, all.size - opened - 1));
     }
     buf_close(&raw);
-    return ok;
+    return ok && buf_check(out, "a figure", e);
 }
 
 bool figure_pdf(const figure *f, buf *out, err *e)

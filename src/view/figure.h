@@ -1,17 +1,18 @@
-/* figure: one drawing, four forms: SVG, PDF and PNG for a paper (cairo and pango; Hangul set right), inline
- * SVG for a page.
+/* figure: one drawing, four forms: SVG, PDF and PNG for a paper (cairo and pango; Hangul set
+ * right), inline SVG for a page.
  *
- * A figure is a list of strokes, shapes and words in points (1/72 inch), y downwards. What draws it adds
- * to the list; the forms are made from the list, so no two of them can differ.
+ * A figure is a list of strokes, shapes and words in points (1/72 inch), y downwards. What draws
+ * it adds to the list; the forms are made from the list, so no two of them can differ.
  *
  *   SVG   words as outlines: needs no font where it is read; title and description inside
  *   PDF   fonts embedded; title, description and date as metadata
  *   PNG   600 dots per inch, said in the file (pHYs); title and description in it (iTXt)
  *   page  <svg> with words as text and colours as classes, so that a page can be dark
  *
- * Colours: those of Okabe and Ito (2008), told apart by colour-blind readers; every series has a dash and
- * a mark of its own as well.
- * Same list, same bytes (same library versions and fonts). Words that no font here can draw are counted.
+ * Colours: those of Okabe and Ito (2008), told apart by colour-blind readers; every series has a
+ * dash and a mark of its own as well.
+ * Same list, same bytes (same library versions and fonts). Words that no font here can draw are
+ * counted.
  */
 #ifndef CASELOAD_VIEW_FIGURE_H
 #define CASELOAD_VIEW_FIGURE_H
@@ -77,7 +78,8 @@ void figure_text(figure *f, figure_words w, str text);
 
 /* Width of words in points, as they will be set. */
 double figure_text_width(const figure *f, str text, double size, bool bold);
-/* The longest beginning of `text` that fits into `room`, "..." added when it is not the whole; appended. */
+/* The longest beginning of `text` that fits into `room`, "..." added when it is not the whole;
+ * appended. */
 void figure_text_fit(const figure *f, str text, double size, double room, buf *out);
 
 /* Characters that no font on this machine has: shown as boxes. */

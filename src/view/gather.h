@@ -1,6 +1,6 @@
-/* gather: from a store to all that a view shows: the study's rows and arms, statistics, records, and the
- * words of the report. Reads study.db alone: neither model nor table. Every view (page, paper, explain,
- * JSON) draws from one of these, so that no two of them can disagree.
+/* gather: from a store to all that a view shows: the study's rows and arms, statistics, records,
+ * and the words of the report. Reads study.db alone: neither model nor table. Every view (page,
+ * paper, explain, JSON) draws from one of these, so that no two of them can disagree.
  */
 #ifndef CASELOAD_VIEW_GATHER_H
 #define CASELOAD_VIEW_GATHER_H

@@ -1,15 +1,16 @@
 /* paper: the folder DIR/paper/ that goes with a manuscript, made from records alone.
  *
- *   index.html            all of it on one page: what is here, captions, tables, figures, what is missing and why
- *   tables/T1.csv .html .tex ..   T1 characteristics, T2 main results, T3 ways of asking, T6 subgroups,
- *                         T7 variability, S1 prompts to the letter; T4 and T5 need several models or tuning
+ *   index.html            all of it on one page; what is missing, and why
+ *   tables/               T1 characteristics, T2 main results, T3 ways of asking, T6 subgroups, T7
+ *                         variability, S1 prompts to the letter, each .csv .html .tex; T4 and T5
+ *                         need several models or tuning
  *   tables.xlsx           the same tables and the checklists as pages of one workbook
  *   figures/roc.svg .pdf .png .csv ..   see plot.h
  *   methods.en.txt, methods.ko.txt   a methods paragraph
  *   checklists.csv .html  TRIPOD-LLM, MI-CLEAR-LLM, REFINE in short words of our own
  *
- * No text of a row and no id is in any of them. Counts from 1 to 4 are withheld (small.h). A table without
- * data is left out and listed with the reason. Running it again replaces every file.
+ * No text of a row and no id is in any of them. Counts from 1 to 4 are withheld (small.h). A
+ * table without data is left out and listed with the reason. Running it again replaces every file.
  */
 #ifndef CASELOAD_VIEW_PAPER_H
 #define CASELOAD_VIEW_PAPER_H

@@ -1,10 +1,13 @@
-/* paper_checklist: what reporting guidelines ask, in short words of our own, and what the records answer.
+/* paper_checklist: what reporting guidelines ask, in short words of our own, and what the records
+ * answer.
  *
- *   A  answered from records    H  a draft from records, to be completed    M  for the authors alone
+ *   A  answered from records    H  a draft from records, to be completed    M  for the authors
+ *   alone
  *
- * An item whose record is missing falls to M, and says so. Guidelines: TRIPOD-LLM (Nat Med 2025;31:60),
- * MI-CLEAR-LLM 2025 (Korean J Radiol 2025;26:1123), REFINE (Diagn Interv Radiol 2026). Their official forms
- * must be filled in as well; numbers of items are to be checked against them. */
+ * An item whose record is missing falls to M, and says so. Guidelines: TRIPOD-LLM (Nat Med
+ * 2025;31:60), MI-CLEAR-LLM 2025 (Korean J Radiol 2025;26:1123), REFINE (Diagn Interv Radiol
+ * 2026). Their official forms must be filled in as well; numbers of items are to be checked
+ * against them. */
 #include "view/paper_in.h"
 
 typedef enum answer {
@@ -147,9 +150,7 @@ static char say_cases(const paper *p, buf *b)
     const arms_result *r = &p->v->g->stats;
     buf_printf(b, "%lld texts", (long long)r->n);
     if (r->n_patient > 0) buf_printf(b, " of %d patients", (int)r->n_patient);
-    for (int32_t c = 0; c < r->n_class; c++)
-        buf_printf(b, "%s %lld %s", c ? "," : ":", (long long)r->class_count[c],
-                   p->v->g->in.class_name[c]);
+    paper_add_classes(p, b);
     buf_add_text(b, ". Same texts in every arm; subgroups in table T6");
     return 'A';
 }

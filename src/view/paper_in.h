@@ -27,6 +27,9 @@ const char *paper_table_id(int32_t which);
 void paper_methods_english(const paper *p, buf *out);
 void paper_methods_korean(const paper *p, buf *out);
 
+/* ": 149 serious, 271 not-serious", small counts withheld. */
+void paper_add_classes(const paper *p, buf *out);
+
 void paper_checklist(const paper *p, sheet *s);
 
 /* "head and tail", as words; what was done with long texts, "" when nothing is recorded. */

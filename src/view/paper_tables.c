@@ -135,8 +135,9 @@ static void add_share(sheet *s, int64_t n, int64_t of, bool hidden)
     buf_close(&text);
 }
 
-/* Small counts, what they could be worked out from along a column (its total is known), and, where one
- * class is withheld, the other classes of that level (the level's total is known): until nothing changes. */
+/* Small counts, what they could be worked out from along a column (its total is known), and,
+ * where one class is withheld, the other classes of that level (the level's total is known):
+ * until nothing changes. */
 static void hide_levels(const characteristics *c, int64_t n[][EVIDENCE_LEVELS_MAX], int32_t n_level,
                         bool hidden[][EVIDENCE_LEVELS_MAX])
 {
@@ -285,8 +286,11 @@ static bool table_characteristics(const paper *p, sheet *s, char why[200], err *
     c.smd = r->n_class == 2;
     if (c.smd) sheet_column(s, "standardised difference", true);
     sheet_add(s, STR("texts"));
-    for (int32_t k = 0; k < c.n_column; k++)
-        add_share(s, c.column[k].n, k ? r->n : 0, c.column[k].n > 0 && c.column[k].n < SMALL_BELOW);
+    int64_t n[1 + CLASSES_SHOWN];
+    bool hidden[1 + CLASSES_SHOWN] = {false};
+    for (int32_t k = 0; k < c.n_column; k++) n[k] = c.column[k].n;
+    small_mark(n + 1, c.n_column - 1, hidden + 1);
+    for (int32_t k = 0; k < c.n_column; k++) add_share(s, n[k], k ? r->n : 0, hidden[k]);
     add_smd(&c, NULL);
     if (!add_patient_row(&c, e)) return false;
     for (int32_t g = 0; g < p->v->n_group; g++) add_group_rows(&c, g);
@@ -539,7 +543,8 @@ static bool same_but(const paper_arm *a, const paper_arm *b, bool wording)
            (wording ? seed : question && a->shots > 0);
 }
 
-/* One row for the arms that differ from arm k in the one thing alone; none when k is not their first. */
+/* One row for the arms that differ from arm k in the one thing alone; none when k is not their
+ * first. */
 static void add_family(const paper *p, sheet *s, int32_t k, bool wording)
 {
     const arms_result *r = stats_of(p);

@@ -1,6 +1,7 @@
-/* paper_words: a methods paragraph, in English and in Korean, made from the records. What no record says is
- * left out: a sentence appears only when all it states is on record. */
+/* paper_words: a methods paragraph, in English and in Korean, made from the records. What no
+ * record says is left out: a sentence appears only when all it states is on record. */
 #include "view/paper_in.h"
+#include "view/small.h"
 
 #include <stdio.h>
 
@@ -59,6 +60,25 @@ static void add_count(buf *b, int64_t n)
     char digits[32];
     snprintf(digits, sizeof digits, "%lld", (long long)n);
     add_grouped(b, digits);
+}
+
+static int32_t hide_classes(const paper *p, bool hidden[SMALL_CLASSES_MAX])
+{
+    const arms_result *r = stats_of(p);
+    int32_t n = r->n_class < SMALL_CLASSES_MAX ? r->n_class : SMALL_CLASSES_MAX;
+    small_mark(r->class_count, n, hidden);
+    return n;
+}
+
+void paper_add_classes(const paper *p, buf *b)
+{
+    bool hidden[SMALL_CLASSES_MAX];
+    int32_t n = hide_classes(p, hidden);
+    for (int32_t c = 0; c < n; c++) {
+        buf_add_text(b, c ? ", " : ": ");
+        small_add(b, stats_of(p)->class_count[c], hidden[c]);
+        buf_printf(b, " %s", in_of(p)->class_name[c]);
+    }
 }
 
 static void add_hash(buf *b, const char *hex) { buf_printf(b, "%.16s", hex); }
@@ -132,11 +152,7 @@ static void english_data(const paper *p, buf *b)
     add_count(b, r->n);
     buf_add_text(b, " texts that every arm scored");
     if (r->n_patient > 0) buf_printf(b, ", of %d patients", (int)r->n_patient);
-    for (int32_t c = 0; c < r->n_class; c++) {
-        buf_add_text(b, c ? ", " : ": ");
-        add_count(b, r->class_count[c]);
-        buf_printf(b, " %s", in_of(p)->class_name[c]);
-    }
+    paper_add_classes(p, b);
     buf_add_text(b, ". ");
     if (fact(p, "note_tokens")[0] && paper_cut_words(p)[0]) {
         buf_printf(b, "Every arm had room for %s tokens of a text; %s", fact(p, "note_tokens"),
@@ -300,9 +316,11 @@ static void korean_data(const paper *p, buf *b)
     buf_add_text(b, "글 ");
     add_count(b, r->n);
     buf_add_text(b, "건을 분석하였다");
-    for (int32_t c = 0; c < r->n_class; c++) {
+    bool hidden[SMALL_CLASSES_MAX];
+    int32_t n = hide_classes(p, hidden);
+    for (int32_t c = 0; c < n; c++) {
         buf_printf(b, "%s%s ", c ? ", " : "(", in_of(p)->class_name[c]);
-        add_count(b, r->class_count[c]);
+        small_add(b, r->class_count[c], hidden[c]);
         buf_add_text(b, "건");
     }
     buf_add_text(b, "). ");

@@ -228,6 +228,8 @@ void panel_band(figure *f, const panel *p, const curve *c, figure_ink ink)
 
 void panel_nothing(figure *f, const panel *p, const char *reason)
 {
+    figure_style blank = {.ink = FIGURE_PAPER, .fill = true};
+    figure_box(f, p->x + 1, p->y + p->height / 2 - 14, p->width - 2, 32, blank);
     figure_words w = {.x = p->x + p->width / 2,
                       .y = p->y + p->height / 2 - 3,
                       .align = FIGURE_MIDDLE,
@@ -260,7 +262,8 @@ void legend_add(figure *f, double y, double width, legend_line l)
 
 /* --- words --- */
 
-/* The length of the next line of `text`: up to the last blank that fits, at least one word or what fits. */
+/* The length of the next line of `text`: up to the last blank that fits, at least one word or
+ * what fits. */
 static size_t line_size(const figure *f, str text, double size, double room)
 {
     size_t best = 0;

@@ -1,11 +1,11 @@
-/* plot: the figures of a paper, each from the evidence to one drawing, its caption, its words for who cannot
- * see it, and a CSV of every plotted point.
+/* plot: the figures of a paper, each from the evidence to one drawing, its caption, its words for
+ * who cannot see it, and a CSV of every plotted point.
  *
  *   roc  pr  calibration  decision  scores  confusion  forest  flow  arms
  *
- * No title stands inside a figure; several arms are panels (a), (b), ... A curve or row that cannot be
- * computed says "not estimable (reason)" in its place; nothing is left blank. Counts from 1 to 4 are not
- * printed (small.h).
+ * No title stands inside a figure; several arms are panels (a), (b), ... A curve or row that
+ * cannot be computed says "not estimable (reason)" in its place; nothing is left blank. Counts
+ * from 1 to 4 are not printed (small.h).
  */
 #ifndef CASELOAD_VIEW_PLOT_H
 #define CASELOAD_VIEW_PLOT_H

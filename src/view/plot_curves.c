@@ -258,11 +258,11 @@ bool plot_pr(plot *p, const evidence *v, err *e)
 
 /* --- panels of arms --- */
 
-static void add_letter(figure *f, double x, double y, int32_t k, int32_t n, const char *name,
-                       double room)
+static void add_letter(figure *f, const grid *g, const panel *cell, int32_t k, const char *name)
 {
     char letter[16] = "";
-    if (n > 1) snprintf(letter, sizeof letter, "(%c) ", 'a' + (char)k);
+    double x = cell->x + 1, y = cell->y + 9, room = g->room;
+    if (g->n > 1) snprintf(letter, sizeof letter, "(%c) ", 'a' + (char)k);
     double wide = figure_text_width(f, str_of(letter), 8, true);
     figure_text(f, (figure_words){.x = x, .y = y, .size = 8, .bold = true}, str_of(letter));
     buf fit = buf_up_to(1 << 16);
@@ -411,7 +411,7 @@ bool plot_calibration(plot *p, const evidence *v, err *e)
         panel h = {.x = q.x, .y = q.y + side + 6, .width = side, .height = strip, .right = 1};
         h.top = 1;
         int32_t arm = p->arm < 0 ? k : p->arm;
-        add_letter(&p->figure, cell.x + 1, cell.y + 9, k, g.n, arm_name(v, arm), g.room);
+        add_letter(&p->figure, &g, &cell, k, arm_name(v, arm));
         buf_printf(&p->description, " %s: ", arm_name(v, arm));
         draw_calibration(p, v, &q, arm);
         draw_shares(p, v, &h, arm);
@@ -535,7 +535,8 @@ typedef struct histogram {
     double tallest; /* share of its class */
 } histogram;
 
-/* From the 0.5th to the 99.5th percentile of the finite scores; the end bins take what lies beyond. */
+/* From the 0.5th to the 99.5th percentile of the finite scores; the end bins take what lies
+ * beyond. */
 static bool count_scores(const evidence *v, const arm_result *s, histogram *h, err *e)
 {
     arena *a = &v->g->memory;
@@ -619,7 +620,7 @@ bool plot_scores(plot *p, const evidence *v, err *e)
         panel q = {.x = cell.x + 2, .y = cell.y + 14, .width = g.room - 6, .height = 100};
         if (!count_scores(v, &v->g->stats.arm[k], &h, e)) return false;
         q.left = h.low, q.right = h.high, q.top = 1;
-        add_letter(&p->figure, cell.x + 1, cell.y + 9, k, g.n, arm_name(v, k), g.room);
+        add_letter(&p->figure, &g, &cell, k, arm_name(v, k));
         if (v->g->stats.n > 0) draw_scores(p, v, &q, &h, k);
         else panel_nothing(&p->figure, &q, stat_status_reason(STAT_NO_CASES));
         panel_frame(&p->figure, &q);

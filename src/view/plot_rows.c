@@ -217,8 +217,15 @@ static void draw_estimate(figure *f, const ruler *r, double y, const stat_estima
     figure_mark(f, ruler_x(r, o->value), y, 5, series, s.ink);
 }
 
-static void set_estimate(figure *f, figure_words w, const stat_estimate *o)
+/* In its column; "not estimable (reason)" over the ruler. */
+static void set_estimate(figure *f, const ruler *r, figure_words w, const stat_estimate *o)
 {
+    if (!o->has_value) {
+        figure_style blank = {.ink = FIGURE_PAPER, .fill = true};
+        w.x = r->x + r->width;
+        w.ink = FIGURE_SOFT;
+        figure_box(f, r->x - 2, w.y - 7.5, r->width + 4, 10, blank);
+    }
     buf text = buf_up_to(1000);
     evidence_add(&text, o, 3);
     figure_text(f, w, buf_view(&text));
@@ -248,17 +255,21 @@ typedef struct forest { /* the columns of the figure */
     double y;
 } forest;
 
-static void add_forest_csv(const forest *t, str group, str level, int32_t arm,
-                           const stat_estimate *o, bool hidden, bool hidden_events)
+typedef struct forest_row {
+    str group, level;
+    bool hidden, hidden_events; /* its counts */
+} forest_row;
+
+static void add_forest_csv(const forest *t, forest_row row, int32_t arm, const stat_estimate *o)
 {
     buf *csv = &t->p->csv;
     csv_text(csv, arm_name(t->v, arm));
-    csv_cell(csv, group);
-    csv_cell(csv, level);
+    csv_cell(csv, row.group);
+    csv_cell(csv, row.level);
     buf_add_char(csv, ',');
-    small_add(csv, o->n, hidden);
+    small_add(csv, o->n, row.hidden);
     buf_add_char(csv, ',');
-    small_add(csv, o->events, hidden_events);
+    small_add(csv, o->events, row.hidden_events);
     csv_number(csv, o->has_value, o->value);
     csv_number(csv, o->has_interval, o->low);
     csv_number(csv, o->has_interval, o->high);
@@ -305,7 +316,7 @@ static void draw_level(const forest *t, const evidence_level *l, bool hidden, bo
     figure_words w = {.x = t->values, .y = t->y, .align = FIGURE_RIGHT, .size = 7};
     if (is_drawn(l)) {
         draw_estimate(f, &t->ruler, t->y - 2.5, o, k);
-        set_estimate(f, w, o);
+        set_estimate(f, &t->ruler, w, o);
     } else {
         w.ink = FIGURE_SOFT;
         figure_text(f, w, STR("too few to draw"));
@@ -325,7 +336,8 @@ static void draw_group(forest *t, const evidence_group *g)
     }
     const subgroup_test *test = &g->test[t->v->reference];
     buf text = buf_up_to(100);
-    evidence_add_p(&text, test->status == STAT_OK, test->p);
+    if (test->status == STAT_OK) evidence_add_p(&text, true, test->p);
+    else buf_add_text(&text, "–");
     figure_text(f, (figure_words){.x = t->tests, .y = t->y, .size = 7}, buf_view(&text));
     buf_close(&text);
     t->y += FOREST_ROW;
@@ -337,7 +349,9 @@ static void draw_group(forest *t, const evidence_group *g)
             stat_estimate o = g->level[i].auroc[k].logit;
             o.n = g->level[i].n, o.events = g->level[i].events;
             if (few) o.has_value = o.has_interval = false;
-            add_forest_csv(t, g->name, g->level[i].name, k, &o, hidden.n[i], hidden.events[i]);
+            add_forest_csv(t,
+                           (forest_row){g->name, g->level[i].name, hidden.n[i], hidden.events[i]},
+                           k, &o);
         }
         t->y += FOREST_ROW;
     }
@@ -381,18 +395,20 @@ bool plot_forest(plot *p, const evidence *v, err *e)
     figure_text(f, (figure_words){.x = 2, .y = t.y, .bold = true, .size = 7}, STR("All texts"));
     draw_counts(&t, v->g->stats.n, v->g->stats.events, false, false);
     draw_estimate(f, &t.ruler, t.y - 2.5, all, v->reference);
-    set_estimate(f, (figure_words){.x = t.values, .y = t.y, .align = FIGURE_RIGHT, .size = 7}, all);
+    set_estimate(f, &t.ruler,
+                 (figure_words){.x = t.values, .y = t.y, .align = FIGURE_RIGHT, .size = 7}, all);
     for (int32_t k = 0; k < v->g->stats.n_arm; k++)
-        add_forest_csv(&t, STR("all"), STR("all"), k, &v->arm[k].auroc->logit, false, false);
+        add_forest_csv(&t, (forest_row){STR("all"), STR("all"), false, false}, k,
+                       &v->arm[k].auroc->logit);
     t.y += FOREST_ROW;
     for (int32_t g = 0; g < v->n_group; g++) draw_group(&t, &v->group[g]);
-    buf_printf(
-        &p->caption,
-        "AUROC of arm %s by subgroup with %.0f %% intervals%s. Groups with fewer than %d "
-        "events or others are listed and not drawn. p: do the subgroups differ (Cochran's Q). "
-        "Exploratory, not adjusted. The CSV holds every arm.",
-        arm_name(v, v->reference), 100 * v->g->stats.level,
-        v->clusters ? ", clustered by patient" : "", STAT_FEW_BELOW);
+    buf_printf(&p->caption,
+               "AUROC of arm %s by subgroup with %.0f %% intervals%s. Groups with fewer than %d "
+               "events or others are listed and not drawn. p: do the subgroups differ (Cochran's "
+               "Q; –: not estimable). "
+               "Exploratory, not adjusted. The CSV holds every arm.",
+               arm_name(v, v->reference), 100 * v->g->stats.level,
+               v->clusters ? ", clustered by patient" : "", STAT_FEW_BELOW);
     if (v->n_group == 0) buf_add_text(&p->caption, " The study names no subgroup columns.");
     buf_printf(&p->description, "AUROC of arm %s by subgroup. All: ", arm_name(v, v->reference));
     evidence_add(&p->description, all, 3);
@@ -412,7 +428,7 @@ static void draw_arm_row(plot *p, const evidence *v, const ruler *r, int32_t k, 
     const rank_test *t = pair ? evidence_test(v, pair) : NULL;
     set_fit(f, (figure_words){.x = 2, .y = y, .size = 7.5}, str_of(arm_name(v, k)), r->x - 12);
     draw_estimate(f, r, y - 2.6, o, k);
-    set_estimate(f, (figure_words){.x = values, .y = y, .align = FIGURE_RIGHT, .size = 7}, o);
+    set_estimate(f, r, (figure_words){.x = values, .y = y, .align = FIGURE_RIGHT, .size = 7}, o);
     buf text = buf_up_to(200);
     bool has = t && t->has_value;
     double low = has && t->has_interval ? (sign > 0 ? t->low : -t->high) : 0;
@@ -558,9 +574,14 @@ static void say_judged(const evidence *v, buf *text)
     buf_printf(text, "%lld texts judged", (long long)r->n);
     if (r->n_patient > 0) buf_printf(text, " of %d patients", (int)r->n_patient);
     buf_add_text(text, ":");
-    for (int32_t c = 0; c < r->n_class; c++)
-        buf_printf(text, "%s %lld %s", c ? "," : "", (long long)r->class_count[c],
-                   v->g->in.class_name[c]);
+    bool hidden[SMALL_CLASSES_MAX];
+    int32_t n = r->n_class < SMALL_CLASSES_MAX ? r->n_class : SMALL_CLASSES_MAX;
+    small_mark(r->class_count, n, hidden);
+    for (int32_t c = 0; c < n; c++) {
+        buf_add_text(text, c ? ", " : " ");
+        small_add(text, r->class_count[c], hidden[c]);
+        buf_printf(text, " %s", v->g->in.class_name[c]);
+    }
 }
 
 bool plot_flow(plot *p, const evidence *v, err *e)

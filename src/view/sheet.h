@@ -1,5 +1,6 @@
-/* sheet: a table of finished words, in the forms that papers want: CSV (for Excel: UTF-8 with mark, CRLF),
- * HTML (pastes into a word processor as a table), LaTeX (booktabs), and pages of one XLSX workbook.
+/* sheet: a table of finished words, in the forms that papers want: CSV (for Excel: UTF-8 with
+ * mark, CRLF), HTML (pastes into a word processor as a table), LaTeX (booktabs), and pages of one
+ * XLSX workbook.
  *
  * Cells are filled row by row. A cell that would be taken for a formula is marked as text. */
 #ifndef CASELOAD_VIEW_SHEET_H

@@ -76,7 +76,8 @@ static void write_row(FILE *f, const gather *g, int32_t arm, int32_t k, double *
     add_cell(f, row->id);
     fputc(',', f);
     add_cell(f, s->class_name[row->label]);
-    /* Computed here, not read: the store's is against the class that was positive when it was made. */
+    /* Computed here, not read: the store's is against the class that was positive when it was
+     * made. */
     double score = s->positive < 0 ? (double)NAN : score_against_rest(z, s->n_class, s->positive);
     write_numbers(f, &score, 1, scored);
     write_numbers(f, z, s->n_class, scored);
