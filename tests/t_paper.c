@@ -1,0 +1,564 @@
+/* Tests of the paper folder: files that are what they say, points that equal the statistics,
+ * small counts withheld, no id and no text anywhere, studies on which little can be computed, and
+ * where a number comes from. */
+#include "view/explain.h"
+#include "view/paper_in.h"
+#include "view/plot.h"
+#include "view/show.h"
+#include "view/small.h"
+
+#include "base/file.h"
+#include "paper_sample.h"
+
+#include <dirent.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+typedef struct world {
+    char folder[100];
+    arena a;
+    err e;
+    store *store;
+    gather g;
+    evidence v;
+} world;
+
+static void must(const world *w, bool good)
+{
+    if (!good || w->e.code) fail_msg("%d: %s", (int)w->e.code, w->e.text);
+}
+
+static void open_world(world *w, paper_sample how)
+{
+    char path[200];
+    *w = (world){.folder = P_tmpdir "/t_paper.XXXXXX"};
+    assert_non_null(mkdtemp(w->folder));
+    must(w, arena_open(&w->a, (size_t)1 << 30, "test", &w->e));
+    snprintf(path, sizeof path, "%s/study.db", w->folder);
+    must(w, sample_store(path, &how, &w->a, &w->e));
+    w->store = store_open_read(path, &w->e);
+    must(w, w->store != NULL);
+    must(w, gather_open(&w->g, w->store, "0.1.0", "2026-01-31", &w->e));
+    must(w, evidence_compute(&w->v, &w->g, &w->e));
+}
+
+static void close_world(world *w)
+{
+    char command[200];
+    gather_close(&w->g);
+    store_close(w->store);
+    arena_close(&w->a);
+    snprintf(command, sizeof command, "rm -rf %s", w->folder);
+    assert_int_equal(system(command), 0);
+}
+
+static const paper_sample usual = {
+    .n_row = 240, .n_arm = 5, .n_class = 2, .positive = 0, .rows_a_patient = 2, .share = 0.3};
+
+static char *read_file(const world *w, const char *name, size_t *size)
+{
+    char path[300];
+    file_map m;
+    err e = {0};
+    snprintf(path, sizeof path, "%s/paper/%s", w->folder, name);
+    if (!file_map_open(&m, path, ERR_DATA, &e)) fail_msg("%s", e.text);
+    char *data = calloc(m.size + 1, 1);
+    memcpy(data, m.data, m.size);
+    *size = m.size;
+    file_map_close(&m);
+    return data;
+}
+
+/* A word, not a part of one. */
+static bool holds_word(const char *text, const char *word)
+{
+    size_t n = strlen(word);
+    for (const char *at = text; (at = strstr(at, word)); at += n) {
+        bool before = at > text && ((at[-1] | 32) >= 'a') && ((at[-1] | 32) <= 'z');
+        bool after = ((at[n] | 32) >= 'a') && ((at[n] | 32) <= 'z');
+        if (!before && !after) return true;
+    }
+    return false;
+}
+
+/* Every file of the folder: no id, no NaN; the ones that are text are text. */
+static int check_folder(const world *w, const char *below)
+{
+    char path[300];
+    int n = 0;
+    snprintf(path, sizeof path, "%s/paper%s", w->folder, below);
+    DIR *d = opendir(path);
+    assert_non_null(d);
+    for (struct dirent *f; (f = readdir(d));) {
+        if (f->d_name[0] == '.' || f->d_type == DT_DIR) continue;
+        size_t size = 0;
+        snprintf(path, sizeof path, "%s/%.100s", below, f->d_name);
+        char *data = read_file(w, path, &size);
+        assert_true(size > 20);
+        assert_null(memmem(data, size, PAPER_SECRET, strlen(PAPER_SECRET)));
+        const char *ending = strrchr(f->d_name, '.');
+        if (!strcmp(ending, ".png")) assert_memory_equal(data, "\x89PNG", 4);
+        else if (!strcmp(ending, ".pdf")) assert_memory_equal(data, "%PDF-", 5);
+        else if (!strcmp(ending, ".xlsx")) assert_memory_equal(data, "PK\3\4", 4);
+        else {
+            assert_int_equal(strlen(data), size);
+            if (holds_word(data, "nan") || holds_word(data, "inf") || holds_word(data, "NaN"))
+                fail_msg("%s holds nan or inf", path);
+        }
+        if (!strcmp(ending, ".part")) fail_msg("%s was left behind", path);
+        free(data);
+        n++;
+    }
+    closedir(d);
+    return n;
+}
+
+static void test_folder(void **state)
+{
+    (void)state;
+    world w;
+    buf shown = buf_up_to(BUF_MAX);
+    open_world(&w, usual);
+    must(&w, paper_write(&w.v, w.folder, &shown, &w.e));
+    assert_non_null(strstr(shown.data, "6 tables, 9 figures"));
+    assert_int_equal(check_folder(&w, "/figures"), 4 * PLOT_KINDS);
+    assert_int_equal(check_folder(&w, "/tables"), 3 * 6);
+    assert_int_equal(check_folder(&w, ""), 6);
+    size_t n = 0;
+    char *page = read_file(&w, "index.html", &n);
+    static const char *const holds[] = {"What is not here, and why",
+                                        "Table T4: the study has one model",
+                                        "Table T5: no model was tuned",
+                                        "<caption><b>T2.</b>",
+                                        "figures/roc.pdf",
+                                        "TRIPOD-LLM",
+                                        "lang=\"ko\""};
+    for (size_t i = 0; i < countof(holds); i++) {
+        if (!strstr(page, holds[i])) fail_msg("the page lacks \"%s\"", holds[i]);
+    }
+    assert_null(strstr(page, "http:"));
+    assert_null(strstr(page, "<script"));
+    free(page);
+    buf_close(&shown);
+    close_world(&w);
+}
+
+/* --- the points are the statistics' own --- */
+
+/* Number k of a CSV line, counted from 0. */
+static double number_of(const char *line, int k)
+{
+    for (; k > 0; k--) line = strchr(line, ',') + 1;
+    return strtod(line, NULL);
+}
+
+static const char *next_line(const char *at)
+{
+    at = strstr(at, "\r\n");
+    return at ? at + 2 : NULL;
+}
+
+static void test_points(void **state)
+{
+    (void)state;
+    world w;
+    plot p;
+    rank_roc roc;
+    open_world(&w, (paper_sample){.n_row = 200, .n_arm = 1, .n_class = 2, .share = 0.4});
+    const arm_result *s = &w.g.stats.arm[0];
+    must(&w, plot_draw(&p, &w.v, plot_kind("roc"), &w.e));
+    must(&w, rank_roc_take(s->score, s->positive, w.g.stats.n, &w.g.memory, &roc, &w.e));
+    const char *line = next_line(p.csv.data);
+    for (int64_t i = 0; i < roc.n_point; i++, line = next_line(line)) {
+        assert_true(number_of(line, 2) == rank_roc_fpr(&roc, i));
+        assert_true(number_of(line, 3) == rank_roc_tpr(&roc, i));
+    }
+    for (int32_t i = 0; i < CURVES_ROC; i++, line = next_line(line)) {
+        assert_true(number_of(line, 3) == w.v.arm[0].roc.value[i]);
+        assert_true(number_of(line, 6) == w.v.arm[0].roc.low[i]);
+    }
+    assert_non_null(strstr(line, "operating point"));
+    assert_true(number_of(line, 3) == s->at_half.sensitivity.value);
+    plot_close(&p);
+    must(&w, plot_draw(&p, &w.v, plot_kind("decision"), &w.e));
+    line = next_line(p.csv.data);
+    for (int32_t i = 0; i < CURVES_DECISION; i++, line = next_line(line)) {
+        assert_true(number_of(line, 2) == w.v.arm[0].decision.value[i]);
+        assert_true(number_of(line, 5) == w.v.arm[0].all[i]);
+    }
+    plot_close(&p);
+    must(&w, plot_draw(&p, &w.v, plot_kind("arms"), &w.e));
+    assert_true(number_of(next_line(p.csv.data), 1) == s->auroc.logit.value);
+    plot_close(&p);
+    close_world(&w);
+}
+
+static void test_by_patient(void **state)
+{
+    (void)state;
+    world w;
+    open_world(&w, usual);
+    assert_true(w.v.clusters);
+    assert_ptr_equal(w.v.arm[0].auroc, &w.g.stats.arm[0].clustered);
+    int sign = 0;
+    const arms_pair *pair = evidence_pair(&w.v, 2, 0, &sign);
+    assert_true(pair && sign == 1 && pair->a == 0 && pair->b == 2);
+    assert_ptr_equal(evidence_test(&w.v, pair), &pair->clustered);
+    assert_ptr_equal(evidence_pair(&w.v, 0, 2, &sign), pair);
+    assert_int_equal(sign, -1);
+    int64_t n = 0;
+    for (int32_t i = 0; i < w.v.group[1].n_level; i++) n += w.v.group[1].level[i].n;
+    assert_int_equal(n, w.g.stats.n);
+    close_world(&w);
+}
+
+/* --- small counts --- */
+
+static void test_small(void **state)
+{
+    (void)state;
+    const int64_t one[4] = {3, 50, 20, 0}, two[3] = {4, 1, 90}, none[3] = {0, 5, 6};
+    bool hidden[4];
+    small_mark(one, 4, hidden);
+    assert_true(hidden[0] && !hidden[1] && hidden[2] && !hidden[3]);
+    small_mark(two, 3, hidden);
+    assert_true(hidden[0] && hidden[1] && !hidden[2]);
+    small_mark(none, 3, hidden);
+    assert_true(!hidden[0] && !hidden[1] && !hidden[2]);
+    buf b = buf_up_to(100);
+    small_add(&b, 3, true);
+    small_add(&b, 20, true);
+    small_add(&b, 20, false);
+    assert_string_equal(b.data, "<5withheld20");
+    buf_close(&b);
+}
+
+/* In table T1 no number from 1 to 4 stands as a count. */
+static void test_no_small_count_in_a_table(void **state)
+{
+    (void)state;
+    world w;
+    open_world(&w, usual);
+    paper p = {.v = &w.v};
+    must(&w, paper_read_arms(&p, &w.e));
+    int n_hidden = 0;
+    for (int32_t which = 0; which < PAPER_TABLES; which++) {
+        sheet s;
+        char why[200];
+        buf csv = buf_up_to(BUF_MAX);
+        must(&w, paper_table(&p, which, &s, why, &w.e));
+        if (s.n_column == 0) {
+            assert_true(strlen(why) > 10);
+            continue;
+        }
+        assert_int_equal(s.n_cell % s.n_column, 0);
+        sheet_csv(&s, &csv);
+        if (!strcmp(s.id, "T1") || !strcmp(s.id, "T6")) {
+            for (int i = 1; i < SMALL_BELOW; i++) {
+                char bare[20], share[20], first[20], last[20];
+                snprintf(bare, sizeof bare, "\"%d\"", i);
+                snprintf(share, sizeof share, "\"%d (", i);
+                snprintf(first, sizeof first, "\"%d / ", i);
+                snprintf(last, sizeof last, " / %d\"", i);
+                assert_null(strstr(csv.data, bare));
+                assert_null(strstr(csv.data, share));
+                assert_null(strstr(csv.data, first));
+                assert_null(strstr(csv.data, last));
+            }
+            n_hidden += strstr(csv.data, "<5") != NULL;
+        }
+        buf_close(&csv);
+        sheet_close(&s);
+    }
+    assert_int_equal(n_hidden,
+                     2); /* the sample has small groups: both tables had something to hide */
+    close_world(&w);
+}
+
+/* --- sheets --- */
+
+static void test_sheet(void **state)
+{
+    (void)state;
+    sheet s;
+    buf csv = buf_up_to(BUF_MAX), html = buf_up_to(BUF_MAX), latex = buf_up_to(BUF_MAX);
+    sheet_open(&s, "T9", "A & b");
+    sheet_column(&s, "name", false);
+    sheet_column(&s, "n_1", true);
+    sheet_add(&s, STR("=cmd()"));
+    sheet_add(&s, STR("1.50"));
+    sheet_add(&s, STR("a \"b\" <c> 50% {x} \\ 한글"));
+    sheet_printf(&s, "%d", 7);
+    sheet_note(&s, "Note & %d", 3);
+    sheet_csv(&s, &csv);
+    sheet_html(&s, &html);
+    sheet_latex(&s, &latex);
+    assert_string_equal(csv.data, "\xEF\xBB\xBF\"name\",\"n_1\"\r\n\"'=cmd()\",\"1.50\"\r\n"
+                                  "\"a \"\"b\"\" <c> 50% {x} \\ 한글\",\"7\"\r\n");
+    assert_non_null(strstr(html.data, "a &quot;b&quot; &lt;c&gt; 50% {x}"));
+    assert_non_null(strstr(html.data, "<td class=\"n\">1.50</td>"));
+    assert_non_null(strstr(html.data, "Note &amp; 3"));
+    assert_non_null(strstr(latex.data, "50\\% \\{x\\} \\textbackslash{} 한글 & 7 \\\\"));
+    assert_non_null(strstr(latex.data, "name & n\\_1 \\\\"));
+    buf_close(&csv);
+    buf_close(&html);
+    buf_close(&latex);
+    sheet_close(&s);
+}
+
+/* --- words --- */
+
+static void test_methods(void **state)
+{
+    (void)state;
+    world w;
+    open_world(&w, usual);
+    paper p = {.v = &w.v};
+    must(&w, paper_read_arms(&p, &w.e));
+    buf en = buf_up_to(BUF_MAX), ko = buf_up_to(BUF_MAX);
+    char events[60];
+    paper_methods_english(&p, &en);
+    paper_methods_korean(&p, &ko);
+    const char *both[] = {"SmolLM2-135M-Instruct",
+                          "134,515,008",
+                          "2c0ffee92a6b7d1e",
+                          "700",
+                          "three-shot, seed 2 (3 examples, seed 2)",
+                          "Was the event serious?",
+                          "Obuchowski",
+                          "Holm",
+                          "Wilson"};
+    for (size_t i = 0; i < countof(both); i++) {
+        if (!strstr(en.data, both[i]) || !strstr(ko.data, both[i])) fail_msg("lacks %s", both[i]);
+    }
+    snprintf(events, sizeof events, "%lld serious", (long long)w.g.stats.events);
+    assert_non_null(strstr(en.data, events));
+    snprintf(events, sizeof events, "serious %lld건", (long long)w.g.stats.events);
+    assert_non_null(strstr(ko.data, events));
+    assert_non_null(strstr(en.data, "Of 492 rows"));
+    assert_non_null(strstr(ko.data, "정답이 비어 있음 12행"));
+    buf_close(&en);
+    buf_close(&ko);
+    sheet s;
+    paper_checklist(&p, &s);
+    buf csv = buf_up_to(BUF_MAX);
+    sheet_csv(&s, &csv);
+    assert_non_null(strstr(csv.data, "\"MI-CLEAR-LLM\""));
+    assert_non_null(strstr(csv.data, "\"A\""));
+    assert_non_null(strstr(csv.data, "\"H\""));
+    assert_non_null(strstr(csv.data, "\"M\""));
+    buf_close(&csv);
+    sheet_close(&s);
+    close_world(&w);
+}
+
+/* --- little to compute --- */
+
+static void check_bad(paper_sample how, const char *says, bool write)
+{
+    world w;
+    open_world(&w, how);
+    for (int32_t kind = 0; kind < PLOT_KINDS; kind++) {
+        plot p;
+        buf b = buf_up_to(BUF_MAX);
+        must(&w, plot_draw(&p, &w.v, kind, &w.e));
+        figure_inline(&p.figure, &b);
+        assert_true(b.size > 200 && p.csv.size > 10 && p.caption.size > 10);
+        assert_false(holds_word(b.data, "nan") || holds_word(b.data, "inf"));
+        assert_false(holds_word(p.csv.data, "nan") || holds_word(p.description.data, "nan"));
+        bool speaks = strcmp(p.name, "flow") && strcmp(p.name, "confusion") &&
+                      strcmp(p.name, "decision") && strcmp(p.name, "scores");
+        if (says && speaks) {
+            if (!strstr(b.data, "not estimable") || !strstr(b.data, says))
+                fail_msg("figure %s does not say \"%s\"", p.name, says);
+        }
+        buf_close(&b);
+        plot_close(&p);
+    }
+    buf shown = buf_up_to(BUF_MAX);
+    if (write) {
+        must(&w, paper_write(&w.v, w.folder, &shown, &w.e));
+        check_folder(&w, "");
+        check_folder(&w, "/figures");
+        check_folder(&w, "/tables");
+    }
+    buf_close(&shown);
+    close_world(&w);
+}
+
+static void test_one_class(void **state)
+{
+    (void)state;
+    paper_sample how = {.n_row = 60, .n_arm = 2, .n_class = 2, .share = 1.1};
+    check_bad(how, "only one class is present", true);
+    how.share = 0;
+    check_bad(how, "only one class is present", false);
+}
+
+static void test_three_cases(void **state)
+{
+    (void)state;
+    check_bad((paper_sample){.n_row = 3, .n_arm = 2, .n_class = 2, .share = 0.5}, NULL, true);
+    check_bad((paper_sample){.n_row = 1, .n_arm = 1, .n_class = 2, .share = 0.5},
+              "only one class is present", false);
+}
+
+static void test_odd_scores(void **state)
+{
+    (void)state;
+    paper_sample how = {.n_row = 80, .n_arm = 2, .n_class = 2, .share = 0.4, .tied = true};
+    check_bad(how, NULL, false);
+    how.tied = false;
+    how.perfect = true;
+    check_bad(how, NULL, false);
+    how.perfect = false;
+    how.rows_a_patient = 80; /* one patient */
+    check_bad(how, NULL, false);
+}
+
+static void test_several_classes(void **state)
+{
+    (void)state;
+    paper_sample how = {.n_row = 90, .n_arm = 2, .n_class = 3, .positive = -1, .share = 0.3};
+    check_bad(how, NULL, true);
+    how.positive = 0;
+    check_bad(how, NULL, false);
+}
+
+/* --- where a number comes from; the page --- */
+
+static void test_explain(void **state)
+{
+    (void)state;
+    world w;
+    char value[60];
+    buf b = buf_up_to(BUF_MAX);
+    open_world(&w, usual);
+    must(&w, explain_number(&w.v, "auroc/zero-shot", &b, &w.e));
+    snprintf(value, sizeof value, "value     %.17g\n", w.g.stats.arm[0].auroc.logit.value);
+    assert_non_null(strstr(b.data, value));
+    snprintf(value, sizeof value, "%lld serious", (long long)w.g.stats.events);
+    assert_non_null(strstr(b.data, value));
+    assert_non_null(strstr(b.data, "model SHA-256 2c0ffee"));
+    long long won, tied, pairs;
+    const char *sum = strstr(b.data, "          (");
+    assert_non_null(sum);
+    assert_int_equal(sscanf(sum, " (%lld + %lld / 2) / %lld", &won, &tied, &pairs), 3);
+    assert_true(((double)won + 0.5 * (double)tied) / (double)pairs ==
+                w.g.stats.arm[0].auroc.logit.value);
+    static const char *const all[] = {"auprc",
+                                      "brier",
+                                      "accuracy",
+                                      "sensitivity",
+                                      "specificity",
+                                      "ppv",
+                                      "npv",
+                                      "f1",
+                                      "mcc",
+                                      "kappa",
+                                      "balanced_accuracy",
+                                      "log_loss",
+                                      "observed_expected",
+                                      "intercept",
+                                      "slope",
+                                      "ece",
+                                      "label_mass"};
+    for (size_t i = 0; i < countof(all); i++) {
+        char path[100];
+        snprintf(path, sizeof path, "%s/three-shot, seed 2", all[i]);
+        buf_clear(&b);
+        must(&w, explain_number(&w.v, path, &b, &w.e));
+        assert_null(strstr(b.data, "nan"));
+    }
+    buf_clear(&b);
+    must(&w, explain_number(&w.v, "difference/three-shot, seed 1/zero-shot", &b, &w.e));
+    snprintf(value, sizeof value, "difference %.17g",
+             w.v.arm[1].auroc->logit.value - w.v.arm[0].auroc->logit.value);
+    assert_non_null(strstr(b.data, value));
+    static const char *const wrong[] = {"",
+                                        "auroc",
+                                        "auroc/",
+                                        "auroc/x",
+                                        "auc/zero-shot",
+                                        "difference/x",
+                                        "difference/zero-shot/zero-shot",
+                                        "/",
+                                        "auroc/zero-shot/"};
+    for (size_t i = 0; i < countof(wrong); i++) {
+        err e = {0};
+        assert_false(explain_number(&w.v, wrong[i], &b, &e));
+        assert_int_equal(e.code, ERR_USAGE);
+        assert_true(strlen(e.text) > 20);
+    }
+    buf_close(&b);
+    close_world(&w);
+}
+
+static void test_page_has_the_figures(void **state)
+{
+    (void)state;
+    world w;
+    char path[200];
+    buf shown = buf_up_to(BUF_MAX);
+    open_world(&w, usual);
+    show_options o = {.out = w.folder, .date = "2026-01-31", .version = "0.1.0"};
+    must(&w, show_study(w.store, &o, &shown, &w.e));
+    snprintf(path, sizeof path, "%s/report.html", w.folder);
+    file_map m;
+    must(&w, file_map_open(&m, path, ERR_DATA, &w.e));
+    const char *page = (const char *)m.data;
+    static const char *const holds[] = {"<h2>Precision and recall</h2>", "<h2>Calibration</h2>",
+                                        "<h2>Decision curves</h2>", "treat all"};
+    for (size_t i = 0; i < countof(holds); i++)
+        assert_non_null(memmem(page, m.size, holds[i], strlen(holds[i])));
+    static const char *const never[] = {"http:", "https:", "href", "nan<", "<script", PAPER_SECRET};
+    for (size_t i = 0; i < countof(never); i++)
+        assert_null(memmem(page, m.size, never[i], strlen(never[i])));
+    assert_true(m.size < 1000000);
+    file_map_close(&m);
+    snprintf(path, sizeof path, "%s/paper", w.folder);
+    assert_false(file_exists(path)); /* only when asked for */
+    buf_close(&shown);
+    close_world(&w);
+}
+
+static void test_no_place_to_write(void **state)
+{
+    (void)state;
+    world w;
+    char path[200];
+    buf shown = buf_up_to(BUF_MAX);
+    open_world(&w, (paper_sample){.n_row = 20, .n_arm = 1, .n_class = 2, .share = 0.5});
+    snprintf(path, sizeof path, "%s/paper", w.folder);
+    must(&w, file_write_atomic(path, STR("a file in its place"), &w.e));
+    err e = {0};
+    assert_false(paper_write(&w.v, w.folder, &shown, &e));
+    assert_int_equal(e.code, ERR_RESOURCE);
+    buf_close(&shown);
+    close_world(&w);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_folder),
+        cmocka_unit_test(test_points),
+        cmocka_unit_test(test_by_patient),
+        cmocka_unit_test(test_small),
+        cmocka_unit_test(test_no_small_count_in_a_table),
+        cmocka_unit_test(test_sheet),
+        cmocka_unit_test(test_methods),
+        cmocka_unit_test(test_one_class),
+        cmocka_unit_test(test_three_cases),
+        cmocka_unit_test(test_odd_scores),
+        cmocka_unit_test(test_several_classes),
+        cmocka_unit_test(test_explain),
+        cmocka_unit_test(test_page_has_the_figures),
+        cmocka_unit_test(test_no_place_to_write),
+    };
+    return cmocka_run_group_tests_name("paper", tests, NULL, NULL);
+}
