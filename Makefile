@@ -53,6 +53,7 @@ bench: $(BENCHES)
 test: all tests $(BUILD)/tools/tidy
 	@tools/run_tests $(BUILD)
 
+asan: export LSAN_OPTIONS = suppressions=$(CURDIR)/tools/lsan.supp:print_suppressions=0
 asan:
 	$(MAKE) BUILD=build-asan OPT="-O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all" test
 tsan:
