@@ -79,6 +79,11 @@ bool caseload_score(const caseload_score_options *o, caseload_error *e);
 bool caseload_init(const char *table, const char *model, caseload_sink *sink, void *context,
                    caseload_error *e);
 
+/* Divides the study's table into train, tune and test as its `splits` say; writes the file that
+ * `data: split_file` (or `out`) names, which must not exist yet. What is where goes to the sink. */
+bool caseload_split(const char *study, const char *out, caseload_sink *sink, void *context,
+                    caseload_error *e);
+
 /* One row under every arm (or the one named): prompt, tokens, answers with log-probabilities.
  * Prints the row's text: it is the only command that does. */
 typedef struct caseload_try_options {

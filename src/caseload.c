@@ -4,6 +4,7 @@
 
 #include "data/guess.h"
 #include "data/notes.h"
+#include "data/partition.h"
 #include "model/describe.h"
 #include "study/requests.h"
 #include "study/run.h"
@@ -217,6 +218,48 @@ bool caseload_report(const caseload_report_options *o, caseload_sink *sink, void
     bool ok = s && judge_folder(s, o, &shown, &failure);
     if (ok) pour(&shown, sink, context);
     store_close(s);
+    buf_close(&shown);
+    return hand_over(&failure, e);
+}
+
+static bool write_split(const spec *s, const table *t, const char *path, arena *a, buf *shown,
+                        err *e)
+{
+    buf file = buf_up_to(BUF_MAX);
+    bool ok =
+        partition_make(s, t, a, &file, shown, e) && file_write_atomic(path, buf_view(&file), e);
+    buf_close(&file);
+    if (!ok) return false;
+    buf_printf(shown, "wrote %s\n", path);
+    if (!s->data.split_file.text.data)
+        buf_printf(shown, "now name it in %s, under `data`:  split_file: %s\n", s->path, path);
+    return buf_check(shown, "the split", e);
+}
+
+bool caseload_split(const char *study, const char *out, caseload_sink *sink, void *context,
+                    caseload_error *e)
+{
+    err failure = {0};
+    arena memory;
+    spec s;
+    table t;
+    buf shown = buf_up_to(OUTPUT_BYTES_MAX);
+    bool opened = arena_open(&memory, bytes_inspect, "the table", &failure);
+    bool ok = opened && spec_read(&s, study, &memory, &failure);
+    const char *path = out ? out : ok ? s.data.split_file.text.data : NULL;
+    if (ok && !path)
+        ok = err_set(&failure, ERR_USAGE,
+                     "%s: give --out FILE, or say under `data` where the split goes: `split_file: "
+                     "splits.csv`",
+                     study);
+    if (ok && file_exists(path))
+        ok = err_set(&failure, ERR_USAGE,
+                     "%s is there already: a split is made once; delete the file to make another",
+                     path);
+    ok = ok && table_read(&t, s.data.file.text.data, (table_options){.encoding = s.data.encoding},
+                          &memory, &failure);
+    if (ok && write_split(&s, &t, path, &memory, &shown, &failure)) pour(&shown, sink, context);
+    if (opened) arena_close(&memory);
     buf_close(&shown);
     return hand_over(&failure, e);
 }

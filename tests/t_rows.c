@@ -74,7 +74,8 @@ static void test_every_row_has_a_fate(void **state)
 {
     place *p = *state;
     assert_true(make(p,
-                     "  text: text\n  patient: who\n  group: [sex, site]\n  split: part\n"
+                     "  text: text\n  patient: who\n  group: [sex, site]\n  split: part\n  "
+                     "patients_across_splits: {allowed: a test}\n"
                      "  missing: [NA]\n",
                      "arms: [{name: a, shots: 2}]\n",
                      "id,text,label,who,sex,part,site\n"
@@ -117,7 +118,8 @@ static void test_every_row_has_a_fate(void **state)
     assert_int_equal(r->n_of_class[1], 2);
     assert_int_equal(rows_find(r, STR("11")), 2);
     assert_int_equal(rows_find(r, STR("6")), -1);
-    assert_true(warns(p, "1 patients have rows to score and possible examples"));
+    assert_true(
+        warns(p, "2 patients are in two parts of the split, which the study allows: a test"));
     assert_true(warns(p, "1 rows to score have an empty patient"));
 }
 
@@ -125,7 +127,7 @@ static void test_examples_only_when_asked(void **state)
 {
     place *p = *state;
     static const char csv[] = "id,text,label,part\n1,a,yes,test\n2,b,no,test\n3,c,yes,train\n";
-    assert_true(make(p, "  text: text\n  split: part\n", "", csv, 0));
+    assert_true(make(p, "  text: text\n  split: part\n", "baselines: keywords\n", csv, 0));
     assert_int_equal(p->r.flow[ROW_OTHER_SPLIT], 1);
     assert_int_equal(p->r.pool.n, 0);
     check_flow(p);
@@ -231,7 +233,8 @@ static void test_warnings(void **state)
     assert_true(warns(p, "1 private-use characters"));
     assert_true(warns(p, "1 rows of empty cells at the end"));
     assert_true(warns(p, "1 rows to score repeat the text"));
-    assert_true(warns(p, "1 possible examples have word for word the text of a row to score"));
+    assert_true(
+        warns(p, "1 rows of the training part have word for word the text of a row to score"));
     assert_true(make(p, "  text: text\n", "", "id,text,label\nE1,a,yes\n2.5,b,no\n1E+,c,no\n", 0));
     assert_int_equal(p->r.n_warning, 0);
     buf_close(&csv);
@@ -283,7 +286,10 @@ static void make_pool(place *p, int32_t k, int32_t limit)
     for (int i = 0; i < 40; i++)
         buf_printf(&csv, "s%d,test %d,%s,p%d,test\n", i, i, i % 2 ? "no" : "yes", 10 + i / 2);
     snprintf(more, sizeof more, "arms: [{name: a, shots: %d, seed: 5}]\n", k);
-    if (!make(p, "  text: text\n  patient: who\n  split: part\n", more, csv.data, limit))
+    if (!make(p,
+              "  text: text\n  patient: who\n  split: part\n  patients_across_splits: {allowed: a "
+              "test}\n",
+              more, csv.data, limit))
         fail_msg("%s", p->e.text);
     buf_close(&csv);
 }
@@ -391,7 +397,8 @@ static void test_shots_errors(void **state)
 {
     place *p = *state;
     shots s;
-    static const char *const data = "  text: text\n  patient: who\n  split: part\n";
+    static const char *const data = "  text: text\n  patient: who\n  split: part\n  "
+                                    "patients_across_splits: {allowed: a test}\n";
     static const char *const arm = "arms: [{name: a, shots: 2}]\n";
     assert_true(make(p, data, arm,
                      "id,text,label,who,part\n1,a,yes,p,test\n2,b,no,q,test\n3,c,no,q,train\n"
@@ -523,7 +530,9 @@ static void test_memory_runs_out(void **state)
     static const char csv[] = "id,f,g,label,who,part\n1,a,b,yes,p,test\n2,b,c,no,q,test\n"
                               "3,c,d,no,q,train\n4,d,e,yes,p,train\n5,e,f,no,r,train\n"
                               "6,e,f,yes,r,train\n";
-    assert_true(make(p, "  text: [f, g]\n  patient: who\n  group: [who]\n  split: part\n",
+    assert_true(make(p,
+                     "  text: [f, g]\n  patient: who\n  group: [who]\n  split: part\n  "
+                     "patients_across_splits: {allowed: a test}\n",
                      "arms: [{name: a, shots: 2}]\n", csv, 0));
     for (size_t bytes = 64; bytes < 128 << 10; bytes += 64) {
         arena a;

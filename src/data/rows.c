@@ -2,6 +2,7 @@
 #include "data/rows.h"
 
 #include "data/names.h"
+#include "data/partition.h"
 
 #include <assert.h>
 #include <stdarg.h>
@@ -22,6 +23,8 @@ typedef struct rows_maker {
     err *e;
     names id, label; /* label: values, numbered; then what each means: */
     int32_t *class_of_label, *rows_of_label;
+    partition split; /* of the split file, if there is one */
+    bool has_parts, wants_train, wants_tune;
     row_fate *fate; /* [n_read] */
     int32_t *class; /* [n_read] */
 } rows_maker;
@@ -32,12 +35,13 @@ const char *row_fate_text(row_fate f)
 {
     static const char *const text[ROW_FATE_COUNT] = {
         [ROW_SCORED] = "scored",
-        [ROW_EXAMPLE] = "kept as possible examples",
+        [ROW_EXAMPLE] = "in the training part",
+        [ROW_TUNE] = "in the tuning part",
         [ROW_OTHER_SPLIT] = "in another part of the table",
         [ROW_NO_TEXT] = "excluded: empty text",
         [ROW_NO_LABEL] = "excluded: empty label",
         [ROW_MISSING_LABEL] = "excluded: label marked as missing",
-        [ROW_EXAMPLE_UNUSABLE] = "no use as examples: empty text or label",
+        [ROW_EXAMPLE_UNUSABLE] = "no use for training or tuning: empty text or label",
         [ROW_BEYOND_LIMIT] = "left out by --limit",
     };
     assert(f < ROW_FATE_COUNT);
@@ -115,9 +119,8 @@ static str cell(const rows_maker *m, int32_t row, int32_t column)
 
 /* --- labels --- */
 
-static int32_t class_of_value(const rows_maker *m, str value)
+int32_t rows_class_of(const spec *s, str value)
 {
-    const spec *s = m->s;
     for (int32_t i = 0; i < s->data.missing.n; i++) {
         if (str_equal(str_trim(s->data.missing.item[i].text), value)) return LABEL_MISSING;
     }
@@ -142,7 +145,7 @@ static int32_t class_of_row(rows_maker *m, int32_t row)
     str value = cell(m, row, m->at.label);
     int32_t n = names_add(&m->label, value, &is_new);
     if (is_new) {
-        m->class_of_label[n] = class_of_value(m, value);
+        m->class_of_label[n] = rows_class_of(m->s, value);
         m->rows_of_label[n] = 0;
     }
     m->rows_of_label[n]++;
@@ -234,36 +237,119 @@ static bool check_id(rows_maker *m, int32_t row)
         m->t->path, first + 1, row + 1, (int)shown.size, shown.data, column);
 }
 
-static row_fate decide(rows_maker *m, int32_t row, bool wants_examples)
+/* The part of the study that a row is in. */
+static bool find_part(rows_maker *m, int32_t row, str *part)
+{
+    *part = STR("");
+    if (m->at.split >= 0) *part = cell(m, row, m->at.split);
+    if (!m->s->data.split_file.text.data) return true;
+    str id = cell(m, row, m->at.id);
+    int32_t at = names_find(&m->split.id, id);
+    str shown = encoding_cut(id, 60);
+    if (at < 0)
+        return err_set(m->e, ERR_DATA,
+                       "%s: row '%.*s' is not in the split file %s, which was made for another "
+                       "table; delete it and run `caseload split`",
+                       m->t->path, (int)shown.size, shown.data, m->split.path);
+    *part = m->split.part[at];
+    return true;
+}
+
+static row_fate decide(rows_maker *m, int32_t row, str part)
 {
     const spec_data *d = &m->s->data;
-    bool example = false;
-    if (m->at.split >= 0) {
-        str part = cell(m, row, m->at.split);
-        example = wants_examples && str_equal(part, str_trim(d->train.text));
-        if (!example && !str_equal(part, str_trim(d->use.text))) return ROW_OTHER_SPLIT;
-    }
-    if (!has_text(m, row)) return example ? ROW_EXAMPLE_UNUSABLE : ROW_NO_TEXT;
+    bool use = !m->has_parts || str_equal(part, str_trim(d->use.text));
+    bool train = !use && m->wants_train && str_equal(part, str_trim(d->train.text));
+    bool tune = !use && !train && m->wants_tune && str_equal(part, str_trim(d->tune.text));
+    if (!use && !train && !tune) return ROW_OTHER_SPLIT;
+    if (!has_text(m, row)) return use ? ROW_NO_TEXT : ROW_EXAMPLE_UNUSABLE;
     m->class[row] = class_of_row(m, row);
     bool empty = cell(m, row, m->at.label).size == 0;
-    if (example)
-        return empty || m->class[row] == LABEL_MISSING ? ROW_EXAMPLE_UNUSABLE : ROW_EXAMPLE;
+    if (!use && (empty || m->class[row] == LABEL_MISSING)) return ROW_EXAMPLE_UNUSABLE;
+    if (!use) return train ? ROW_EXAMPLE : ROW_TUNE;
     if (empty) return ROW_NO_LABEL;
     return m->class[row] == LABEL_MISSING ? ROW_MISSING_LABEL : ROW_SCORED;
+}
+
+typedef struct part_check { /* patients and the part each was first seen in */
+    names patient, part;
+    int32_t *first, *twice; /* [patient.n] */
+    int32_t n_twice, example;
+} part_check;
+
+static bool check_patient(rows_maker *m, part_check *c, int32_t row, str part)
+{
+    bool is_new = false;
+    str who = cell(m, row, m->at.patient);
+    if (who.size == 0 || part.size == 0) return true;
+    int32_t p = names_add(&c->patient, who, &is_new), k = names_add(&c->part, part, NULL);
+    if (is_new) {
+        c->first[p] = k;
+        c->twice[p] = 0;
+    } else if (c->first[p] != k && !c->twice[p]) {
+        c->twice[p] = 1;
+        if (c->n_twice++ == 0) c->example = p;
+    }
+    return true;
+}
+
+/* A patient in two parts: an error, unless the study says why not. */
+static bool check_parts(rows_maker *m, const str *part)
+{
+    part_check c = {.example = -1};
+    size_t mark = arena_mark(m->a), n = (size_t)m->r->n_read;
+    if (!m->has_parts || m->at.patient < 0) return true;
+    c.first = arena_take(m->a, n, sizeof *c.first, m->e);
+    c.twice = arena_take(m->a, n, sizeof *c.twice, m->e);
+    if (!c.first || !c.twice || !names_make(&c.patient, m->r->n_read, m->a, m->e) ||
+        !names_make(&c.part, m->r->n_read, m->a, m->e))
+        return false;
+    for (int32_t row = 0; row < m->r->n_read; row++) check_patient(m, &c, row, part[row]);
+    str who = c.n_twice ? encoding_cut(c.patient.name[c.example], 60) : STR("");
+    str why = m->s->data.across.text;
+    arena_reset(m->a, mark);
+    if (c.n_twice == 0) return true;
+    if (!why.data)
+        return err_set(m->e, ERR_DATA,
+                       "%s: %d patients are in two parts of the split (first: '%.*s'): what is "
+                       "learned from a patient would be tested on the same patient; split by "
+                       "patient (`caseload split` does), or say under 'data: "
+                       "patients_across_splits: {allowed: ..}' why it may be",
+                       m->t->path, c.n_twice, (int)who.size, who.data);
+    why = encoding_cut(why, 300);
+    warn(m, "%d patients are in two parts of the split, which the study allows: %.*s", c.n_twice,
+         (int)why.size, why.data);
+    return true;
+}
+
+static bool read_parts(rows_maker *m)
+{
+    const spec *s = m->s;
+    for (int32_t i = 0; i < s->n_arm; i++) m->wants_train |= s->arms[i].shots > 0;
+    m->wants_train |= (s->baselines & (SPEC_PREVALENCE | SPEC_TFIDF)) != 0;
+    m->wants_tune = (s->baselines & SPEC_TFIDF) != 0;
+    m->has_parts = m->at.split >= 0 || s->data.split_file.text.data;
+    if (!s->data.split_file.text.data) return true;
+    if (!partition_read(&m->split, s->data.split_file.text.data, m->a, m->e)) return false;
+    m->r->split_rule = m->split.rule.data;
+    m->r->split_hash = m->split.hash;
+    return true;
 }
 
 static bool decide_all(rows_maker *m, rows_options o)
 {
     rows *r = m->r;
-    bool wants_examples = false, unknown = false;
-    for (int32_t i = 0; i < m->s->n_arm; i++) wants_examples |= m->s->arms[i].shots > 0;
+    bool unknown = false;
+    str *part = arena_take(m->a, (size_t)r->n_read, sizeof *part, m->e);
+    if (!part || !read_parts(m)) return false;
     for (int32_t row = 0; row < r->n_read; row++) {
-        if (!check_id(m, row)) return false;
-        row_fate f = decide(m, row, wants_examples);
+        if (!check_id(m, row) || !find_part(m, row, &part[row])) return false;
+        row_fate f = decide(m, row, part[row]);
         if (f == ROW_SCORED && o.limit > 0 && r->flow[ROW_SCORED] >= o.limit) f = ROW_BEYOND_LIMIT;
         m->fate[row] = f;
         r->flow[f]++;
     }
+    if (!check_parts(m, part)) return false;
     for (int32_t i = 0; i < m->label.n; i++)
         unknown |= m->class_of_label[i] == LABEL_UNKNOWN && m->label.name[i].size > 0;
     return !unknown || fail_labels(m);
@@ -300,27 +386,46 @@ static str join_text(rows_maker *m, int32_t row)
     return text;
 }
 
+static row_set *set_of(rows *r, row_fate f)
+{
+    return f == ROW_SCORED    ? &r->scored
+           : f == ROW_EXAMPLE ? &r->pool
+           : f == ROW_TUNE    ? &r->tune
+                              : NULL;
+}
+
+static void fill_row(rows_maker *m, row_set *set, int32_t row, names *patient)
+{
+    int32_t i = set->n++;
+    set->table_row[i] = row;
+    set->id[i] = cell(m, row, m->at.id);
+    set->text[i] = join_text(m, row);
+    set->label[i] = m->class[row];
+    set->patient[i] = -1;
+    if (set == &m->r->pool && m->r->pool_fold)
+        m->r->pool_fold[i] = m->split.fold[names_find(&m->split.id, set->id[i])];
+    if (m->at.patient < 0) return;
+    str who = cell(m, row, m->at.patient);
+    if (who.size) set->patient[i] = names_add(patient, who, NULL);
+}
+
 static bool fill_sets(rows_maker *m)
 {
     rows *r = m->r;
     names patient;
-    int32_t n_kept = r->flow[ROW_SCORED] + r->flow[ROW_EXAMPLE];
+    int32_t n_kept = r->flow[ROW_SCORED] + r->flow[ROW_EXAMPLE] + r->flow[ROW_TUNE];
     if (!names_make(&patient, n_kept, m->a, m->e) ||
         !set_make(&r->scored, r->flow[ROW_SCORED], m->a, m->e) ||
-        !set_make(&r->pool, r->flow[ROW_EXAMPLE], m->a, m->e))
+        !set_make(&r->pool, r->flow[ROW_EXAMPLE], m->a, m->e) ||
+        !set_make(&r->tune, r->flow[ROW_TUNE], m->a, m->e))
         return false;
+    if (r->split_rule) {
+        r->pool_fold = arena_take(m->a, (size_t)r->flow[ROW_EXAMPLE], sizeof *r->pool_fold, m->e);
+        if (!r->pool_fold) return false;
+    }
     for (int32_t row = 0; row < r->n_read; row++) {
-        if (m->fate[row] != ROW_SCORED && m->fate[row] != ROW_EXAMPLE) continue;
-        row_set *set = m->fate[row] == ROW_SCORED ? &r->scored : &r->pool;
-        int32_t i = set->n++;
-        set->table_row[i] = row;
-        set->id[i] = cell(m, row, m->at.id);
-        set->text[i] = join_text(m, row);
-        set->label[i] = m->class[row];
-        set->patient[i] = -1;
-        if (m->at.patient < 0) continue;
-        str who = cell(m, row, m->at.patient);
-        if (who.size) set->patient[i] = names_add(&patient, who, NULL);
+        row_set *set = set_of(r, m->fate[row]);
+        if (set) fill_row(m, set, row, &patient);
     }
     r->has_patient = m->at.patient >= 0;
     r->n_patient = patient.n;
@@ -349,9 +454,9 @@ static bool fill_groups(rows_maker *m)
 static bool fail_empty(rows_maker *m)
 {
     const rows *r = m->r;
-    if (m->at.split >= 0 &&
-        r->flow[ROW_OTHER_SPLIT] + r->flow[ROW_EXAMPLE] + r->flow[ROW_EXAMPLE_UNUSABLE] ==
-            r->n_read) {
+    if (m->at.split >= 0 && r->flow[ROW_OTHER_SPLIT] + r->flow[ROW_EXAMPLE] + r->flow[ROW_TUNE] +
+                                    r->flow[ROW_EXAMPLE_UNUSABLE] ==
+                                r->n_read) {
         str use = encoding_cut(m->s->data.use.text, 60);
         return spec_fail(
             m->s, m->s->data.use.line, m->e,
@@ -471,36 +576,19 @@ static bool warn_repeats(rows_maker *m)
     if (n_repeated)
         warn(m, "%d rows to score repeat the text of another row to score.", n_repeated);
     if (n_shared)
-        warn(m, "%d possible examples have word for word the text of a row to score.", n_shared);
+        warn(m, "%d rows of the training part have word for word the text of a row to score.",
+             n_shared);
     return m->e->code == ERR_NONE;
 }
 
-static bool warn_patients(rows_maker *m)
+static void warn_patients(rows_maker *m)
 {
     const rows *r = m->r;
-    size_t mark = arena_mark(m->a);
-    char *seen = arena_take_zero(m->a, (size_t)r->n_patient + 1, 1, m->e);
-    if (!seen) return false;
-    int32_t n_shared = 0, n_unknown = 0;
-    for (int32_t i = 0; i < r->scored.n; i++) {
-        if (r->scored.patient[i] >= 0) seen[r->scored.patient[i]] = 1;
-        else n_unknown++;
-    }
-    for (int32_t i = 0; i < r->pool.n; i++) {
-        if (r->pool.patient[i] < 0 || seen[r->pool.patient[i]] != 1) continue;
-        seen[r->pool.patient[i]] = 2;
-        n_shared++;
-    }
-    arena_reset(m->a, mark);
-    if (n_shared)
-        warn(m,
-             "%d patients have rows to score and possible examples: a split by patient keeps them "
-             "apart (a row never gets an example of its own patient).",
-             n_shared);
+    int32_t n_unknown = 0;
+    for (int32_t i = 0; i < r->scored.n; i++) n_unknown += r->scored.patient[i] < 0;
     if (r->has_patient && n_unknown)
         warn(m, "%d rows to score have an empty patient: each is taken for another patient.",
              n_unknown);
-    return m->e->code == ERR_NONE;
 }
 
 /* --- the door --- */
@@ -522,7 +610,8 @@ bool rows_make(rows *r, const spec *s, const table *t, rows_options o, arena *a,
     if (!ok) return false;
     warn_table(&m);
     warn_excel(&m);
-    return warn_patients(&m) && warn_repeats(&m);
+    warn_patients(&m);
+    return warn_repeats(&m);
 }
 
 int32_t rows_find(const rows *r, str id)

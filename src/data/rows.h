@@ -7,7 +7,8 @@
  * apart.
  *
  * Errors (ERR_DATA): an empty or repeated id, a label value that no class has (all are listed, with
- * counts), no row left, no positive or no negative row left. A missing column is ERR_USAGE with the
+ * counts), no row left, no positive or no negative row left, a patient in two
+ * parts unless the study allows it, a row that the split file does not have. A missing column is ERR_USAGE with the
  * study file's line.
  */
 #ifndef CASELOAD_DATA_ROWS_H
@@ -18,13 +19,14 @@
 
 typedef enum row_fate { /* each row of the table has exactly one; in order of asking */
                         ROW_SCORED,
-                        ROW_EXAMPLE,       /* in split `train`, usable as an example */
-                        ROW_OTHER_SPLIT,   /* neither `use` nor `train`, or no arm needs examples */
+                        ROW_EXAMPLE, /* in split `train`: examples and baselines learn from it */
+                        ROW_TUNE,    /* in split `tune`: baselines choose by it */
+                        ROW_OTHER_SPLIT,   /* none of these, or nothing needs them */
                         ROW_NO_TEXT,       /* to be scored, but its text is empty */
                         ROW_NO_LABEL,      /* ... its label is empty */
                         ROW_MISSING_LABEL, /* ... its label is one of `missing` */
-                        ROW_EXAMPLE_UNUSABLE, /* in split `train`, but without text or label */
-                        ROW_BEYOND_LIMIT,     /* after the first N of `--limit N` */
+                        ROW_EXAMPLE_UNUSABLE, /* in split `train` or `tune`, but without text or label */
+                        ROW_BEYOND_LIMIT, /* after the first N of `--limit N` */
                         ROW_FATE_COUNT
 } row_fate;
 
@@ -34,16 +36,19 @@ typedef struct row_set { /* columns; all [n] */
     str *id, *text;
     int32_t *label; /* class index */
     int32_t
-        *patient; /* number of the patient, equal over both sets; -1: unknown (no column, empty) */
+        *patient; /* number of the patient, equal over the sets; -1: unknown (no column, empty) */
 } row_set;
 
 enum { ROWS_WARNINGS_MAX = 16 };
 
 typedef struct rows {
-    row_set scored, pool;
+    row_set scored, pool, tune; /* pool: split `train` */
+    int32_t *pool_fold;         /* [pool.n] of the split file, 0: none; NULL: no split file */
+    const char *split_rule;     /* of the split file; NULL: none */
+    hash_text split_hash;
     int32_t n_read;
     int32_t flow[ROW_FATE_COUNT]; /* rows of each fate; adds up to n_read */
-    int32_t n_patient;            /* distinct, over both sets; 0 without a patient column */
+    int32_t n_patient;            /* distinct, over the sets; 0 without a patient column */
     str *patient_id;              /* [n_patient] */
     int32_t n_group;              /* subgroup columns */
     str *group_name;              /* [n_group] */
@@ -61,6 +66,9 @@ typedef struct rows_options {
 } rows_options;
 
 bool rows_make(rows *r, const spec *s, const table *t, rows_options o, arena *a, err *e);
+
+/* The class that a value of the label column means; -1: marked as missing, -2: none of them. */
+int32_t rows_class_of(const spec *s, str value);
 
 int32_t rows_find(const rows *r, str id); /* index in `scored`, or -1 */
 const char *row_fate_text(row_fate f);    /* "excluded: empty label" */

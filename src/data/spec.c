@@ -11,12 +11,14 @@
 #include <stddef.h>
 #include <stdio.h>
 
+static const int32_t default_shares[3] = {60, 20, 20}; /* train, tune, test unless said */
+
 typedef struct spec_reader {
     spec *s;
     yaml_tree tree;
     arena *a;
     err *e;
-    str file_written, model_written; /* paths as the study file has them */
+    str file_written, model_written, split_written; /* paths as the study file has them */
 } spec_reader;
 
 typedef struct spec_key spec_key;
@@ -120,7 +122,8 @@ static bool set_path(spec_reader *r, const spec_key *key, const yaml_item *value
     else to->text = str_keep(r->a, buf_view(&path), r->e);
     buf_close(&path);
     if (base == r->s) r->model_written = value->text;
-    else r->file_written = value->text;
+    else if (key->offset == offsetof(spec_data, file)) r->file_written = value->text;
+    else r->split_written = value->text;
     return r->e->code == ERR_NONE;
 }
 
@@ -348,11 +351,78 @@ static bool set_arm_classes(spec_reader *r, const spec_key *key, const yaml_item
 }
 
 static bool set_arms(spec_reader *r, const spec_key *key, const yaml_item *value, void *base);
+static bool set_splits(spec_reader *r, const spec_key *key, const yaml_item *value, void *base);
+
+static const char *const baseline_names[] = {"prevalence", "keywords", "tfidf"};
+
+static bool set_baselines(spec_reader *r, const spec_key *key, const yaml_item *value, void *base)
+{
+    spec *s = base;
+    spec_list list;
+    if (!read_list(r, key, value, &list)) return false;
+    s->baselines = 0;
+    if (list.n == 1 && str_is(list.item[0].text, "none")) return true;
+    for (int32_t i = 0; i < list.n; i++) {
+        int32_t found = -1;
+        for (int32_t k = 0; k < (int32_t)countof(baseline_names); k++) {
+            if (str_is(list.item[i].text, baseline_names[k])) found = k;
+        }
+        if (found < 0)
+            return spec_fail(r->s, list.item[i].line, r->e,
+                             "'baselines' is none, or a list of prevalence, keywords and tfidf");
+        s->baselines |= 1 << found;
+    }
+    return true;
+}
+
+/* A list is the positive class's words; a map gives words to classes. Checked when all is read. */
+static bool set_keywords(spec_reader *r, const spec_key *key, const yaml_item *value, void *base)
+{
+    spec *s = base;
+    if (value->kind == YAML_MAP) return read_classes(r, key, value, &s->n_keywords, &s->keywords);
+    s->keywords = arena_take_zero(r->a, 1, sizeof *s->keywords, r->e);
+    s->n_keywords = 1;
+    if (!s->keywords) return false;
+    s->keywords[0].name.line = value->line;
+    spec_key own = *key;
+    own.most = SPEC_SURFACES_MAX;
+    return read_list(r, &own, value, &s->keywords[0].surfaces);
+}
 
 /* --- the keys --- */
 
 static const char *const template_choices[] = {"auto", "chat", "plain", NULL};
 static const char *const cut_choices[] = {"refuse", "head", "tail", "head+tail", NULL};
+
+static const char *const rule_choices[] = {"random", "time", "site", NULL};
+static const char *const stratify_choices[] = {"label", "none", NULL};
+static const char *const tfidf_choices[] = {"auto", "words", "characters", NULL};
+
+static const spec_key across_keys[] = {
+    {"allowed", "why it is", set_text, .offset = offsetof(spec_data, across), .required = true},
+};
+static const spec_keys across_place = {across_keys, countof(across_keys)};
+
+static const spec_key split_keys[] = {
+    {"by", "how the table is divided", set_choice, .offset = offsetof(spec_splits, rule),
+     .choices = rule_choices},
+    {"train", "percent of the rows", set_count, .offset = offsetof(spec_splits, share[0]),
+     .most = 100},
+    {"tune", "percent of the rows", set_count, .offset = offsetof(spec_splits, share[1]),
+     .most = 100},
+    {"test", "percent of the rows", set_count, .offset = offsetof(spec_splits, share[2]),
+     .most = 100},
+    {"folds", "parts for cross-validation outside the test rows", set_count,
+     .offset = offsetof(spec_splits, folds), .least = 2, .most = 100},
+    {"seed", "of the division", set_seed, .offset = offsetof(spec_splits, seed), .most = INT64_MAX},
+    {"stratify", "whether parts have equal shares of the classes", set_choice,
+     .offset = offsetof(spec_splits, stratify), .choices = stratify_choices},
+    {"date", "the column with each row's date", set_text, .offset = offsetof(spec_splits, date)},
+    {"site", "the column with each row's site", set_text, .offset = offsetof(spec_splits, site)},
+    {"hold_out", "the sites to test on", set_list, .offset = offsetof(spec_splits, hold_out),
+     .least = 1, .most = SPEC_COLUMNS_MAX},
+};
+static const spec_keys split_place = {split_keys, countof(split_keys)};
 
 static const spec_key data_keys[] = {
     {"file", "the table of texts", set_path, .offset = offsetof(spec_data, file), .required = true},
@@ -375,6 +445,12 @@ static const spec_key data_keys[] = {
      .offset = offsetof(spec_data, split)},
     {"use", "the value of split for rows to score", set_text, .offset = offsetof(spec_data, use)},
     {"train", "the value of split for examples", set_text, .offset = offsetof(spec_data, train)},
+    {"tune", "the value of split for choosing settings", set_text,
+     .offset = offsetof(spec_data, tune)},
+    {"split_file", "the file that says which part a row is in", set_path,
+     .offset = offsetof(spec_data, split_file)},
+    {"patients_across_splits", "whether a patient may be in several parts", set_map, .offset = 0,
+     .keys = &across_place},
 };
 static const spec_keys data_place = {data_keys, countof(data_keys)};
 
@@ -400,6 +476,13 @@ static const spec_key study_keys[] = {
      .choices = template_choices},
     {"seed", "of everything random", set_seed, .offset = offsetof(spec, seed), .most = INT64_MAX},
     {"limits", "of a prompt's length", set_map, .offset = 0, .keys = &limit_place},
+    {"splits", "how `caseload split` divides the table", set_splits, .offset = 0},
+    {"baselines", "what the model is compared with", set_baselines, .offset = 0, .least = 1,
+     .most = countof(baseline_names)},
+    {"keywords", "words that speak for a class", set_keywords, .offset = 0, .least = 1,
+     .most = SPEC_CLASSES_MAX},
+    {"tfidf", "what the bag of words counts", set_choice, .offset = offsetof(spec, tfidf),
+     .choices = tfidf_choices},
     {"arms", "the ways of asking that are compared", set_arms, .offset = 0},
 };
 static const spec_keys study_place = {study_keys, countof(study_keys)};
@@ -462,6 +545,40 @@ static bool read_map(spec_reader *r, const char *place, const yaml_item *map, sp
     return true;
 }
 
+/* --- splits --- */
+
+static bool set_splits(spec_reader *r, const spec_key *key, const yaml_item *value, void *base)
+{
+    spec_splits *p = &((spec *)base)->splits;
+    if (value->kind != YAML_MAP)
+        return spec_fail(r->s, value->line, r->e, "'splits' (%s) is a map such as {by: random}",
+                         key->what);
+    p->line = value->line;
+    for (int k = 0; k < 3; k++) p->share[k] = -1;
+    if (!read_map(r, "splits", value, split_place, p)) return false;
+    bool said = p->share[0] >= 0 || p->share[1] >= 0 || p->share[2] >= 0;
+    for (int k = 0; k < 3; k++) {
+        if (p->share[k] < 0) p->share[k] = said ? 0 : default_shares[k];
+    }
+    bool site = p->rule == SPEC_SPLIT_SITE;
+    if (site && (!p->site.text.data || p->hold_out.n == 0))
+        return spec_fail(r->s, p->line, r->e,
+                         "a split by site needs 'site' (the column) and 'hold_out' (the sites to "
+                         "test on)");
+    if (p->rule == SPEC_SPLIT_TIME && !p->date.text.data)
+        return spec_fail(r->s, p->line, r->e, "a split by time needs 'date' (the column)");
+    int32_t sum = p->share[0] + p->share[1] + p->share[2];
+    if (p->share[0] > 0 &&
+        ((site && sum > 0 && sum <= 100) || (!site && sum == 100 && p->share[2] > 0)))
+        return true;
+    return spec_fail(
+        r->s, p->line, r->e,
+        site ? "'train' and 'tune' divide the rows outside the sites held out: 'train' "
+               "is above 0"
+             : "'train', 'tune' and 'test' are percents that make 100 together, 'train' "
+               "and 'test' above 0");
+}
+
 /* --- arms --- */
 
 static bool finish_arm(spec_reader *r, spec_arm *arm)
@@ -520,7 +637,7 @@ static bool finish_arms(spec_reader *r)
     for (int32_t i = 0; i < s->n_arm; i++) {
         spec_arm *arm = &s->arms[i];
         if (!finish_arm(r, arm)) return false;
-        if (arm->shots > 0 && !s->data.split.text.data)
+        if (arm->shots > 0 && !s->data.split.text.data && !s->data.split_file.text.data)
             return spec_fail(
                 s, arm->line, r->e,
                 "arm '%s' wants %d examples, but 'data' names no 'split' column to take "
@@ -543,20 +660,40 @@ static bool check_positive(spec_reader *r)
 static bool check_split(spec_reader *r)
 {
     spec_data *d = &r->s->data;
-    const spec_text *lone = d->use.text.data ? &d->use : d->train.text.data ? &d->train : NULL;
-    if (!d->split.text.data) {
-        if (!lone) return true;
-        return spec_fail(r->s, lone->line, r->e,
-                         "'use' and 'train' are values of a 'split' column, "
-                         "which 'data' does not name");
+    spec_text *const part[] = {&d->use, &d->train, &d->tune};
+    static const char *const otherwise[] = {"test", "train", "tune"};
+    int32_t line = d->split.text.data ? d->split.line : d->split_file.line;
+    if (d->split.text.data && d->split_file.text.data)
+        return spec_fail(r->s, d->split_file.line, r->e,
+                         "'split' (a column) and 'split_file' both say which part a row is in; "
+                         "keep one");
+    for (size_t i = 0; i < countof(part); i++) {
+        if (line == 0 && part[i]->text.data)
+            return spec_fail(r->s, part[i]->line, r->e,
+                             "'use', 'train' and 'tune' are values of a 'split' column, which "
+                             "'data' does not name");
+        if (line > 0 && !part[i]->text.data) *part[i] = (spec_text){str_of(otherwise[i]), line};
     }
-    if (!d->use.text.data) d->use = (spec_text){STR("test"), d->split.line};
-    if (!d->train.text.data) d->train = (spec_text){STR("train"), d->split.line};
-    if (!str_equal(str_trim(d->use.text), str_trim(d->train.text))) return true;
+    if (line == 0 || !str_equal(str_trim(d->use.text), str_trim(d->train.text))) return true;
     return spec_fail(
         r->s, d->use.line, r->e,
         "'use' and 'train' are the same part of the table: examples would be asked about "
         "themselves");
+}
+
+/* Keywords of classes that exist; a list is the positive class's. */
+static bool check_keywords(spec_reader *r)
+{
+    spec *s = r->s;
+    for (int32_t i = 0; i < s->n_keywords; i++) {
+        spec_class *k = &s->keywords[i];
+        if (!k->name.text.data && s->positive < 0)
+            return spec_fail(s, k->name.line, r->e,
+                             "'keywords' is a map of classes to words when no class is 'positive'");
+        if (!k->name.text.data) k->name.text = s->classes[s->positive].name.text;
+        if (find_class(s, k->name.text) < 0) return fail_class(r, "keywords", k->name);
+    }
+    return true;
 }
 
 static bool check_labels(spec_reader *r)
@@ -614,6 +751,22 @@ static void write_data(const spec_reader *r, buf *out)
     write_text(out, "data.split", d->split.text);
     write_text(out, "data.use", d->use.text);
     write_text(out, "data.train", d->train.text);
+    write_text(out, "data.tune", d->tune.text);
+    write_text(out, "data.split_file", r->split_written);
+    write_text(out, "data.patients_across_splits", d->across.text);
+}
+
+static void write_splits(const spec *s, buf *out)
+{
+    const spec_splits *p = &s->splits;
+    buf_printf(out, "splits: %s %d %d %d, folds %d, seed %llu, stratify %s\n",
+               rule_choices[p->rule], p->share[0], p->share[1], p->share[2], p->folds,
+               (unsigned long long)p->seed, stratify_choices[p->stratify]);
+    write_text(out, "splits.date", p->date.text);
+    write_text(out, "splits.site", p->site.text);
+    write_list(out, "splits.hold_out", p->hold_out);
+    buf_printf(out, "baselines: %d, tfidf: %s\n", s->baselines, tfidf_choices[s->tfidf]);
+    write_classes(out, "keywords", s->keywords, s->n_keywords);
 }
 
 static bool write_canonical(spec_reader *r)
@@ -627,6 +780,7 @@ static bool write_canonical(spec_reader *r)
     buf_printf(&out, "positive: %d\ntemplate: %s\nseed: %llu\nmax_tokens: %d\ncut: %s\n",
                s->positive, template_choices[s->template_kind], (unsigned long long)s->seed,
                s->max_tokens, cut_choices[s->cut]);
+    write_splits(s, &out);
     for (int32_t i = 0; i < s->n_arm; i++) {
         const spec_arm *arm = &s->arms[i];
         write_text(&out, "arm", arm->name.text);
@@ -648,6 +802,9 @@ bool spec_parse(spec *s, str yaml, const char *path, arena *a, err *e)
 {
     assert(s && path && !arena_measures(a));
     *s = (spec){.seed = 1, .positive = -1};
+    s->baselines = SPEC_PREVALENCE | SPEC_KEYWORDS | SPEC_TFIDF;
+    s->splits.seed = 1;
+    memcpy(s->splits.share, default_shares, sizeof default_shares);
     const char *slash = strrchr(path, '/');
     size_t n_folder = slash == path ? 1 : slash ? (size_t)(slash - path) : 0;
     s->path = arena_copy_text(a, path, strlen(path), e);
@@ -657,7 +814,7 @@ bool spec_parse(spec *s, str yaml, const char *path, arena *a, err *e)
     if (!yaml_read(&r.tree, yaml, path, a, e)) return false;
     const yaml_item *root = r.tree.item;
     return read_map(&r, "a study", root, study_place, s) && check_positive(&r) && check_split(&r) &&
-           check_labels(&r) && finish_arms(&r) && write_canonical(&r);
+           check_labels(&r) && check_keywords(&r) && finish_arms(&r) && write_canonical(&r);
 }
 
 bool spec_read(spec *s, const char *path, arena *a, err *e)

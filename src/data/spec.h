@@ -13,8 +13,16 @@
  *     patient: patient               optional
  *     group: [site, sex]             optional: subgroup columns
  *     split: split                   optional column; then `use` (default test) names the rows to
- *     use: test                        score, `train` (default train) those that examples come from
- *     train: train
+ *     use: test                        score, `train` (default train) those that examples and
+ *     train: train                     baselines learn from, `tune` those that choose settings
+ *     tune: tune
+ *     split_file: splits.csv           instead of a column: made by `caseload split` (partition.h)
+ *     patients_across_splits: {allowed: why}     else a patient in two parts is an error
+ *   splits: {by: random | time | site, train: 60, tune: 20, test: 20, folds: 0, seed: 1,
+ *            stratify: label | none, date: COLUMN, site: COLUMN, hold_out: [B]}     for `split`
+ *   baselines: none | [prevalence, keywords, tfidf]      default: all three (study/baseline.h)
+ *   keywords: [admitted, died]         of the positive class; or {class: [words]}
+ *   tfidf: auto | words | characters   default auto: characters for Korean, Chinese, Japanese, Thai
  *   classes: {serious: [Yes, yes], not-serious: [No, no]}     class -> the answers that mean it
  *   positive: serious                required when there are two classes
  *   question: ...                    here or in each arm
@@ -79,7 +87,9 @@ typedef struct spec_data {
     spec_text file; /* resolved: relative to the study file's folder */
     encoding encoding;
     spec_text id, label, patient, split;
-    spec_text use, train; /* set when there is a split, else absent */
+    spec_text use, train, tune; /* set when there is a split, else absent */
+    spec_text split_file;       /* resolved */
+    spec_text across;           /* why patients may be in several parts; absent: they may not */
     spec_list text, group, missing;
     int32_t n_labels;
     spec_class *labels; /* [n_labels] */
@@ -92,6 +102,25 @@ typedef struct spec_arm { /* complete: what an arm does not say is the study's *
     uint64_t seed;
     int32_t line;
 } spec_arm;
+
+typedef enum spec_split_rule {
+    SPEC_SPLIT_RANDOM,
+    SPEC_SPLIT_TIME,
+    SPEC_SPLIT_SITE
+} spec_split_rule;
+
+typedef struct spec_splits { /* how `caseload split` divides the table */
+    int32_t line;            /* 0: not said */
+    spec_split_rule rule;
+    int32_t share[3]; /* train, tune, test in percent */
+    int32_t folds;    /* of all but test; 0: none */
+    uint64_t seed;
+    int32_t stratify; /* 0: by label; 1: no */
+    spec_text date, site;
+    spec_list hold_out;
+} spec_splits;
+
+enum { SPEC_PREVALENCE = 1, SPEC_KEYWORDS = 2, SPEC_TFIDF = 4 }; /* baselines */
 
 typedef struct spec {
     const char *path, *folder; /* as given; "." when the path has no folder */
@@ -106,6 +135,11 @@ typedef struct spec {
     uint64_t seed;
     int32_t max_tokens; /* 0: what the model allows */
     spec_cut cut;
+    spec_splits splits;
+    int32_t baselines; /* of SPEC_PREVALENCE | .. */
+    int32_t tfidf;     /* 0: auto, 1: words, 2: characters */
+    int32_t n_keywords;
+    spec_class *keywords; /* [n_keywords] class -> words; NULL: the classes' names */
     int32_t n_arm;
     spec_arm *arms; /* [n_arm] */
     str canonical;  /* one line a key, in a fixed order, defaults written out, paths as written */

@@ -1,5 +1,5 @@
 /* run: see run.h. */
-#include "study/run.h"
+#include "study/run_in.h"
 
 #include "stats/score.h"
 
@@ -36,7 +36,8 @@ static bool read_inputs(run *r, err *e)
     table_options how = {.encoding = data->encoding};
     return file && table_read(&r->table, file, how, &r->memory, e) &&
            rows_make(&r->rows, &r->spec, &r->table, (rows_options){.limit = o->limit}, &r->memory,
-                     e);
+                     e) &&
+           baselines_plan(&r->baselines, &r->spec, &r->rows, &r->memory, e);
 }
 
 static bool choose_rows(run *r, err *e)
@@ -319,18 +320,22 @@ static bool record_study(run *r, err *e)
 {
     store_study s = {.n_class = r->spec.n_class,
                      .positive = r->spec.positive,
-                     .n_arm = r->spec.n_arm};
+                     .n_arm = r->spec.n_arm + r->baselines.n};
     str *class_name = arena_take(&r->memory, (size_t)s.n_class, sizeof *class_name, e);
     store_arm *arm_record = arena_take_zero(&r->memory, (size_t)s.n_arm, sizeof *arm_record, e);
     store_flow *flow = arena_take_zero(&r->memory, ROW_FATE_COUNT, sizeof *flow, e);
     if (!class_name || !arm_record || !flow || !record_rows(r, &s, e)) return false;
     for (int32_t i = 0; i < s.n_class; i++) class_name[i] = r->spec.classes[i].name.text;
     buf record = buf_up_to(64 << 20);
-    for (int32_t i = 0; i < s.n_arm; i++) {
+    for (int32_t i = 0; i < r->spec.n_arm; i++) {
         buf_clear(&record);
         write_arm_record(r, i, &record);
         arm_record[i] =
             (store_arm){r->spec.arms[i].name.text, str_keep(&r->memory, buf_view(&record), e)};
+    }
+    for (int32_t i = 0; i < r->baselines.n; i++) {
+        const baseline *b = &r->baselines.arm[i];
+        arm_record[r->spec.n_arm + i] = (store_arm){str_of(b->name), b->record_json};
     }
     bool ok = buf_check(&record, "an arm's record", e);
     buf_close(&record);
@@ -343,23 +348,28 @@ static bool record_study(run *r, err *e)
     return ok && e->code == ERR_NONE && store_set_study(r->store, &s, e);
 }
 
+static void add_warning(buf *list, const char *sentence)
+{
+    buf_add_text(list, list->size > 1 ? ", \"" : "\"");
+    buf_add_json(list, str_of(sentence));
+    buf_add_char(list, '"');
+}
+
 static bool record_warnings(run *r, err *e)
 {
-    buf list = buf_up_to(1 << 20);
+    buf list = buf_up_to(1 << 20), changed = buf_up_to(1000);
     buf_add_char(&list, '[');
-    for (int32_t i = 0; i < r->rows.n_warning; i++) {
-        buf_add_text(&list, i ? ", \"" : "\"");
-        buf_add_json(&list, r->rows.warning[i]);
-        buf_add_char(&list, '"');
-    }
+    for (int32_t i = 0; i < r->rows.n_warning; i++) add_warning(&list, r->rows.warning[i].data);
     bool role = false;
     for (int32_t i = 0; i < r->spec.n_arm; i++) role = role || r->spec.arms[i].system.text.size > 0;
-    if (role && !r->arms.takes_system) {
-        buf_add_text(&list, r->rows.n_warning ? ", \"" : "\"");
-        buf_add_text(&list,
-                     "The model's chat template takes no system message: the role text stands "
-                     "before the first question.\"");
-    }
+    if (role && !r->arms.takes_system)
+        add_warning(&list,
+                    "The model's chat template takes no system message: the role text stands "
+                    "before the first question.");
+    if (r->baselines.left_out) add_warning(&list, r->baselines.left_out);
+    if (store_get(r->store, "split_changed", &changed, e)) add_warning(&list, changed.data);
+    buf_close(&changed);
+    if (e->code != ERR_NONE) return buf_close(&list), false;
     buf_add_char(&list, ']');
     bool ok =
         buf_check(&list, "the warnings", e) && store_set(r->store, "warnings", buf_view(&list), e);
@@ -418,7 +428,8 @@ static bool ask_all(run *r, err *e)
 {
     r->job = arena_take_zero(&r->memory, (size_t)r->spec.n_arm, sizeof *r->job, e);
     if (!r->job) return false;
-    if (r->store && !(store_begin(r->store, e) && record_study(r, e) && record_facts(r, e)))
+    if (r->store && !(store_begin(r->store, e) && record_study(r, e) && run_record_split(r, e) &&
+                      record_facts(r, e) && run_record_baselines(r, e)))
         return false;
     for (int32_t i = 0; i < r->spec.n_arm; i++) {
         if (!ask_arm(r, i, e))
@@ -635,6 +646,7 @@ bool run_score(run *r, err *e)
 {
     int64_t number = 0;
     double start = seconds_now();
+    if (!report_progress(r, "baselines", e) || !run_score_baselines(r, e)) return false;
     if (r->state.texts_done == r->state.texts_all) return true;
     if (r->store && !start_record(r, &number, e)) return false;
     bool ok = score_arms(r, e);

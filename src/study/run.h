@@ -11,6 +11,7 @@
 
 #include "data/store.h"
 #include "study/arms.h"
+#include "study/baseline.h"
 #include "study/engine.h"
 
 #define RUN_SCORER_VERSION "label-logprob-1" /* changes whenever the meaning of a score does */
@@ -54,8 +55,9 @@ typedef struct run {
     rows rows;
     engine engine;
     arms arms;
-    arm_job *job; /* [n_arm] */
-    store *store; /* NULL without an output folder */
+    baselines baselines; /* arms of the store after those of the study */
+    arm_job *job;        /* [n_arm] */
+    store *store;        /* NULL without an output folder */
     hash_text model_hash, tokenizer_hash, template_hash;
     char numerics[160]; /* scorer version, backend, instruction set: part of every key */
     run_options options;

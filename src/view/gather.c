@@ -124,9 +124,21 @@ static int64_t arm_number(const gather *g, const char *what, str arm)
     return str_to_int(str_of(gather_fact(g, key)), &n) ? n : 0;
 }
 
-static const char *arm_detail(gather *g, const json_t *record, err *e)
+static bool is_baseline(const json_t *record)
+{
+    const char *kind = json_string_value(json_object_get(record, "kind"));
+    return kind && !strcmp(kind, "baseline");
+}
+
+static const char *arm_detail(gather *g, str name, const json_t *record, err *e)
 {
     buf text = buf_up_to(10000);
+    if (is_baseline(record)) {
+        char key[300];
+        snprintf(key, sizeof key, "detail/%.*s", (int)name.size, name.data);
+        buf_add_text(&text, gather_fact(g, key));
+        return keep_buf(g, &text, e);
+    }
     int shots = (int)json_integer_value(json_object_get(record, "shots"));
     if (shots > 0) {
         buf_printf(&text, "%d example%s, seed %lld", shots, shots == 1 ? "" : "s",
@@ -148,8 +160,10 @@ static bool describe_arm(gather *g, int32_t which, err *e)
                        name.data);
     report_arm *a = &g->arm[which];
     const char *prompt = json_string_value(json_object_get(record, "prompt"));
-    *a = (report_arm){.name = name.data, .detail = arm_detail(g, record, e)};
-    a->prompt = keep(g, str_of(prompt ? prompt : ""), e);
+    *a = (report_arm){.name = name.data,
+                      .baseline = is_baseline(record),
+                      .detail = arm_detail(g, name, record, e)};
+    if (!a->baseline) a->prompt = keep(g, str_of(prompt ? prompt : ""), e);
     json_decref(record);
     double ms = 0;
     int64_t scored = 0;
@@ -218,6 +232,8 @@ static const fact_row model_rows[] = {
 };
 static const fact_row data_rows[] = {
     {"file", "data_file", true},
+    {"split", "split_rule", false},
+    {"split SHA-256", "split_sha256", true},
     {"format", "data_format", false},
     {"SHA-256", "data_sha256", true},
     {"most tokens a prompt", "max_tokens", false},

@@ -226,7 +226,9 @@ static void add_warnings(const report_input *in, buf *b)
     buf list = buf_up_to(BUF_MAX);
     for (int32_t i = 0; i < in->n_warning; i++) add_in(&list, "<li>", in->warning[i], "</li>\n");
     add_study_warnings(in, &list);
-    for (int32_t k = 0; k < in->stats->n_arm; k++) add_arm_warnings(in, k, &list);
+    for (int32_t k = 0; k < in->stats->n_arm; k++) {
+        if (!in->arm[k].baseline) add_arm_warnings(in, k, &list);
+    }
     if (list.size) {
         buf_add_text(b, "<section class=\"warn\">\n<h2>Read this first</h2>\n<ul>\n");
         buf_add_str(b, buf_view(&list));
@@ -310,7 +312,8 @@ static void add_arm_row(const report_input *in, int32_t k, buf *b)
     const stat_estimate *o = &s->auroc.logit;
     add_in(b, "<tr><th scope=\"row\">", in->arm[k].name, "");
     if (in->arm[k].detail) add_in(b, "<br/><span class=\"ci\">", in->arm[k].detail, "</span>");
-    buf_add_text(b, "</th><td class=\"n\"><b>");
+    buf_add_text(b, in->arm[k].baseline ? "</th><td>baseline" : "</th><td>model");
+    buf_add_text(b, "</td><td class=\"n\"><b>");
     add_value_cell(b, o, 3);
     buf_add_text(b, "</b>");
     if (o->has_interval)
@@ -328,7 +331,8 @@ static void add_arm_row(const report_input *in, int32_t k, buf *b)
     add_share_cell(b, &s->at_half.npv);
     buf_add_text(b, "<td class=\"n\">");
     add_value_cell(b, &s->brier, 3);
-    buf_printf(b, "</td><td class=\"n\">%.3f</td><td class=\"n\">", s->mass_median);
+    if (in->arm[k].baseline) buf_add_text(b, "</td><td class=\"n\">&ndash;</td><td class=\"n\">");
+    else buf_printf(b, "</td><td class=\"n\">%.3f</td><td class=\"n\">", s->mass_median);
     report_add_count(b, o->n);
     buf_add_text(b, " / ");
     report_add_count(b, o->events);
@@ -382,15 +386,15 @@ static void add_arm_words(const report_input *in, buf *b)
 
 static void add_arms_table(const report_input *in, buf *b)
 {
-    buf_printf(
-        b,
-        "<section>\n<h2>Results by arm</h2>\n<div class=\"scroll\"><table>\n<thead><tr>"
-        "<th scope=\"col\">arm</th><th class=\"n\" scope=\"col\">AUROC<br/>(%.0f %% interval)</th>"
-        "<th class=\"n\" scope=\"col\">sensitivity</th><th class=\"n\" scope=\"col\">"
-        "specificity</th><th class=\"n\" scope=\"col\">PPV</th><th class=\"n\" "
-        "scope=\"col\">NPV</th><th class=\"n\" scope=\"col\">Brier</th><th class=\"n\" "
-        "scope=\"col\">label<br/>mass</th>",
-        100 * in->stats->level);
+    buf_printf(b,
+               "<section>\n<h2>Results by arm</h2>\n<div class=\"scroll\"><table>\n<thead><tr>"
+               "<th scope=\"col\">arm</th><th scope=\"col\">kind</th>"
+               "<th class=\"n\" scope=\"col\">AUROC<br/>(%.0f %% interval)</th>"
+               "<th class=\"n\" scope=\"col\">sensitivity</th><th class=\"n\" scope=\"col\">"
+               "specificity</th><th class=\"n\" scope=\"col\">PPV</th><th class=\"n\" "
+               "scope=\"col\">NPV</th><th class=\"n\" scope=\"col\">Brier</th><th class=\"n\" "
+               "scope=\"col\">label<br/>mass</th>",
+               100 * in->stats->level);
     add_in(b, "<th class=\"n\" scope=\"col\">texts /<br/>", positive_name(in),
            "</th></tr></thead>\n<tbody>\n");
     for (int32_t k = 0; k < in->stats->n_arm; k++) add_arm_row(in, k, b);
@@ -621,7 +625,9 @@ static void add_run(const report_input *in, buf *b)
         "<th class=\"n\" scope=\"col\">tokens a prompt<br/>(median / most)</th><th class=\"n\" "
         "scope=\"col\">tokens<br/>computed</th><th class=\"n\" scope=\"col\">tokens without<br/>"
         "sharing</th></tr></thead>\n<tbody>\n");
-    for (int32_t k = 0; k < in->stats->n_arm; k++) add_timing_row(&in->arm[k], b);
+    for (int32_t k = 0; k < in->stats->n_arm; k++) {
+        if (!in->arm[k].baseline) add_timing_row(&in->arm[k], b);
+    }
     buf_add_text(
         b, "</tbody></table></div>\n<p class=\"say\">What prompts have in common is computed once; "
            "the last column is what it would have been otherwise. Scores are the same bit for bit "

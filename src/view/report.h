@@ -38,6 +38,7 @@ typedef struct report_flow {
 
 typedef struct report_arm {
     const char *name;
+    bool baseline;      /* made without the model: no prompt, tokens, label mass or time */
     const char *detail; /* "3 examples, seed 1"; NULL */
     const char *prompt; /* as the model saw it, with {text} where the row's text stood, and
                            {example 1} .. for texts of examples: never a text */

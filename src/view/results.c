@@ -77,16 +77,19 @@ static void add_arm(buf *b, const report_input *in, int32_t k)
     const report_arm *about = &in->arm[k];
     json_open(b, NULL, '{');
     json_text(b, "name", about->name);
+    json_text(b, "kind", about->baseline ? "baseline" : "model");
+    json_text(b, "detail", about->detail);
     json_whole(b, "n", r->n);
     if (r->positive >= 0) {
         json_whole(b, "events", r->events);
         add_binary(b, s);
     }
     if (r->n_class > 2) add_classes(b, in, s);
-    json_number(b, "label_mass_median", r->n > 0, s->mass_median);
-    json_number(b, "label_mass_p05", r->n > 0, s->mass_low);
-    json_number(b, "label_mass_p95", r->n > 0, s->mass_high);
-    json_number(b, "label_mass_share_below_half", r->n > 0, s->mass_share_below_half);
+    bool mass = r->n > 0 && !about->baseline;
+    json_number(b, "label_mass_median", mass, s->mass_median);
+    json_number(b, "label_mass_p05", mass, s->mass_low);
+    json_number(b, "label_mass_p95", mass, s->mass_high);
+    json_number(b, "label_mass_share_below_half", mass, s->mass_share_below_half);
     json_whole(b, "cut", about->n_cut);
     json_whole(b, "forced_boundary", about->n_forced);
     json_number(b, "texts_per_s", about->texts_per_s > 0, about->texts_per_s);

@@ -1,7 +1,7 @@
 /* show: see show.h. Columns of scores.csv:
  *
  *   arm, id, label, score, logprob_<class>.., probability_<class>.., label_mass, tokens, cut,
- * boundary, status
+ *   boundary, status, kind (model or baseline)
  *
  * Numbers have 17 digits: they read back bit for bit. UTF-8 with a byte-order mark and CRLF, as
  * Excel wants it. */
@@ -53,7 +53,7 @@ static void write_header(FILE *f, const store_study *s)
         fputs(",probability_", f);
         add_cell(f, s->class_name[c]);
     }
-    fputs(",label_mass,tokens,cut,boundary,status\r\n", f);
+    fputs(",label_mass,tokens,cut,boundary,status,kind\r\n", f);
 }
 
 static void write_numbers(FILE *f, const double *x, int32_t n, bool scored)
@@ -84,11 +84,12 @@ static void write_row(FILE *f, const gather *g, int32_t arm, int32_t k, double *
     bool shares = scored && score_probabilities(z, s->n_class, p);
     write_numbers(f, p, s->n_class, shares);
     write_numbers(f, &got->label_mass[k], 1, scored);
-    fprintf(f, ",%d,%d,%s,%s\r\n", got->n_token[k], got->n_cut[k],
+    fprintf(f, ",%d,%d,%s,%s,%s\r\n", got->n_token[k], got->n_cut[k],
             got->forced[k] ? "forced" : "clean",
             scored            ? "scored"
             : got->refused[k] ? "refused"
-                              : "pending");
+                              : "pending",
+            g->arm[arm].baseline ? "baseline" : "model");
 }
 
 static bool write_scores(gather *g, const char *path, err *e)

@@ -107,7 +107,7 @@ void text_arms(const report_input *in, text_style style, buf *out)
         add_auroc(out, binary ? &s->auroc.logit : &s->macro_auroc);
         const stat_estimate *last = binary ? &s->brier : &s->accuracy;
         add_cell(out, last->has_value, last->value, 7, 3);
-        add_cell(out, r->n > 0, s->mass_median, 7, 3);
+        add_cell(out, r->n > 0 && !in->arm[k].baseline, s->mass_median, 7, 3);
         add_cell(out, in->arm[k].texts_per_s > 0, in->arm[k].texts_per_s, 9, 2);
         buf_add_char(out, '\n');
     }
