@@ -23,7 +23,8 @@ double score_log_sum(const double *x, int64_t n);
 /* p[n_class] = softmax(z); false (p all 0) when every z is -infinity. */
 bool score_probabilities(const double *z, int64_t n_class, double *p);
 
-/* Z of class c less the log-sum-exp of the others; of two classes Z1 - Z0. NaN when all are -infinity. */
+/* Z of class c less the log-sum-exp of the others; of two classes Z1 - Z0. NaN when all are
+ * -infinity. */
 double score_against_rest(const double *z, int32_t n_class, int32_t c);
 
 double score_label_mass(const double *z, int64_t n_class);
