@@ -55,7 +55,7 @@ bool caseload_inspect(const caseload_inspect_options *o, caseload_sink *sink, vo
     arena memory;
     model_header h = {0};
     buf out = buf_up_to(OUTPUT_BYTES_MAX);
-    bool opened = arena_open(&memory, bytes_inspect, "the model's tables", &failure);
+    bool opened = arena_open_up_to(&memory, bytes_inspect, "the model's tables", &failure);
     bool ok = opened && model_peek(&h, o->model, &memory, &failure);
     ok = ok && (o->json ? model_describe_json(&h, o->tensors, &out, &failure)
                         : model_describe(&h, o->tensors, &out, &failure));
@@ -137,7 +137,7 @@ bool caseload_init(const char *file, const char *model, caseload_sink *sink, voi
     table t;
     guess g;
     buf out = buf_up_to(OUTPUT_BYTES_MAX);
-    bool opened = arena_open(&memory, bytes_inspect, "the table", &failure);
+    bool opened = arena_open_up_to(&memory, bytes_inspect, "the table", &failure);
     bool ok = opened && table_read(&t, file, (table_options){0}, &memory, &failure);
     ok = ok && guess_columns(&g, &t, &memory, &failure);
     ok = ok && guess_write_study(&g, &t, str_of(file), str_of(model ? model : "models/model.gguf"),
@@ -200,7 +200,11 @@ bool caseload_run(const caseload_run_options *o, caseload_error *e)
     how.limit = o->limit;
     bool ok = run_prepare(&r, &how, &failure);
     if (o->plan) ok = ok && run_describe_plan(&r, &shown, &failure);
-    else ok = ok && run_score(&r, &failure) && judge_folder(r.store, &show, &shown, &failure);
+    else ok = ok && run_score(&r, &failure);
+    if (ok && !o->plan) {
+        engine_close(&r.engine); /* drawing takes memory of its own */
+        ok = judge_folder(r.store, &show, &shown, &failure);
+    }
     if (ok) pour(&shown, o->sink, o->context);
     run_close(&r);
     buf_close(&shown);

@@ -25,17 +25,38 @@ static void poison(const void *p, size_t n) { (void)p, (void)n; }
 static void unpoison(const void *p, size_t n) { (void)p, (void)n; }
 #endif
 
+static void *reserve(size_t bytes)
+{
+    int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
+    return mmap(NULL, bytes, PROT_READ | PROT_WRITE, flags, -1, 0);
+}
+
+bool arena_open_up_to(arena *a, size_t bytes_max, const char *name, err *e)
+{
+    enum { BYTES_LEAST = 16 << 20 };
+    assert(a && bytes_max > 0);
+    size_t bytes = bytes_max;
+    void *block = reserve(bytes);
+    while (block == MAP_FAILED && bytes / 2 >= BYTES_LEAST) block = reserve(bytes /= 2);
+    if (block == MAP_FAILED) return arena_open(a, bytes, name, e);
+    if (bytes < bytes_max && bytes / 2 >= BYTES_LEAST) { /* others need room too */
+        bytes /= 2;
+        munmap((char *)block + bytes, bytes);
+    }
+    *a = (arena){.name = name, .block = block, .size = bytes};
+    return true;
+}
+
 bool arena_open(arena *a, size_t bytes_max, const char *name, err *e)
 {
     assert(a && bytes_max > 0);
     *a = (arena){.name = name};
-    int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
-    void *block = mmap(NULL, bytes_max, PROT_READ | PROT_WRITE, flags, -1, 0);
+    void *block = reserve(bytes_max);
     if (block == MAP_FAILED) {
         return err_set(e, ERR_RESOURCE,
-                       "cannot reserve %.1f GB for %s; lower the limits of the run or "
+                       "cannot reserve %.0f MB for %s; lower the limits of the run or "
                        "raise `ulimit -v`",
-                       (double)bytes_max / 1e9, name);
+                       (double)bytes_max / 1e6, name);
     }
     a->block = block;
     a->size = bytes_max;

@@ -28,6 +28,10 @@ typedef struct arena {
 
 /* Reserves `bytes_max` of address space. ERR_RESOURCE when the system refuses. */
 bool arena_open(arena *a, size_t bytes_max, const char *name, err *e);
+
+/* For generous maxima: where the system refuses so much address space (`ulimit -v`, a batch system's
+ * memory limit, strict overcommit, valgrind), takes a part of what it gives, down to 16 MB. */
+bool arena_open_up_to(arena *a, size_t bytes_max, const char *name, err *e);
 void arena_close(arena *a);
 
 /* `count` x `each` bytes, aligned to ARENA_ALIGN. NULL and a sticky ERR_RESOURCE when the arena is

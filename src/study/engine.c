@@ -10,7 +10,7 @@ bool engine_peek(engine *g, const engine_options *o, err *e)
 {
     assert(o->model);
     *g = (engine){0};
-    if (!arena_open(&g->memory, bytes_memory, "the model's tables", e)) return false;
+    if (!arena_open_up_to(&g->memory, bytes_memory, "the model's tables", e)) return false;
     if (!model_peek(&g->header, o->model, &g->memory, e)) return false;
     g->model.header = &g->header;
     g->model.config = &g->header.config;

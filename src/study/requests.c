@@ -363,7 +363,7 @@ bool requests_run(engine *g, str jsonl, requests_options o, buf *out, err *e)
               .forced = buf_up_to((size_t)1 << 31),
               .asks = buf_up_to((size_t)REQUESTS_MAX * sizeof(generate_ask) + 1)};
     arena a;
-    if (!arena_open(&a, (size_t)8 << 30, "the requests", e)) return false;
+    if (!arena_open_up_to(&a, (size_t)8 << 30, "the requests", e)) return false;
     tree_open(&w.tree, (int64_t)1 << 28, ids_max);
     bool ok = read_lines(&w, jsonl, e) && compute(&w, o, &a, out, e);
     for (int64_t i = 0; i < request_count(&w); i++) {

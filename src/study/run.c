@@ -443,7 +443,7 @@ bool run_prepare(run *r, const run_options *o, err *e)
 {
     assert(o->study);
     *r = (run){.options = *o};
-    if (!arena_open(&r->memory, bytes_memory, "the study", e)) return false;
+    if (!arena_open_up_to(&r->memory, bytes_memory, "the study", e)) return false;
     if (!report_progress(r, "reading", e) || !read_inputs(r, e) || !choose_rows(r, e)) return false;
     if (!peek_model(r, e)) return false;
     if (!open_store(r, e) || !hash_model(r, e)) return false;

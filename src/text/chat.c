@@ -1028,7 +1028,7 @@ bool chat_render(const chat_template *t, const json_t *context, buf *out, err *e
     assert(json_is_object(context));
     if (e->code) return false;
     run r = {.t = t, .context = context, .out = out, .out_start = out->size, .e = e, .line = 1};
-    if (!arena_open(&r.memory, CHAT_MEMORY_MAX, "a chat template's render", e)) return false;
+    if (!arena_open_up_to(&r.memory, CHAT_MEMORY_MAX, "a chat template's render", e)) return false;
     r.scratch = buf_up_to((size_t)CHAT_OUT_MAX * 2);
     r.base = open_scope(&r, NULL);
     scope *top = r.base ? open_scope(&r, r.base) : NULL;

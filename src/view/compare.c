@@ -199,7 +199,7 @@ bool compare_arms(const store *s, const compare_options *o, buf *out, err *e)
 {
     assert(s && o->n_arm >= 2 && o->n_arm <= JUDGE_SCORES_MAX);
     arena memory;
-    if (!arena_open(&memory, bytes_memory, "the comparison", e)) return false;
+    if (!arena_open_up_to(&memory, bytes_memory, "the comparison", e)) return false;
     compare_reader r = {.o = o, .store = s, .a = &memory, .e = e};
     pool *threads = pool_open(0, e);
     bool ok = threads && read_study(&r) && write_comparison(&r, threads, out);

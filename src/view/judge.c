@@ -326,7 +326,7 @@ bool judge_table(const judge_options *o, buf *out, err *e)
 {
     assert(o->table && o->label && o->positive && o->n_score > 0 && o->n_score <= JUDGE_SCORES_MAX);
     arena memory;
-    if (!arena_open(&memory, bytes_memory, "the table", e)) return false;
+    if (!arena_open_up_to(&memory, bytes_memory, "the table", e)) return false;
     judge_reader r = {.o = o, .a = &memory, .e = e};
     pool *threads = pool_open(0, e);
     bool ok = threads && judge_all(&r, threads, out);
