@@ -142,6 +142,15 @@ static bool draw_kind(pictures *p, const char *kind, const char *section, const 
     return ok;
 }
 
+/* The libraries below the figures end the program where memory is short: better to ask before. */
+static bool check_room(err *e)
+{
+    arena probe;
+    bool ok = arena_open(&probe, (size_t)256 << 20, "the figures", e);
+    if (ok) arena_close(&probe);
+    return ok;
+}
+
 static bool draw_pictures(evidence *v, err *e)
 {
     static const char precision[] = "Left to right more of the texts sought are found; upwards "
@@ -160,7 +169,7 @@ static bool draw_pictures(evidence *v, err *e)
     int32_t n = v->g->stats.n_arm < EVIDENCE_CURVES_MAX ? v->g->stats.n_arm : EVIDENCE_CURVES_MAX;
     pictures p = {.v = v};
     p.list = arena_take_zero(&v->g->memory, 2 + EVIDENCE_CURVES_MAX, sizeof *p.list, e);
-    bool ok = p.list && draw_kind(&p, "pr", "Precision and recall", precision, e);
+    bool ok = p.list && check_room(e) && draw_kind(&p, "pr", "Precision and recall", precision, e);
     for (int32_t k = 0; ok && k < n; k++) {
         plot made;
         ok = plot_draw_calibration(&made, v, k, e) &&
