@@ -1,5 +1,5 @@
-/* train: see train.h. Checks shapes once, and puts the adapter pair and the loss together from smaller
- * ops; the devices rely on what is asserted here. */
+/* train: see train.h. Checks shapes once, and puts the adapter pair and the loss together from
+ * smaller ops; the devices rely on what is asserted here. */
 #include "compute/train.h"
 
 #include <assert.h>

@@ -1,16 +1,15 @@
-/* train: the operations that only training needs, beside those of backend.h: what goes backward through
- * each op, the adapter pair, the loss, and the optimiser.
+/* train: the operations that only training needs, beside those of backend.h: what goes backward
+ * through each op, the adapter pair, the loss, and the optimiser.
  *
  * Weights of the model are frozen: nothing here computes their gradients. Gradients are f32.
  *
  * Accumulate or assign: a gradient of rows (dx, dq, ..) is assigned, unless a parameter `add` says
  * otherwise; a gradient of an adapter's matrix is always added to.
  *
- * Promise: the same bits for any number of threads. Sums over rows run in row order, sums over the keys
- * or queries of attention in the order of the plan.
+ * Promise: the same bits for any number of threads. Sums over rows run in row order, sums over the
+ * keys or queries of attention in the order of the plan.
  *
- * Shapes as in backend.h; r the adapter's rank, m rows whose loss is taken.
- */
+ * Shapes as in backend.h; r the adapter's rank, m rows whose loss is taken. */
 #ifndef CASELOAD_COMPUTE_TRAIN_H
 #define CASELOAD_COMPUTE_TRAIN_H
 
@@ -76,11 +75,12 @@ typedef struct train_table { /* one device */
     bool (*lay_out)(backend *b, const backend_shape *shape, arena *a, err *e);
 } train_table;
 
-/* Workspace of the ops below; after backend_lay_out with the same shape, whose rows count the K/V slots
- * too. */
+/* Workspace of the ops below; after backend_lay_out with the same shape, whose rows count the K/V
+ * slots too. */
 bool train_lay_out(backend *b, const backend_shape *shape, arena *a, err *e);
 
-/* As op_attend, and the log-sum-exp of every row and head is kept. Fills t->o and t->log_sum_exp. */
+/* As op_attend, and the log-sum-exp of every row and head is kept. Fills t->o and
+ * t->log_sum_exp. */
 void op_attend_keep(backend *b, const attend_tape *t, const attend_plan *plan);
 void op_attend_back(backend *b, const attend_tape *t, const attend_grad *g,
                     const attend_plan *plan);
@@ -112,8 +112,8 @@ void op_lora(backend *b, tensor y, tensor x, const lora_pair *pair, tensor t);
 void op_lora_back(backend *b, const tensor *dx, tensor dy, tensor x, const lora_pair *pair,
                   tensor scratch[2]);
 
-/* Cross-entropy of rows x [m,d] over w [V,d], in chunks of ids: returns the sum of weight x loss; dx
- * [m,d] becomes the gradient of that sum. */
+/* Cross-entropy of rows x [m,d] over w [V,d], in chunks of ids: returns the sum of weight x loss;
+ * dx [m,d] becomes the gradient of that sum. */
 double op_answer_loss(backend *b, tensor dx, tensor x, tensor w, const loss_rows *l);
 
 double op_sum_squares(backend *b, const float *x, int64_t n);

@@ -56,8 +56,9 @@ static inline __attribute__((always_inline)) void four_end(vec acc[ROWS_WRITTEN]
     }
 }
 
-/* to [rows][ld] = to * factor (0 without one) + the sums. `y` [rows][ld_y]: where they will go in the
- * end, fetched for writing row by row meanwhile, because another core may hold it; NULL: nowhere. */
+/* to [rows][ld] = to * factor (0 without one) + the sums. `y` [rows][ld_y]: where they will go in
+ * the end, fetched for writing row by row meanwhile, because another core may hold it; NULL:
+ * nowhere. */
 static inline __attribute__((always_inline)) void sums(const int rows, const int n_vec, operands o,
                                                        const int a_row, const int a_step, float *to,
                                                        int64_t ld, const float *factor,

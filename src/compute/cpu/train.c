@@ -1,6 +1,7 @@
-/* cpu: the row-wise operations of training and the table; products and attention have their own files.
- * Row-wise work is shared among the threads in stretches; each value is computed alone, but for sums,
- * which are taken in stretches of SUM_FLOATS whatever the threads and put together in order. */
+/* cpu: the row-wise operations of training and the table; products and attention have their own
+ * files. Row-wise work is shared among the threads in stretches; each value is computed alone, but
+ * for sums, which are taken in stretches of SUM_FLOATS whatever the threads and put together in
+ * order. */
 #include "compute/cpu/train_in.h"
 
 #include <assert.h>

@@ -1,10 +1,11 @@
 /* cpu attention of training: the log-sum-exp of each row, and the way back, on the tiles of matmul.
  *
- * Two passes, each output in one task. First dQ: a task is a stretch of query rows of one span and one
- * K/V head (all query heads of it as rows beside each other, row = query * group + head), and walks the
- * blocks of keys in the order of the ranges. Then dK and dV: a task is ATTEND_BLOCK slots of one K/V
- * head and walks spans, ranges and query rows in the plan's order. The scores are computed again in each:
- * no sum is ever shared, so nothing depends on the threads. Equations: ref/attend_back.c. */
+ * Two passes, each output in one task. First dQ: a task is a stretch of query rows of one span and
+ * one K/V head (all query heads of it as rows beside each other, row = query * group + head), and
+ * walks the blocks of keys in the order of the ranges. Then dK and dV: a task is ATTEND_BLOCK slots
+ * of one K/V head and walks spans, ranges and query rows in the plan's order. The scores are
+ * computed again in each: no sum is ever shared, so nothing depends on the threads. Equations:
+ * ref/attend_back.c. */
 #include "compute/cpu/train_in.h"
 
 #include <assert.h>

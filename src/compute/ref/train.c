@@ -1,5 +1,5 @@
-/* ref: the way back through products, norm, rotation and gate, the loss, the optimiser; see train.h.
- * Sums run in double, in index order; each result is rounded to float32 once. */
+/* ref: the way back through products, norm, rotation and gate, the loss, the optimiser; see
+ * train.h. Sums run in double, in index order; each result is rounded to float32 once. */
 #include "compute/ref/ref_in.h"
 
 #include <assert.h>
