@@ -1,6 +1,6 @@
-/* Fuzzes the adapter reader on a small made-up model: any bytes give an adapter of finite numbers or an
- * error of the model's files. Input: length of the configuration (2 bytes, little-endian), the
- * configuration, then the safetensors file. First bit of the length: a fused family. */
+/* Fuzzes the adapter reader on a small made-up model: any bytes give an adapter of finite numbers
+ * or an error of the model's files. Input: length of the configuration (2 bytes, little-endian),
+ * the configuration, then the safetensors file. First bit of the length: a fused family. */
 #include "model/adapter_files.h"
 
 #include <math.h>

@@ -1,5 +1,5 @@
-/* Adapters on disk in PEFT's layout: one that PEFT saved is read number by number, ours come back bit for
- * bit, the rows of a GGUF base are turned and turned back, and broken ones are refused. */
+/* Adapters on disk in PEFT's layout: one that PEFT saved is read number by number, ours come back
+ * bit for bit, the rows of a GGUF base are turned and turned back, and broken ones are refused. */
 #include "broken.h" /* beside this file */
 #include "model/adapter_files.h"
 #include "tiny.h"
@@ -153,7 +153,8 @@ static void test_round_trip(void **state)
     }
 }
 
-/* Trained on a GGUF base, used on its safetensors form: q's rows (head, half, j) come from (head, j, half). */
+/* Trained on a GGUF base, used on its safetensors form: q's rows (head, half, j) come from (head,
+ * j, half). */
 static void test_gguf_rows_are_turned(void **state)
 {
     (void)state;

@@ -1,6 +1,6 @@
-/* The way back through every op: ref against finite differences (central, four points, so the error falls
- * with the fourth power of the step), cpu against ref on odd, prime and one-sized shapes, and the same bits
- * for any number of threads. */
+/* The way back through every op: ref against finite differences (central, four points, so the error
+ * falls with the fourth power of the step), cpu against ref on odd, prime and one-sized shapes, and
+ * the same bits for any number of threads. */
 #include "backend_tests.h" /* beside this file */
 
 #include "compute/train.h"
@@ -28,7 +28,7 @@ static place open_train(const char *name, int threads)
     return p;
 }
 
-/* ---- finite differences ------------------------------------------------------------------------- */
+/* ---- finite differences ---- */
 
 typedef struct probe { /* a scalar of some input: sum of pull x output */
     place *p;
@@ -351,7 +351,7 @@ static void test_adamw(void **state)
     place_close(&p);
 }
 
-/* ---- cpu against ref ---------------------------------------------------------------------------- */
+/* ---- cpu against ref ---- */
 
 enum { PLACES = 3 };
 

@@ -1,7 +1,8 @@
-/* LoRA training against PEFT (tests/golden/lora, made by tools/golden/make_lora.py): losses, gradients and
- * the adapter after 20 AdamW steps, on tiny random models of seven families and every device. And what
- * training promises: a shared head changes nothing but rounding, rows do not see each other, layers that
- * are forwarded again change no bit, nor do threads; the plan is the allocation. */
+/* LoRA training against PEFT (tests/golden/lora, made by tools/golden/make_lora.py): losses,
+ * gradients and the adapter after 20 AdamW steps, on tiny random models of seven families and every
+ * device. And what training promises: a shared head changes nothing but rounding, rows do not see
+ * each other, layers that are forwarded again change no bit, nor do threads; the plan is the
+ * allocation. */
 #include "model/train_batch.h"
 #include "tiny.h" /* beside this file */
 
@@ -150,10 +151,10 @@ static bool open_trainer(opened *o, const char *name, options how)
     assert_true(batcher_lay_out(&o->batcher, &o->tree, shape, &o->memory, &e));
     arena plan = ARENA_MEASURE;
     trainer *t = &o->trainer;
-    assert_true(trainer_lay_out(t, &o->model, &o->backend, &o->adapter, shape, &plan, &e));
+    train_setup setup = {&o->model, &o->backend, &o->adapter, shape};
+    assert_true(trainer_lay_out(t, &setup, &plan, &e));
     assert_true(arena_open(&o->block, plan.used, "trainer", &e));
-    if (!trainer_lay_out(t, &o->model, &o->backend, &o->adapter, shape, &o->block, &e))
-        fail_msg("%s", e.text);
+    if (!trainer_lay_out(t, &setup, &o->block, &e)) fail_msg("%s", e.text);
     assert_int_equal(o->block.used, plan.used);
     return true;
 }
@@ -187,7 +188,7 @@ static double add_all(opened *o, bool apart)
     return sum;
 }
 
-/* ---- against PEFT -------------------------------------------------------------------------------- */
+/* ---- against PEFT ---- */
 
 typedef struct bounds {
     double loss, grad, value;
@@ -273,7 +274,7 @@ static void test_against_peft(void **state)
     }
 }
 
-/* ---- promises ------------------------------------------------------------------------------------ */
+/* ---- promises ---- */
 
 static float *copy_grad(opened *o)
 {
@@ -323,7 +324,8 @@ static void test_shared_head_is_exact(void **state)
     check_sharing("gemma3", "cpu");
 }
 
-/* The gradient of a row packed beside others is that of the row alone: the others' weights are 0. */
+/* The gradient of a row packed beside others is that of the row alone: the others' weights are 0.
+ */
 static void test_rows_do_not_mix(void **state)
 {
     (void)state;
@@ -389,7 +391,8 @@ static void test_reruns_and_threads_change_no_bit(void **state)
     }
 }
 
-/* A fresh adapter is the model; a rate that explodes is told in a sentence and leaves the adapter alone. */
+/* A fresh adapter is the model; a rate that explodes is told in a sentence and leaves the adapter
+ * alone. */
 static void test_start_and_explosion(void **state)
 {
     (void)state;

@@ -9,7 +9,8 @@
  * Promise: the same bits for any number of threads. Sums over rows run in row order, sums over the
  * keys or queries of attention in the order of the plan.
  *
- * Shapes as in backend.h; r the adapter's rank, m rows whose loss is taken. */
+ * Shapes as in backend.h; r the adapter's rank, m rows whose loss is taken.
+ */
 #ifndef CASELOAD_COMPUTE_TRAIN_H
 #define CASELOAD_COMPUTE_TRAIN_H
 
@@ -79,8 +80,8 @@ typedef struct train_table { /* one device */
  * slots too. */
 bool train_lay_out(backend *b, const backend_shape *shape, arena *a, err *e);
 
-/* As op_attend, and the log-sum-exp of every row and head is kept. Fills t->o and
- * t->log_sum_exp. */
+/* As op_attend, and the log-sum-exp of every row and head is kept. Fills t->o and t->log_sum_exp.
+ */
 void op_attend_keep(backend *b, const attend_tape *t, const attend_plan *plan);
 void op_attend_back(backend *b, const attend_tape *t, const attend_grad *g,
                     const attend_plan *plan);

@@ -46,8 +46,8 @@ static int64_t rows_out(const model_config *c, const adapter_module *m)
     return rows;
 }
 
-/* Where row `row` of a file's B stands in memory. Hugging Face's row (half s, j) of a head is row 2 j + s
- * of a GGUF file that keeps rotated pairs beside each other. */
+/* Where row `row` of a file's B stands in memory. Hugging Face's row (half s, j) of a head is row 2
+ * j + s of a GGUF file that keeps rotated pairs beside each other. */
 static int64_t row_in_memory(const model_config *c, const adapter_module *m, int64_t row)
 {
     bool pairs = c->from_gguf && c->family->rope_gguf == ROPE_PAIRS;

@@ -1,17 +1,19 @@
 /* adapter_files: LoRA adapters in PEFT's layout, in and out.
  *
- *   adapter_config.json         peft_type "LORA", r, lora_alpha, target_modules, base_model_name_or_path, ..
- *   adapter_model.safetensors   base_model.model.model.layers.<i>.<module>.lora_A.weight [r,in]
- *                               base_model.model.model.layers.<i>.<module>.lora_B.weight [out,r]
+ *   adapter_config.json         peft_type "LORA", r, lora_alpha, target_modules, ..
+ *   adapter_model.safetensors   <layers>.<i>.<module>.lora_A.weight [r,in]
+ *                               <layers>.<i>.<module>.lora_B.weight [out,r]
+ *   layers                      base_model.model.model.layers
  *   modules                     self_attn.{q,k,v,o}_proj, mlp.{gate,up,down}_proj; fused families:
  *                               self_attn.qkv_proj, mlp.gate_up_proj
  *
  * A GGUF base of the llama family keeps the rows of q and k in another order; the files always have
  * Hugging Face's, so an adapter trained on either form of a model fits the other.
  *
- * Read: F32, F16 or BF16 numbers; rslora as the alpha it amounts to. Refused by name, with ERR_MODEL: other
- * kinds of adapters, DoRA, trained biases or whole modules, ranks that differ by layer, weights of other
- * layers or shapes (an adapter of another base), tensors that nobody would use.
+ * Read: F32, F16 or BF16 numbers; rslora as the alpha it amounts to. Refused by name, with
+ * ERR_MODEL: other kinds of adapters, DoRA, trained biases or whole modules, ranks that differ by
+ * layer, weights of other layers or shapes (an adapter of another base), tensors that nobody would
+ * use.
  */
 #ifndef CASELOAD_MODEL_ADAPTER_FILES_H
 #define CASELOAD_MODEL_ADAPTER_FILES_H

@@ -1,9 +1,13 @@
-/* backward: a layer in training, both ways; see trainer.h for what is kept. Forward as in forward.c. On
- * the way back, for the gradient dx [n,d] of the layer's output:
- *     through the feed-forward block   d_act = dx Wdown   d_gate, d_up   dh = d_gate Wgate + d_up Wup
- *                                      dx += norm'(dh)
- *     through attention                d_o = dx Wo   dq, dk, dv   dh = dq Wq + dk Wk + dv Wv   dx += norm'(dh)
- * with each adapter's dA and dB beside its product. In the last layer only the out rows have queries. */
+/* backward: a layer in training, both ways; see trainer.h for what is kept. Forward as in
+ * forward.c. On the way back, for the gradient dx [n,d] of the layer's output:
+ *
+ *     feed-forward   d_act = dx Wdown   d_gate, d_up   dh = d_gate Wgate + d_up Wup
+ *                    dx += norm'(dh)
+ *     attention      d_o = dx Wo   dq, dk, dv   dh = dq Wq + dk Wk + dv Wv
+ *                    dx += norm'(dh)
+ *
+ * with each adapter's dA and dB beside its product. In the last layer only the out rows have
+ * queries. */
 #include "model/backward_in.h"
 
 #include <assert.h>

@@ -1,11 +1,11 @@
 /* lora: a low-rank adapter beside a frozen model (Hu et al. 2021, arXiv 2106.09685).
  *
  * For each chosen weight [out,in] of a layer: A [r,in] and B [out,r]; the product gains
- * (alpha / r) (x A^T) B^T. All numbers are one f32 block in the order layer, target, A, B: the optimiser
- * sees a vector. The model is never patched: whoever computes is handed the adapter.
+ * (alpha / r) (x A^T) B^T. All numbers are one f32 block in the order layer, target, A, B: the
+ * optimiser sees a vector. The model is never patched: whoever computes is handed the adapter.
  *
- * Where a family stores q, k, v (or gate, up) as one matrix, so do its adapters: they share one A, and
- * their B are rows of one matrix, as PEFT has it for the same checkpoint.
+ * Where a family stores q, k, v (or gate, up) as one matrix, so do its adapters: they share one A,
+ * and their B are rows of one matrix, as PEFT has it for the same checkpoint.
  */
 #ifndef CASELOAD_MODEL_LORA_H
 #define CASELOAD_MODEL_LORA_H
@@ -51,11 +51,12 @@ int64_t lora_out(const model_config *c, lora_target t);
 /* Takes the block (unset). ERR_USAGE: rank or alpha out of range, or a part of a fused matrix. */
 bool lora_lay_out(lora *l, const model_config *c, lora_config o, arena *a, err *e);
 
-/* As PEFT starts: A uniform in +-1/sqrt(in) (Kaiming with a = sqrt 5), B zero; the model with a fresh
- * adapter is the model. The same seed gives the same numbers, whatever the targets. */
+/* As PEFT starts: A uniform in +-1/sqrt(in) (Kaiming with a = sqrt 5), B zero; the model with a
+ * fresh adapter is the model. The same seed gives the same numbers, whatever the targets. */
 void lora_start(lora *l, uint64_t seed);
 
-/* The pair beside a weight, with gradients out of `grad` [n_value] (NULL: none). False: not adapted. */
+/* The pair beside a weight, with gradients out of `grad` [n_value] (NULL: none). False: not
+ * adapted. */
 bool lora_pair_of(const lora *l, float *grad, int32_t layer, lora_target t, lora_pair *pair);
 
 #endif

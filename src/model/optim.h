@@ -1,6 +1,6 @@
-/* optim: AdamW (Loshchilov and Hutter 2019) with clipping by the global norm and a rate that warms up and
- * then falls by a cosine: the numbers of torch.optim.AdamW, torch.nn.utils.clip_grad_norm_ and
- * transformers' get_cosine_schedule_with_warmup. */
+/* optim: AdamW (Loshchilov and Hutter 2019) with clipping by the global norm and a rate that warms
+ * up and then falls by a cosine: the numbers of torch.optim.AdamW, torch.nn.utils.clip_grad_norm_
+ * and transformers' get_cosine_schedule_with_warmup. */
 #ifndef CASELOAD_MODEL_OPTIM_H
 #define CASELOAD_MODEL_OPTIM_H
 
@@ -21,8 +21,8 @@ typedef struct optim_config {
 /* The rate of update `number`, 1 for the first. */
 double optim_rate(const optim_config *o, int64_t number);
 
-/* One update; *norm = the gradient's global norm before clipping. ERR_USAGE when it is not finite, and
- * then nothing is changed. */
+/* One update; *norm = the gradient's global norm before clipping. ERR_USAGE when it is not finite,
+ * and then nothing is changed. */
 bool optim_update(backend *b, const optim_config *o, const adamw_state *s, int64_t number,
                   double *norm, err *e);
 

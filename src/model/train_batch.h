@@ -1,7 +1,7 @@
 /* train_batch: micro-batches out of the tree of prompts.
  *
- * A batch takes answers one by one, each with its ancestors; what is there already (the shared head) is
- * not taken again. Rows stand in the order of taking:
+ * A batch takes answers one by one, each with its ancestors; what is there already (the shared
+ * head) is not taken again. Rows stand in the order of taking:
  *
  *     head . case(row 0) . answer . case(row 1) . answer ..
  *
@@ -33,8 +33,8 @@ bool batcher_lay_out(batcher *b, const tree *t, train_shape shape, arena *a, err
 /* Forgets the answers taken. */
 void batcher_reset(batcher *b);
 
-/* Takes an answer; each of its tokens' losses counts `weight`. False when it no longer fits beside the
- * others: then nothing changed. An answer of no tokens is no answer. */
+/* Takes an answer; each of its tokens' losses counts `weight`. False when it no longer fits beside
+ * the others: then nothing changed. An answer of no tokens is no answer. */
 bool batcher_take(batcher *b, int32_t answer, float weight);
 
 /* Rows and targets that a batch of this answer alone needs. */

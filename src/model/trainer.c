@@ -86,13 +86,15 @@ static void take_scratch(trainer *t, arena *a, err *e)
     t->one_each = arena_take(a, (size_t)out + 1, sizeof(int64_t), e);
 }
 
-bool trainer_lay_out(trainer *t, const model *m, backend *b, lora *adapter, train_shape shape,
-                     arena *a, err *e)
+bool trainer_lay_out(trainer *t, const train_setup *s, arena *a, err *e)
 {
-    const model_config *c = m->config;
+    const train_shape shape = s->shape;
+    const model_config *c = s->model->config;
+    lora *adapter = s->adapter;
+    backend *b = s->backend;
     assert(shape.rows > 0 && shape.out_rows > 0 && shape.out_rows <= shape.rows);
     assert(shape.positions > 0 && shape.rerun_layers >= 0 && shape.rerun_layers <= c->n_layer);
-    *t = (trainer){.model = m, .backend = b, .adapter = adapter, .shape = shape};
+    *t = (trainer){.model = s->model, .backend = b, .adapter = adapter, .shape = shape};
     t->grad = take(a, adapter->n_value, 1, e);
     t->first = take(a, adapter->n_value, 1, e);
     t->second = take(a, adapter->n_value, 1, e);

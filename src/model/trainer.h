@@ -2,13 +2,14 @@
  *
  * A **micro-batch** is one step of rows: a tree of segments in which whatever several prompts share
  * (instructions, examples) stands once. Its gradients are exactly those of the prompts alone, to
- * rounding: attention goes backward through the same ranges, and what all prompts ask of the head's keys
- * and values is collected there. Nothing is padded; rows of different prompts never see each other.
- * The loss is taken on answer rows only, and only they go through the last layer's queries and the head.
+ * rounding: attention goes backward through the same ranges, and what all prompts ask of the head's
+ * keys and values is collected there. Nothing is padded; rows of different prompts never see each
+ * other. The loss is taken on answer rows only, and only they go through the last layer's queries
+ * and the head.
  *
- * Memory: for each row and layer x, q, k, v, o, x after attention, gate and up are kept (and, where a
- * family norms a block's output, that output); norms, rotation and gates are computed again. The first
- * `rerun_layers` layers keep x alone and are forwarded again on the way back.
+ * Memory: for each row and layer x, q, k, v, o, x after attention, gate and up are kept (and, where
+ * a family norms a block's output, that output); norms, rotation and gates are computed again. The
+ * first `rerun_layers` layers keep x alone and are forwarded again on the way back.
  *
  * `trainer_lay_out` runs once measuring and once for real with the same bytes. The backend is the
  * trainer's own: a session on the same device opens another.
@@ -73,8 +74,14 @@ typedef struct trainer {
     int64_t chunk_ids;
 } trainer;
 
-bool trainer_lay_out(trainer *t, const model *m, backend *b, lora *adapter, train_shape shape,
-                     arena *a, err *e);
+typedef struct train_setup { /* what a trainer is made of; all borrowed */
+    const model *model;
+    backend *backend;
+    lora *adapter;
+    train_shape shape;
+} train_setup;
+
+bool trainer_lay_out(trainer *t, const train_setup *s, arena *a, err *e);
 
 /* Forgets the gradient gathered so far. */
 void trainer_zero(trainer *t);

@@ -1,7 +1,7 @@
 /* cpu products of training, on the tiles of matmul.
  *
- *   dx [n,in] = dy [n,out] w    dy is packed like x of the forward product; a task owns a stretch of
- *                               inputs and expands that stretch of each weight row straight into panels
+ *   dx [n,in] = dy [n,out] w    dy is packed like x of the forward product; a task owns a stretch
+ *                               of inputs and expands it of each weight row into panels
  *   dw [out,in] += dy^T x       the sum runs over the batch's rows, GRAD_K of them at a time
  *
  * An output is summed by one task, k upwards: the threads change nothing. */

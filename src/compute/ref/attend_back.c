@@ -1,9 +1,12 @@
-/* ref attention with its log-sum-exp, and the way back; see train.h. With logits s, p = exp(s -
- * lse):
- *     dv_k = sum_q p do_q      dp = do_q . v_k      ds = p (dp - do_q . o_q) (1 - (s/c)^2 with a soft-cap)
- *     dq = scale sum_k ds k    dk = scale sum_q ds q
- * in double, queries in the order of the plan (Dao 2023, "FlashAttention-2", equations of section
- * 2.2). */
+/* ref attention with its log-sum-exp, and the way back; see train.h. With logits s and
+ * p = exp(s - lse):
+ *
+ *     dv_k = sum_q p do_q        dp = do_q . v_k
+ *     ds = p (dp - do_q . o_q) (1 - (s/c)^2 with a soft-cap)
+ *     dq = scale sum_k ds k      dk = scale sum_q ds q
+ *
+ * in double, queries in the order of the plan (Dao 2023, "FlashAttention-2", equations of
+ * section 2.2). */
 #include "compute/ref/ref_in.h"
 
 #include <assert.h>
