@@ -73,6 +73,61 @@ static bool add_precision(work *w, const arm_result *s, evidence_arm *out, err *
     return true;
 }
 
+/* --- shares by patient --- */
+
+typedef struct share_job {
+    const arm_result *s;
+    int64_t n;
+    bool
+        by_call; /* PPV and NPV, else sensitivity and specificity: each pair exists or not as one */
+} share_job;
+
+static bool boot_shares(const void *context, const uint16_t *weight, double *value)
+{
+    const share_job *j = context;
+    cut_table t = weigh_cut(j->s->probability, j->s->positive, weight, j->n, 0.5);
+    int64_t first = t.tp + (j->by_call ? t.fp : t.fn), second = t.tn + (j->by_call ? t.fn : t.fp);
+    if (first == 0 || second == 0) return false;
+    value[0] = (double)t.tp / (double)first;
+    value[1] = (double)t.tn / (double)second;
+    return true;
+}
+
+/* Shares of texts of few patients are not binomial: their intervals are drawn by patient. */
+static bool add_shares(work *w, const arm_result *s, evidence_arm *out, err *e)
+{
+    out->cut = s->at_half;
+    if (!w->unit) return true;
+    stat_estimate *to[2][2] = {{&out->cut.sensitivity, &out->cut.specificity},
+                               {&out->cut.ppv, &out->cut.npv}};
+    for (int which = 0; which < 2; which++) {
+        size_t mark = arena_mark(w->a);
+        share_job j = {.s = s, .n = w->stats->n, .by_call = which == 1};
+        boot_result r;
+        boot_plan plan = {.n = j.n,
+                          .unit = w->unit,
+                          .n_unit = w->n_unit,
+                          .n_draw = curves_draws(j.n, false),
+                          .seed_study = w->seed,
+                          .seed_analysis = boot_seed("shares by patient"),
+                          .n_value = 2,
+                          .statistic = boot_shares,
+                          .context = &j};
+        if (!boot_run(&plan, w->threads, w->a, &r, e)) return false;
+        for (int i = 0; i < 2; i++) {
+            stat_estimate o = {0};
+            boot_interval how = {.level = w->stats->level};
+            if (!boot_estimate(&r, i, how, w->a, &o, e)) return false;
+            to[which][i]->has_interval = r.status == STAT_OK && o.has_interval;
+            to[which][i]->low = o.low;
+            to[which][i]->high = o.high;
+            to[which][i]->method = to[which][i]->has_interval ? "bootstrap of patients" : "";
+        }
+        arena_reset(w->a, mark);
+    }
+    return true;
+}
+
 /* --- calibration --- */
 
 static bool add_calibration(work *w, const arm_result *s, evidence_arm *out, err *e)
@@ -106,7 +161,8 @@ static bool add_arm(work *w, int32_t k, err *e)
     curves_rows rows = rows_of(w, s);
     curves_plan plan = {.seed = w->seed, .level = w->stats->level, .pool = w->threads};
     out->auroc = w->v->clusters ? &s->clustered : &s->auroc;
-    if (!add_precision(w, s, out, e) || !add_calibration(w, s, out, e)) return false;
+    if (!add_precision(w, s, out, e) || !add_shares(w, s, out, e) || !add_calibration(w, s, out, e))
+        return false;
     if (k >= EVIDENCE_CURVES_MAX) return true;
     return curves_roc(&rows, &plan, w->a, &out->roc, e) &&
            curves_precision(&rows, w->a, &out->precision, e) &&
@@ -294,6 +350,11 @@ const arms_pair *evidence_pair(const evidence *v, int32_t arm, int32_t reference
 const rank_test *evidence_test(const evidence *v, const arms_pair *p)
 {
     return v->clusters ? &p->clustered : &p->test;
+}
+
+const char *evidence_share_words(const evidence *v)
+{
+    return v->clusters ? "intervals by bootstrap of patients" : "Wilson's intervals";
 }
 
 /* Two decimals of -0.001 are 0.00, not -0.00. */

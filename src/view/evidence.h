@@ -18,6 +18,7 @@ typedef struct evidence_arm {
     const rank_auroc *auroc; /* by patient when there are clusters */
     stat_estimate auprc;     /* interval by bootstrap */
     int64_t auprc_draws;
+    cut_measures cut; /* at 0.5; its shares' intervals: evidence_share_words */
     stat_estimate log_loss, observed_expected, ece;
     calib_line line;
     calib_bin bin[EVIDENCE_BINS];                /* equal width */
@@ -57,6 +58,9 @@ bool evidence_compute(evidence *v, gather *g, err *e);
 const arms_pair *evidence_pair(const evidence *v, int32_t arm, int32_t reference, int *sign);
 /* The test to report: by patient when there are clusters. */
 const rank_test *evidence_test(const evidence *v, const arms_pair *p);
+
+/* "Wilson's intervals", or how patients are allowed for. */
+const char *evidence_share_words(const evidence *v);
 
 /* "value (low to high)" or "not estimable (reason)"; the decimals of all three. */
 void evidence_add(buf *b, const stat_estimate *o, int decimals);

@@ -28,23 +28,17 @@ static const arms_result *stats_of(const asked *q) { return &q->v->g->stats; }
 static const stat_estimate *auroc(const asked *q) { return &evidence_of(q)->auroc->logit; }
 static const stat_estimate *auprc(const asked *q) { return &evidence_of(q)->auprc; }
 static const stat_estimate *brier(const asked *q) { return &result_of(q)->brier; }
-static const stat_estimate *accuracy(const asked *q) { return &result_of(q)->at_half.accuracy; }
-static const stat_estimate *sensitivity(const asked *q)
-{
-    return &result_of(q)->at_half.sensitivity;
-}
-static const stat_estimate *specificity(const asked *q)
-{
-    return &result_of(q)->at_half.specificity;
-}
-static const stat_estimate *ppv(const asked *q) { return &result_of(q)->at_half.ppv; }
-static const stat_estimate *npv(const asked *q) { return &result_of(q)->at_half.npv; }
-static const stat_estimate *f1(const asked *q) { return &result_of(q)->at_half.f1; }
-static const stat_estimate *mcc(const asked *q) { return &result_of(q)->at_half.mcc; }
-static const stat_estimate *kappa(const asked *q) { return &result_of(q)->at_half.kappa; }
+static const stat_estimate *accuracy(const asked *q) { return &evidence_of(q)->cut.accuracy; }
+static const stat_estimate *sensitivity(const asked *q) { return &evidence_of(q)->cut.sensitivity; }
+static const stat_estimate *specificity(const asked *q) { return &evidence_of(q)->cut.specificity; }
+static const stat_estimate *ppv(const asked *q) { return &evidence_of(q)->cut.ppv; }
+static const stat_estimate *npv(const asked *q) { return &evidence_of(q)->cut.npv; }
+static const stat_estimate *f1(const asked *q) { return &evidence_of(q)->cut.f1; }
+static const stat_estimate *mcc(const asked *q) { return &evidence_of(q)->cut.mcc; }
+static const stat_estimate *kappa(const asked *q) { return &evidence_of(q)->cut.kappa; }
 static const stat_estimate *balanced(const asked *q)
 {
-    return &result_of(q)->at_half.balanced_accuracy;
+    return &evidence_of(q)->cut.balanced_accuracy;
 }
 static const stat_estimate *log_loss(const asked *q) { return &evidence_of(q)->log_loss; }
 static const stat_estimate *ratio(const asked *q) { return &evidence_of(q)->observed_expected; }
@@ -172,12 +166,14 @@ static const measure measures[] = {
     {"brier", "mean squared error of the probabilities", "sum of (p - y)^2 / n; Wald interval",
      brier, say_probabilities},
     {"accuracy", "share of texts called right", "(TP + TN) / n; Wilson", accuracy, say_table},
-    {"sensitivity", "share of positives called so", "TP / (TP + FN); Wilson", sensitivity,
-     say_table},
-    {"specificity", "share of the others called so", "TN / (TN + FP); Wilson", specificity,
-     say_table},
-    {"ppv", "share of positive calls that are right", "TP / (TP + FP); Wilson", ppv, say_table},
-    {"npv", "share of other calls that are right", "TN / (TN + FN); Wilson", npv, say_table},
+    {"sensitivity", "share of positives called so",
+     "TP / (TP + FN); Wilson, of several texts a patient by bootstrap", sensitivity, say_table},
+    {"specificity", "share of the others called so",
+     "TN / (TN + FP); Wilson, of several texts a patient by bootstrap", specificity, say_table},
+    {"ppv", "share of positive calls that are right",
+     "TP / (TP + FP); Wilson, of several texts a patient by bootstrap", ppv, say_table},
+    {"npv", "share of other calls that are right",
+     "TN / (TN + FN); Wilson, of several texts a patient by bootstrap", npv, say_table},
     {"f1", "harmonic mean of PPV and sensitivity", "2 TP / (2 TP + FP + FN)", f1, say_table},
     {"mcc", "correlation of call and truth", "(TP TN - FP FN) / sqrt((TP+FP)(TP+FN)(TN+FP)(TN+FN))",
      mcc, say_table},

@@ -59,7 +59,8 @@ static void show_figure(folder *f, const plot *p)
 {
     buf *b = &f->page;
     bool wide = p->figure.width > 1.2 * figure_column;
-    buf_printf(b, "<figure class=\"%s\">\n", wide ? "wide" : "column");
+    buf_printf(b, "<figure class=\"%s\" style=\"max-width:%.0fpx\">\n", wide ? "wide" : "column",
+               2 * p->figure.width);
     figure_inline(&p->figure, b);
     buf_printf(b, "\n<figcaption><b>Figure %d.</b> ", (int)++f->n_figure);
     add_escaped(b, "", buf_view(&p->caption), " <span class=\"files\">");

@@ -170,8 +170,9 @@ static void add_group_rows(const characteristics *c, int32_t g)
     }
     hide_levels(c, n, group->n_level, hidden);
     for (int32_t l = 0; l < group->n_level; l++) {
-        sheet_printf(c->s, "%.*s: %.*s", (int)group->name.size, group->name.data,
-                     (int)group->level[l].name.size, group->level[l].name.data);
+        str level = group->level[l].name.size ? group->level[l].name : STR("(empty)");
+        sheet_printf(c->s, "%.*s: %.*s", (int)group->name.size, group->name.data, (int)level.size,
+                     level.data);
         for (int32_t k = 0; k < c->n_column; k++)
             add_share(c->s, n[k][l], c->column[k].n, hidden[k][l]);
         stat_estimate o = {0};
@@ -329,10 +330,10 @@ static void add_main_row(const paper *p, sheet *s, int32_t k)
     buf_close(&text);
     add_estimate(s, &a->auroc->logit, 3);
     add_estimate(s, &a->auprc, 3);
-    add_estimate(s, &r->at_half.sensitivity, 2);
-    add_estimate(s, &r->at_half.specificity, 2);
-    add_estimate(s, &r->at_half.ppv, 2);
-    add_estimate(s, &r->at_half.npv, 2);
+    add_estimate(s, &a->cut.sensitivity, 2);
+    add_estimate(s, &a->cut.specificity, 2);
+    add_estimate(s, &a->cut.ppv, 2);
+    add_estimate(s, &a->cut.npv, 2);
     add_estimate(s, &r->brier, 3);
     add_estimate(s, &a->line.slope, 2);
     add_difference(p, s, k);
@@ -392,11 +393,10 @@ static bool table_main(const paper *p, sheet *s, char why[200], err *e)
         s,
         "Event: %s. In parentheses %.0f %% intervals. AUPRC: average precision (a useless score "
         "has the prevalence, %.3f); its interval by bootstrap (%lld resamples of %s). Sensitivity, "
-        "specificity, PPV, NPV at a probability of 0.5, with Wilson's intervals%s. Brier: Wald.",
+        "specificity, PPV, NPV at a probability of 0.5, with %s. Brier: Wald.",
         p->v->g->in.class_name[r->positive], 100 * r->level,
         r->n > 0 ? (double)r->events / (double)r->n : 0, (long long)p->v->arm[0].auprc_draws,
-        p->v->clusters ? "patients" : "texts within their class",
-        p->v->clusters ? ", which take texts as independent" : "");
+        p->v->clusters ? "patients" : "texts within their class", evidence_share_words(p->v));
     sheet_note(
         s,
         "Differences are from arm %s on the same texts (paired). Holm: over all %d pairs of arms.",

@@ -206,12 +206,13 @@ static void english_statistics(const paper *p, buf *b)
             ? "that allow for several texts of a patient (Obuchowski's variance, logit scale)"
             : "by DeLong's variance on the logit scale",
         (long long)v->arm[0].auprc_draws, v->clusters ? "patients" : "texts within their class");
-    buf_add_text(
+    buf_printf(
         b,
         "Sensitivity, specificity and predictive values are at a probability of 0.5, set "
-        "beforehand, with Wilson's intervals. Calibration is described by the Brier score, "
-        "intercept, slope and a smoothed curve of the model's own probabilities, and net benefit "
-        "by decision curves. ");
+        "beforehand, with %s. Calibration is described by the Brier score, intercept, slope and "
+        "a smoothed curve of the model's own probabilities, and net benefit by decision "
+        "curves. ",
+        evidence_share_words(v));
     if (r->n_pair > 0) {
         buf_printf(
             b,
@@ -373,12 +374,13 @@ static void korean_statistics(const paper *p, buf *b)
                v->clusters ? "한 환자의 여러 글을 고려한 Obuchowski 분산, 로짓 척도"
                            : "DeLong 분산, 로짓 척도",
                v->clusters ? "환자" : "범주 안 글", (long long)v->arm[0].auprc_draws);
-    buf_add_text(
+    buf_printf(
         b,
-        "민감도, 특이도, 예측도는 미리 정한 확률 0.5에서 구하고 Wilson 신뢰구간을 붙였다. 보정은 "
+        "민감도, 특이도, 예측도는 미리 정한 확률 0.5에서 구하고 %s 신뢰구간을 붙였다. 보정은 "
         "모델이 낸 "
         "확률 그대로에 대하여 Brier 점수, 절편, 기울기, 평활 곡선으로, 순이득은 의사결정 곡선으로 "
-        "평가하였다. ");
+        "평가하였다. ",
+        v->clusters ? "환자 단위 부트스트랩" : "Wilson");
     if (r->n_pair > 0) {
         buf_printf(b,
                    "조건 사이의 비교는 같은 글에서 짝지은 %s 검정으로 하였고(기준 조건: %s), p값은 "

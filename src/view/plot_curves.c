@@ -119,7 +119,7 @@ static void draw_roc_curve(figure *f, const panel *q, const rank_roc *roc, int32
 /* Sensitivity and false-positive rate at probability 0.5 with their intervals as a cross. */
 static void draw_operating_point(plot *p, const evidence *v, const panel *q, int32_t k)
 {
-    const cut_measures *m = &v->g->stats.arm[k].at_half;
+    const cut_measures *m = &v->arm[k].cut;
     const stat_estimate *se = &m->sensitivity, *sp = &m->specificity;
     if (!se->has_value || !sp->has_value) return;
     double x = panel_x(q, 1 - sp->value), y = panel_y(q, se->value);
@@ -187,10 +187,11 @@ bool plot_roc(plot *p, const evidence *v, err *e)
     buf_printf(
         &p->caption,
         "ROC curves. In the legend AUROC with its %.0f %% interval (%s). Marks with crosses: "
-        "sensitivity and specificity at a probability of 0.5, with Wilson's intervals. "
+        "sensitivity and specificity at a probability of 0.5, with %s. "
         "Dotted: chance.",
         100 * v->g->stats.level,
-        v->clusters ? "clustered by patient, Obuchowski, logit scale" : "DeLong, logit scale");
+        v->clusters ? "clustered by patient, Obuchowski, logit scale" : "DeLong, logit scale",
+        evidence_share_words(v));
     say_bands(&p->caption, v, &v->arm[v->reference].roc);
     say_left_out(&p->caption, v);
     say_cases(&p->caption, v);

@@ -147,9 +147,9 @@ bool plot_confusion(plot *p, const evidence *v, err *e)
         draw_square(p, v, &q, &s);
         add_square_csv(p, v, k, &s);
         buf_printf(&p->description, " %s: sensitivity ", arm_name(v, k));
-        evidence_add(&p->description, &v->g->stats.arm[k].at_half.sensitivity, 2);
+        evidence_add(&p->description, &v->arm[k].cut.sensitivity, 2);
         buf_add_text(&p->description, ", specificity ");
-        evidence_add(&p->description, &v->g->stats.arm[k].at_half.specificity, 2);
+        evidence_add(&p->description, &v->arm[k].cut.specificity, 2);
         buf_add_char(&p->description, '.');
     }
     buf_printf(

@@ -73,7 +73,7 @@ const char report_css[] =
     "table.sheet{font-size:.84rem}table.sheet caption{text-align:left;padding:.3rem "
     "0;caption-side:top}"
     "table.sheet tfoot td{border:0;color:var(--soft);font-size:.92em;max-width:44rem}"
-    "table.sheet td.n,table.sheet th.n{white-space:normal;min-width:4.5rem}table.sheet "
+    "table.sheet td.n,table.sheet th.n{white-space:normal;min-width:7rem}table.sheet "
     "td{white-space:"
     "pre-line}\n"
     ".figures{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,22rem),1fr));gap:"

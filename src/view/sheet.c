@@ -41,6 +41,8 @@ void sheet_add(sheet *s, str cell)
     s->n_cell++;
 }
 
+static void add_formatted(buf *to, const char *format, va_list rest) PRINTF(2, 0);
+
 static void add_formatted(buf *to, const char *format, va_list rest)
 {
     char text[2000];
