@@ -45,6 +45,8 @@ static const struct {
      "{\"shots\": 0, \"seed\": 1, \"question\": \"Serious?\", \"system\": \"You are a doctor.\", "
      "\"template\": \"chat\", \"prompt\": \"{text}\"}",
      0.7},
+    {"baseline-tfidf", "{\"kind\": \"baseline\", \"shots\": 0, \"seed\": 0}", 0.9},
+    {"baseline-prevalence", "{\"kind\": \"baseline\", \"shots\": 0, \"seed\": 0}", 0},
     {"other wording",
      "{\"shots\": 0, \"seed\": 1, \"question\": \"심각합니까?\", \"system\": \"\", \"template\": "
      "\"chat\", \"prompt\": \"{text} 심각합니까?\"}",
@@ -104,8 +106,9 @@ static bool sample_score(store *s, const paper_sample *how, int32_t k, int32_t i
     double score = 1.2 * rng_normal(&patient) + 0.9 * rng_normal(&own) - 1 +
                    (positive ? 1.3 * sample_arms[k].shift : 0);
     if (how->perfect) score = positive ? 2 + rng_unit(&own) : -2 - rng_unit(&own);
-    if (how->tied) score = 0.25; /* exactly: no noise in the mass either */
-    double p = 1 / (1 + exp(-score)), mass = how->tied ? 0.9 : 0.9 + 0.08 * rng_unit(&own);
+    if (how->tied || k == 5) score = 0.25; /* exactly: no noise in the mass either */
+    double p = 1 / (1 + exp(-score)),
+           mass = how->tied || k == 5 ? 0.9 : 0.9 + 0.08 * rng_unit(&own);
     double z[3] = {log(mass * p), log(mass * (1 - p)), log(0.05)};
     store_asked q = {.arm = k, .row = i, .n_token = 150 + i % 90, .n_cut = i % 50 == 7};
     q.key = hash_of(text, (size_t)n);

@@ -122,7 +122,9 @@ static void test_folder(void **state)
     (void)state;
     world w;
     buf shown = buf_up_to(BUF_MAX);
-    open_world(&w, usual);
+    paper_sample how = usual;
+    how.n_arm = 6; /* with baselines */
+    open_world(&w, how);
     must(&w, paper_write(&w.v, w.folder, &shown, &w.e));
     assert_non_null(strstr(shown.data, "6 tables, 9 figures"));
     assert_int_equal(check_folder(&w, "/figures"), 4 * PLOT_KINDS);
@@ -130,13 +132,16 @@ static void test_folder(void **state)
     assert_int_equal(check_folder(&w, ""), 6);
     size_t n = 0;
     char *page = read_file(&w, "index.html", &n);
-    static const char *const holds[] = {"What is not here, and why",
-                                        "Table T4: the study has one model",
-                                        "Table T5: no model was tuned",
-                                        "<caption><b>T2.</b>",
-                                        "figures/roc.pdf",
-                                        "TRIPOD-LLM",
-                                        "lang=\"ko\""};
+    static const char *const holds[] = {
+        "What is not here, and why",
+        "Table T4: the study has one model",
+        "Table T5: no model was tuned",
+        "<caption><b>T2.</b>",
+        "figures/roc.pdf",
+        "TRIPOD-LLM",
+        "baseline-prevalence gives every text the same score and is not drawn",
+        "baselines made without the language model: baseline-tfidf",
+        "lang=\"ko\""};
     for (size_t i = 0; i < countof(holds); i++) {
         if (!strstr(page, holds[i])) fail_msg("the page lacks \"%s\"", holds[i]);
     }

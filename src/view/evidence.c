@@ -154,6 +154,17 @@ static bool add_calibration(work *w, const arm_result *s, evidence_arm *out, err
     return true;
 }
 
+/* A baseline that gives every text the same score: nothing to draw. */
+static bool is_flat(const work *w, int32_t k)
+{
+    const double *score = w->stats->arm[k].score;
+    if (!w->v->g->in.arm[k].baseline) return false;
+    for (int64_t i = 1; i < w->stats->n; i++) {
+        if (score[i] != score[0]) return false;
+    }
+    return true;
+}
+
 static bool add_arm(work *w, int32_t k, err *e)
 {
     const arm_result *s = &w->stats->arm[k];
@@ -163,7 +174,8 @@ static bool add_arm(work *w, int32_t k, err *e)
     out->auroc = w->v->clusters ? &s->clustered : &s->auroc;
     if (!add_precision(w, s, out, e) || !add_shares(w, s, out, e) || !add_calibration(w, s, out, e))
         return false;
-    if (k >= EVIDENCE_CURVES_MAX) return true;
+    if (w->v->n_drawn == EVIDENCE_CURVES_MAX || is_flat(w, k)) return true;
+    w->v->drawn[w->v->n_drawn++] = k;
     return curves_roc(&rows, &plan, w->a, &out->roc, e) &&
            curves_precision(&rows, w->a, &out->precision, e) &&
            curves_calibration(&rows, &plan, w->a, &out->calibration, e) &&

@@ -22,7 +22,7 @@ typedef struct evidence_arm {
     stat_estimate log_loss, observed_expected, ece;
     calib_line line;
     calib_bin bin[EVIDENCE_BINS];                /* equal width */
-    curve roc, precision, calibration, decision; /* the first EVIDENCE_CURVES_MAX arms */
+    curve roc, precision, calibration, decision; /* of arms that are drawn */
     double all[CURVES_DECISION];                 /* net benefit of treating all */
 } evidence_arm;
 
@@ -47,6 +47,9 @@ typedef struct evidence {
     int32_t reference; /* the arm that others are compared with */
     evidence_arm *arm; /* [n_arm] */
     double *p_holm;    /* [n_pair] of evidence_test, over all pairs; 0 where there is no test */
+    /* Arms with curves: the first EVIDENCE_CURVES_MAX, without baselines that score every text
+     * alike. */
+    int32_t n_drawn, drawn[EVIDENCE_CURVES_MAX];
     int32_t n_group;
     evidence_group *group;
 } evidence;

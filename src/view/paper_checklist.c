@@ -203,7 +203,7 @@ static char say_limits(const paper *p, buf *b)
         b, "On record: %lld texts cut in an arm at most; %lld texts without a score in some arm",
         (long long)paper_n_cut(p), (long long)(r->n_row - r->n));
     for (int32_t k = 0; k < r->n_arm; k++) {
-        if (r->n > 0 && r->arm[k].mass_median < 0.5)
+        if (r->n > 0 && r->arm[k].mass_median < 0.5 && !p->v->g->in.arm[k].baseline)
             buf_printf(b, "; arm %s: little belief in any answer (median label mass %.3f)",
                        p->v->g->in.arm[k].name, r->arm[k].mass_median);
     }
@@ -214,6 +214,7 @@ static char say_limits(const paper *p, buf *b)
 static bool differ_in_wording(const paper *p)
 {
     for (int32_t k = 1; k < p->v->g->stats.n_arm; k++) {
+        if (p->v->g->in.arm[k].baseline) continue;
         if (strcmp(p->arm[k].question, p->arm[0].question)) return true;
     }
     return false;

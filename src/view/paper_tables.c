@@ -424,7 +424,9 @@ static bool table_methods(const paper *p, sheet *s, char why[200], err *e)
 {
     (void)e;
     const arms_result *r = stats_of(p);
-    if (r->n_arm < 2 || !p->v->binary) {
+    int32_t n_asking = 0;
+    for (int32_t k = 0; k < r->n_arm; k++) n_asking += !p->v->g->in.arm[k].baseline;
+    if (n_asking < 2 || !p->v->binary) {
         snprintf(why, 200, "%s",
                  p->v->binary ? "the study has one way of asking"
                               : "the study declares no positive class");
@@ -439,6 +441,7 @@ static bool table_methods(const paper *p, sheet *s, char why[200], err *e)
     for (size_t i = 0; i < countof(columns); i++) sheet_column(s, columns[i], i < 2 || i > 4);
     for (int32_t k = 0; k < r->n_arm; k++) {
         const paper_arm *a = &p->arm[k];
+        if (p->v->g->in.arm[k].baseline) continue;
         sheet_add(s, str_of(arm_name(p, k)));
         sheet_printf(s, "%d", (int)a->shots);
         if (a->shots > 0) sheet_printf(s, "%lld", (long long)a->seed);
@@ -552,6 +555,7 @@ static void add_family(const paper *p, sheet *s, int32_t k, bool wording)
     int64_t n = 0;
     for (int32_t j = 0; j < r->n_arm && n < (int64_t)countof(x); j++) {
         const stat_estimate *o = &p->v->arm[j].auroc->logit;
+        if (p->v->g->in.arm[k].baseline || p->v->g->in.arm[j].baseline) continue;
         if (!same_but(&p->arm[k], &p->arm[j], wording)) continue;
         if (j < k) return;
         if (!o->has_value) continue;
@@ -600,6 +604,7 @@ static bool table_prompts(const paper *p, sheet *s, char why[200], err *e)
     sheet_column(s, "prompt", false);
     for (int32_t k = 0; k < stats_of(p)->n_arm; k++) {
         const char *prompt = p->v->g->in.arm[k].prompt;
+        if (p->v->g->in.arm[k].baseline) continue;
         sheet_add(s, str_of(arm_name(p, k)));
         sheet_add(s, str_of(prompt ? prompt : ""));
     }

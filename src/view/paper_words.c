@@ -88,12 +88,36 @@ static void add_day(buf *b, const char *time) { buf_printf(b, "%.10s", time); }
 
 static void add_arms(const paper *p, buf *b, const char *example, const char *examples)
 {
+    const char *between = "";
     for (int32_t k = 0; k < stats_of(p)->n_arm; k++) {
-        buf_printf(b, "%s%s", k ? "; " : "", in_of(p)->arm[k].name);
+        if (in_of(p)->arm[k].baseline) continue;
+        buf_printf(b, "%s%s", between, in_of(p)->arm[k].name);
+        between = "; ";
         if (p->arm[k].shots > 0)
             buf_printf(b, " (%d %s, seed %lld)", (int)p->arm[k].shots,
                        p->arm[k].shots == 1 ? example : examples, (long long)p->arm[k].seed);
     }
+}
+
+/* Arms that ask the model. */
+static int32_t n_asking(const paper *p)
+{
+    int32_t n = 0;
+    for (int32_t k = 0; k < stats_of(p)->n_arm; k++) n += !in_of(p)->arm[k].baseline;
+    return n;
+}
+
+/* "baseline-tfidf (..); ..", after `open`; nothing when there are none. */
+static void add_baselines(const paper *p, buf *b, const char *open)
+{
+    for (int32_t k = 0; k < stats_of(p)->n_arm; k++) {
+        const report_arm *a = &in_of(p)->arm[k];
+        if (!a->baseline) continue;
+        buf_printf(b, "%s%s", open, a->name);
+        if (a->detail && a->detail[0]) buf_printf(b, " (%s)", a->detail);
+        open = "; ";
+    }
+    if (!strcmp(open, "; ")) buf_add_text(b, ". ");
 }
 
 /* --- English --- */
@@ -170,8 +194,8 @@ static void english_asking(const paper *p, buf *b)
 {
     if (in_of(p)->question && in_of(p)->question[0])
         buf_printf(b, "The question was: \"%s\" ", in_of(p)->question);
-    buf_printf(b, "It was asked in %d %s: ", (int)stats_of(p)->n_arm,
-               stats_of(p)->n_arm == 1 ? "way (arm)" : "ways (arms)");
+    buf_printf(b, "It was asked in %d %s: ", (int)n_asking(p),
+               n_asking(p) == 1 ? "way (arm)" : "ways (arms)");
     add_arms(p, b, "example", "examples");
     buf_add_text(
         b, ". The prompts are given to the letter in table S1. No answer was generated: for each "
@@ -179,6 +203,8 @@ static void english_asking(const paper *p, buf *b)
     buf_add_text(b, p->v->binary
                         ? "and the score is the log-odds of the positive class against the others. "
                         : "and normalised over the classes. ");
+    add_baselines(p, b,
+                  "Compared on the same texts with baselines made without the language model: ");
     buf_add_text(
         b,
         "Scoring has no randomness; a text's score does not depend on batch, order or threads. ");
@@ -341,7 +367,7 @@ static void korean_asking(const paper *p, buf *b)
 {
     if (in_of(p)->question && in_of(p)->question[0])
         buf_printf(b, "질문은 \"%s\"였다. ", in_of(p)->question);
-    buf_printf(b, "질문 방식(arm)은 %d가지였다: ", (int)stats_of(p)->n_arm);
+    buf_printf(b, "질문 방식(arm)은 %d가지였다: ", (int)n_asking(p));
     add_arms(p, b, "example", "examples");
     buf_add_text(
         b,
@@ -349,6 +375,7 @@ static void korean_asking(const paper *p, buf *b)
         "로그 확률을 합쳐(log-sum-exp) ");
     buf_add_text(b, p->v->binary ? "양성 범주의 로그 오즈를 점수로 삼았다. "
                                  : "범주 전체에 대해 정규화하였다. ");
+    add_baselines(p, b, "언어 모델 없이 만든 비교 기준: ");
     buf_add_text(
         b, "채점에는 무작위 요소가 없으며, 점수는 배치·순서·스레드 수에 따라 달라지지 않는다. ");
 }

@@ -51,7 +51,7 @@ static bool draw(plot *p, const evidence *v, int32_t kind, int32_t arm, err *e)
     *p = (plot){.name = kinds[kind].name, .arm = arm};
     p->title = p->description = p->caption = p->csv = buf_up_to(TEXT_BYTES_MAX);
     double width = kinds[kind].width / 25.4 * 72;
-    if (width == 0) width = grid_of(arm < 0 ? v->g->stats.n_arm : 1, EVIDENCE_CURVES_MAX).width;
+    if (width == 0) width = grid_of(arm < 0 ? v->n_drawn : 1, EVIDENCE_CURVES_MAX).width;
     if (!figure_open(&p->figure, width, e)) return false;
     p->figure.date = v->g->in.date;
     if (kinds[kind].binary && !v->binary) {
@@ -78,7 +78,7 @@ bool plot_draw(plot *p, const evidence *v, int32_t kind, err *e) { return draw(p
 
 bool plot_draw_calibration(plot *p, const evidence *v, int32_t arm, err *e)
 {
-    assert(arm >= 0 && arm < v->g->stats.n_arm && arm < EVIDENCE_CURVES_MAX);
+    assert(arm >= 0 && arm < v->g->stats.n_arm);
     return draw(p, v, plot_kind("calibration"), arm, e);
 }
 

@@ -8,12 +8,6 @@
 
 enum { BANDS_MAX = 3, SCORE_BINS = 30, SHARE_BINS = 20 };
 
-static int32_t n_drawn(const evidence *v)
-{
-    int32_t n = v->g->stats.n_arm;
-    return n < EVIDENCE_CURVES_MAX ? n : EVIDENCE_CURVES_MAX;
-}
-
 static const char *arm_name(const evidence *v, int32_t k) { return v->g->in.arm[k].name; }
 
 static const panel_axis shares = {.step = 0.2, .n = 6, .decimals = 1};
@@ -36,22 +30,27 @@ static void say_bands(buf *b, const evidence *v, const curve *c)
     if (!c->has_band) return;
     buf_printf(b, " Shaded: pointwise %.0f %% band by bootstrap, ", 100 * v->g->stats.level);
     say_draws(b, c);
-    if (n_drawn(v) > BANDS_MAX) buf_printf(b, ", of %s alone", arm_name(v, v->reference));
+    if (v->n_drawn > BANDS_MAX) buf_printf(b, ", of %s alone", arm_name(v, v->reference));
     buf_add_char(b, '.');
 }
 
 static void say_left_out(buf *b, const evidence *v)
 {
-    int32_t n = n_drawn(v);
-    if (n < v->g->stats.n_arm)
-        buf_printf(b, " The first %d of %d arms are drawn.", (int)n, (int)v->g->stats.n_arm);
+    int32_t n = v->g->stats.n_arm;
+    if (v->n_drawn == EVIDENCE_CURVES_MAX && n > EVIDENCE_CURVES_MAX)
+        buf_printf(b, " The first %d of %d arms are drawn.", (int)v->n_drawn, (int)n);
+    for (int32_t k = 0, i = 0; k < n && v->n_drawn < EVIDENCE_CURVES_MAX; k++) {
+        if (i < v->n_drawn && v->drawn[i] == k) i++;
+        else buf_printf(b, " %s gives every text the same score and is not drawn.", arm_name(v, k));
+    }
 }
 
 /* What a picture says in words: each arm's estimate. */
 static void describe_arms(plot *p, const evidence *v, const char *measure, bool auprc)
 {
-    for (int32_t k = 0; k < n_drawn(v); k++) {
-        buf_printf(&p->description, "%s %s: %s ", k ? ";" : "", arm_name(v, k), measure);
+    for (int32_t i = 0; i < v->n_drawn; i++) {
+        int32_t k = v->drawn[i];
+        buf_printf(&p->description, "%s %s: %s ", i ? ";" : "", arm_name(v, k), measure);
         evidence_add(&p->description, auprc ? &v->arm[k].auprc : &v->arm[k].auroc->logit, 3);
     }
     buf_add_char(&p->description, '.');
@@ -142,11 +141,12 @@ static void draw_operating_point(plot *p, const evidence *v, const panel *q, int
 
 static void draw_legend(plot *p, const evidence *v, double y, bool auprc, bool marks)
 {
-    for (int32_t k = 0; k < n_drawn(v); k++) {
+    for (int32_t i = 0; i < v->n_drawn; i++) {
+        int32_t k = v->drawn[i];
         buf value = buf_up_to(1000);
         const stat_estimate *o = auprc ? &v->arm[k].auprc : &v->arm[k].auroc->logit;
         evidence_add(&value, o, 3);
-        legend_add(&p->figure, y + (k + 1) * LEGEND_ROW, p->figure.width,
+        legend_add(&p->figure, y + (i + 1) * LEGEND_ROW, p->figure.width,
                    (legend_line){.name = arm_name(v, k),
                                  .series = k,
                                  .mark = marks ? k : -1,
@@ -158,19 +158,21 @@ static void draw_legend(plot *p, const evidence *v, double y, bool auprc, bool m
 bool plot_roc(plot *p, const evidence *v, err *e)
 {
     figure *f = &p->figure;
-    int32_t n = n_drawn(v);
+    int32_t n = v->n_drawn;
     panel q = square_above(f, n);
     buf_add_text(&p->title, "ROC curves");
     buf_add_text(&p->csv, "arm,part,false_positive_rate,sensitivity,fpr_low,fpr_high,"
                           "sensitivity_low,sensitivity_high\r\n");
-    for (int32_t k = n - 1; k >= 0; k--) {
+    for (int32_t i = n - 1; i >= 0; i--) {
+        int32_t k = v->drawn[i];
         if (n <= BANDS_MAX || k == v->reference)
             panel_band(f, &q, &v->arm[k].roc, figure_series(k));
     }
     figure_line(f, panel_x(&q, 0), panel_y(&q, 0), panel_x(&q, 1), panel_y(&q, 1),
                 (figure_style){.ink = FIGURE_SOFT, .width = 0.8, .dash = 2});
     bool some = false;
-    for (int32_t k = n - 1; k >= 0; k--) {
+    for (int32_t i = n - 1; i >= 0; i--) {
+        int32_t k = v->drawn[i];
         size_t mark = arena_mark(&v->g->memory);
         rank_roc roc;
         if (!add_roc_points(p, v, k, &roc, e)) return false;
@@ -207,7 +209,7 @@ bool plot_pr(plot *p, const evidence *v, err *e)
     (void)e;
     figure *f = &p->figure;
     const arms_result *r = &v->g->stats;
-    int32_t n = n_drawn(v);
+    int32_t n = v->n_drawn;
     panel q = square_above(f, n + 1);
     double prevalence = r->n > 0 ? (double)r->events / (double)r->n : 0;
     bool some = false;
@@ -215,18 +217,19 @@ bool plot_pr(plot *p, const evidence *v, err *e)
     buf_add_text(&p->csv, "arm,part,recall,precision\r\n");
     figure_line(f, q.x, panel_y(&q, prevalence), q.x + q.width, panel_y(&q, prevalence),
                 (figure_style){.ink = FIGURE_SOFT, .width = 0.8, .dash = 2});
-    for (int32_t k = n - 1; k >= 0; k--) {
+    for (int32_t i = n - 1; i >= 0; i--) {
+        int32_t k = v->drawn[i];
         const curve *c = &v->arm[k].precision;
         if (c->n > 0) {
             figure_style s = {.ink = figure_series(k), .width = 1.2, .dash = k};
             panel_steps(f, &q, c, 0, s);
             some = true;
         }
-        for (int32_t i = 0; i < c->n; i++) {
+        for (int32_t j = 0; j < c->n; j++) {
             csv_text(&p->csv, arm_name(v, k));
             csv_text(&p->csv, "curve");
-            csv_number(&p->csv, true, c->x[i]);
-            csv_number(&p->csv, true, c->value[i]);
+            csv_number(&p->csv, true, c->x[j]);
+            csv_number(&p->csv, true, c->value[j]);
             csv_end(&p->csv);
         }
     }
@@ -395,7 +398,7 @@ static void add_calibration_words(plot *p, const evidence *v, int32_t k, double 
 bool plot_calibration(plot *p, const evidence *v, err *e)
 {
     (void)e;
-    grid g = grid_of(p->arm < 0 ? n_drawn(v) : 1, EVIDENCE_CURVES_MAX);
+    grid g = grid_of(p->arm < 0 ? v->n_drawn : 1, EVIDENCE_CURVES_MAX);
     double left = 32, side = g.room - left - 9, strip = 30;
     double row = set_height(&p->figure, &g, 14 + side + 6 + strip + 26 + 34);
     buf_add_text(&p->title, "Calibration");
@@ -411,7 +414,7 @@ bool plot_calibration(plot *p, const evidence *v, err *e)
                    .top = 1};
         panel h = {.x = q.x, .y = q.y + side + 6, .width = side, .height = strip, .right = 1};
         h.top = 1;
-        int32_t arm = p->arm < 0 ? k : p->arm;
+        int32_t arm = p->arm < 0 ? v->drawn[k] : p->arm;
         add_letter(&p->figure, &g, &cell, k, arm_name(v, arm));
         buf_printf(&p->description, " %s: ", arm_name(v, arm));
         draw_calibration(p, v, &q, arm);
@@ -476,20 +479,22 @@ bool plot_decision(plot *p, const evidence *v, err *e)
 {
     (void)e;
     figure *f = &p->figure;
-    int32_t n = n_drawn(v);
+    int32_t n = v->n_drawn;
     panel q = decision_panel(f, v, n);
     const curve *first = &v->arm[v->reference].decision;
     figure_style all = {.ink = FIGURE_INK, .width = 0.9, .dash = 1};
     buf_add_text(&p->title, "Decision curves");
     buf_add_text(&p->csv, "arm,threshold,net_benefit,low,high,treat_all\r\n");
-    for (int32_t k = n - 1; k >= 0; k--) {
+    for (int32_t i = n - 1; i >= 0; i--) {
+        int32_t k = v->drawn[i];
         if (n <= BANDS_MAX || k == v->reference)
             panel_band(f, &q, &v->arm[k].decision, figure_series(k));
     }
     figure_line(f, q.x, panel_y(&q, 0), q.x + q.width, panel_y(&q, 0),
                 (figure_style){.ink = FIGURE_SOFT, .width = 0.8, .dash = 2});
     if (first->n > 0) panel_curve(f, &q, first->x, v->arm[v->reference].all, first->n, all);
-    for (int32_t k = n - 1; k >= 0; k--) {
+    for (int32_t i = n - 1; i >= 0; i--) {
+        int32_t k = v->drawn[i];
         const curve *c = &v->arm[k].decision;
         panel_curve(f, &q, c->x, c->value, c->n,
                     (figure_style){.ink = figure_series(k), .width = 1.2, .dash = k});
@@ -500,9 +505,11 @@ bool plot_decision(plot *p, const evidence *v, err *e)
     panel_axis_y(f, &q, named(panel_marks(q.bottom, q.top, 6), "Net benefit"));
     if (first->n == 0) panel_nothing(f, &q, stat_status_reason(first->status));
     double y = q.y + q.height + 26;
-    for (int32_t k = 0; k < n; k++)
-        legend_add(f, y + (k + 1) * LEGEND_ROW, f->width,
-                   (legend_line){.name = arm_name(v, k), .series = k, .mark = -1});
+    for (int32_t i = 0; i < n; i++)
+        legend_add(f, y + (i + 1) * LEGEND_ROW, f->width,
+                   (legend_line){.name = arm_name(v, v->drawn[i]),
+                                 .series = v->drawn[i],
+                                 .mark = -1});
     legend_add(f, y + (n + 2) * LEGEND_ROW, f->width,
                (legend_line){.name = "treat none", .series = -1, .mark = -1});
     y += (n + 1) * LEGEND_ROW;
@@ -519,7 +526,8 @@ bool plot_decision(plot *p, const evidence *v, err *e)
     buf_add_text(&p->description,
                  "Decision curves, net benefit against threshold probability, beside treating all "
                  "and none.");
-    for (int32_t k = 0; k < n; k++) {
+    for (int32_t i = 0; i < n; i++) {
+        int32_t k = v->drawn[i];
         const curve *c = &v->arm[k].decision;
         if (c->n == CURVES_DECISION)
             buf_printf(&p->description, " %s at 0.2: %.3f, treating all %.3f.", arm_name(v, k),
@@ -609,20 +617,21 @@ static void draw_scores(plot *p, const evidence *v, const panel *q, const histog
 
 bool plot_scores(plot *p, const evidence *v, err *e)
 {
-    grid g = grid_of(n_drawn(v), EVIDENCE_CURVES_MAX);
+    grid g = grid_of(v->n_drawn, EVIDENCE_CURVES_MAX);
     double row = set_height(&p->figure, &g, 14 + 100 + 36);
     buf_add_text(&p->title, "Scores of both classes");
     buf_printf(&p->description, "Distributions of the score, %s upwards, others downwards.",
                plot_positive(v));
     buf_add_text(&p->csv, "arm,class,score_from,score_to,n,share_of_class\r\n");
     for (int32_t k = 0; k < g.n; k++) {
+        int32_t arm = v->drawn[k];
         histogram h;
         panel cell = panel_of(&g, k, row);
         panel q = {.x = cell.x + 2, .y = cell.y + 14, .width = g.room - 6, .height = 100};
-        if (!count_scores(v, &v->g->stats.arm[k], &h, e)) return false;
+        if (!count_scores(v, &v->g->stats.arm[arm], &h, e)) return false;
         q.left = h.low, q.right = h.high, q.top = 1;
-        add_letter(&p->figure, &g, &cell, k, arm_name(v, k));
-        if (v->g->stats.n > 0) draw_scores(p, v, &q, &h, k);
+        add_letter(&p->figure, &g, &cell, k, arm_name(v, arm));
+        if (v->g->stats.n > 0) draw_scores(p, v, &q, &h, arm);
         else panel_nothing(&p->figure, &q, stat_status_reason(STAT_NO_CASES));
         panel_frame(&p->figure, &q);
         panel_axis_x(&p->figure, &q, named(panel_marks(h.low, h.high, 6), "Score (log-odds)"));

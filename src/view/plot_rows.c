@@ -122,23 +122,24 @@ static void add_letter(figure *f, const panel *cell, int32_t k, int32_t n, const
 bool plot_confusion(plot *p, const evidence *v, err *e)
 {
     (void)e;
-    grid g = grid_of(v->g->stats.n_arm, EVIDENCE_CURVES_MAX);
+    grid g = grid_of(v->n_drawn, EVIDENCE_CURVES_MAX);
     double side = fmin(g.room - 21, 110), row = 34 + side + 8;
     int32_t n_row = (g.n + g.columns - 1) / g.columns;
     p->figure.height = n_row * row;
     buf_add_text(&p->title, "Confusion matrices");
     buf_add_text(&p->description, "Confusion matrices at a probability of 0.5.");
     buf_add_text(&p->csv, "arm,truth,called,n,share_of_truth\r\n");
-    for (int32_t k = 0; k < g.n; k++) {
-        panel cell = {.x = k % g.columns * (g.room + g.gap),
-                      .y = k / g.columns * row,
+    for (int32_t i = 0; i < g.n; i++) {
+        int32_t k = v->drawn[i];
+        panel cell = {.x = i % g.columns * (g.room + g.gap),
+                      .y = i / g.columns * row,
                       .width = g.room};
         panel q = {.x = cell.x + 19,
                    .y = cell.y + 34,
                    .width = fmin(g.room - 21, 1.3 * side),
                    .height = side};
         square s = square_of(&v->g->stats.arm[k].at_half.table);
-        add_letter(&p->figure, &cell, k, g.n, arm_name(v, k));
+        add_letter(&p->figure, &cell, i, g.n, arm_name(v, k));
         if (v->g->stats.n == 0) {
             panel_frame(&p->figure, &q);
             panel_nothing(&p->figure, &q, stat_status_reason(STAT_NO_CASES));

@@ -166,13 +166,12 @@ static bool draw_pictures(evidence *v, err *e)
         "must "
         "be to act; a curve above both treating all and treating none is of use there.";
     report_input *in = &v->g->in;
-    int32_t n = v->g->stats.n_arm < EVIDENCE_CURVES_MAX ? v->g->stats.n_arm : EVIDENCE_CURVES_MAX;
     pictures p = {.v = v};
     p.list = arena_take_zero(&v->g->memory, 2 + EVIDENCE_CURVES_MAX, sizeof *p.list, e);
     bool ok = p.list && check_room(e) && draw_kind(&p, "pr", "Precision and recall", precision, e);
-    for (int32_t k = 0; ok && k < n; k++) {
+    for (int32_t k = 0; ok && k < v->n_drawn; k++) {
         plot made;
-        ok = plot_draw_calibration(&made, v, k, e) &&
+        ok = plot_draw_calibration(&made, v, v->drawn[k], e) &&
              add_picture(&p, &made, "Calibration", calibration, e);
         plot_close(&made);
     }
