@@ -356,6 +356,24 @@ static bool is_prefix(const asked *q, int32_t i, int32_t j)
     return n <= m && !memcmp(a, b, (size_t)n * sizeof *a);
 }
 
+/* Answers of two classes that are the same tokens could never be told apart. */
+static bool check_distinct(const arm *m, const asked *q, err *e)
+{
+    for (int32_t i = 0; i < m->n_answer; i++) {
+        for (int32_t j = 0; j < i; j++) {
+            if (m->answer_class[i] == m->answer_class[j]) continue;
+            if (!is_prefix(q, i, j) || !is_prefix(q, j, i)) continue;
+            return err_set(
+                e, ERR_USAGE,
+                "'%.*s' of class %d and '%.*s' of class %d are the same tokens here; use "
+                "other answers",
+                (int)m->answer[j].size, m->answer[j].data, m->answer_class[j] + 1,
+                (int)m->answer[i].size, m->answer[i].data, m->answer_class[i] + 1);
+        }
+    }
+    return true;
+}
+
 /* No answer may be the beginning of another class's: its probability would hold the other's. If one
  * is, every answer gets the end of turn as its last token. */
 static bool part_classes(const arm *m, const tokenizer *t, asked *q, err *e)
@@ -367,6 +385,7 @@ static bool part_classes(const arm *m, const tokenizer *t, asked *q, err *e)
         }
     }
     if (!clash) return true;
+    if (!check_distinct(m, q, e)) return false;
     int32_t end = token_eos(t);
     if (end < 0) {
         return err_set(
@@ -379,8 +398,10 @@ static bool part_classes(const arm *m, const tokenizer *t, asked *q, err *e)
         int32_t from = q->answer_start[i], n = q->answer_start[i + 1] - from;
         q->answer_start[i] = (int32_t)longer.n;
         if (!token_list_add(&longer, q->answers.id + from, n, e) ||
-            !token_list_add(&longer, &end, 1, e))
+            !token_list_add(&longer, &end, 1, e)) {
+            token_list_close(&longer);
             return false;
+        }
     }
     q->answer_start[m->n_answer] = (int32_t)longer.n;
     token_list_close(&q->answers);

@@ -53,6 +53,10 @@ want 2 "'text' and 'group'" "$CASELOAD" run "$work/bad.yaml" --out "$work/o" --q
 change 's/^question:.*/question: "{text} and {text}"/'
 want 2 "line 6: the question" "$CASELOAD" run "$work/bad.yaml" --out "$work/o" --quiet
 
+# Answers of two classes that become the same tokens: here by the blank that plain prompts put before them.
+change 's/^classes:.*/classes: {serious: [Yes], not-serious: [" Yes"]}\ntemplate: plain/'
+want 2 "are the same tokens" "$CASELOAD" run "$work/bad.yaml" --out "$work/o" --quiet
+
 # A run that ended before its first prompt leaves a folder without a study.
 change 's/max_tokens: 1500/max_tokens: 16/'
 want 2 "" "$CASELOAD" run "$work/bad.yaml" --out "$work/none" --quiet
