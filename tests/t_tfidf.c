@@ -231,7 +231,8 @@ static void test_no_terms_and_one_class(void **state)
     assert_int_equal(m.status, STAT_NO_CASES);
 }
 
-/* 6,000 rows to train on, 3,000 to judge: the figures of scikit-learn 1.9.1 by tools/golden/tfidf.py. */
+/* 6,000 rows to train on, 3,000 to judge: the figures of scikit-learn 1.9.1 by
+ * tools/golden/tfidf.py. */
 static void test_shared_reports(void **state)
 {
     static const struct {
@@ -266,7 +267,8 @@ static void test_shared_reports(void **state)
     }
 }
 
-/* T stage of pathology reports, every other report: four classes against scikit-learn's multinomial fit. */
+/* T stage of pathology reports, every other report: four classes against scikit-learn's
+ * multinomial fit. */
 static void test_shared_stages(void **state)
 {
     static const double known[4] = {0.8287162439464827, 0.7676070198458259, 0.7848568790397046,

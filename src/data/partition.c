@@ -222,7 +222,8 @@ static int32_t most_behind(const double *share, const int32_t *dealt, int32_t n_
     return best;
 }
 
-/* Units without a part (or, for folds, not in test) into boxes by their shares, stratum by stratum. */
+/* Units without a part (or, for folds, not in test) into boxes by their shares, stratum by
+ * stratum. */
 static void deal(partition_maker *m, const double *share, int32_t n_box, bool folds)
 {
     int32_t dealt[100] = {0}, stratum = -2;

@@ -8,7 +8,8 @@
  *
  * Errors (ERR_DATA): an empty or repeated id, a label value that no class has (all are listed, with
  * counts), no row left, no positive or no negative row left, a patient in two
- * parts unless the study allows it, a row that the split file does not have. A missing column is ERR_USAGE with the
+ * parts unless the study allows it, a row that the split file does not have. A missing column is
+ * ERR_USAGE with the
  * study file's line.
  */
 #ifndef CASELOAD_DATA_ROWS_H
@@ -21,12 +22,12 @@ typedef enum row_fate { /* each row of the table has exactly one; in order of as
                         ROW_SCORED,
                         ROW_EXAMPLE, /* in split `train`: examples and baselines learn from it */
                         ROW_TUNE,    /* in split `tune`: baselines choose by it */
-                        ROW_OTHER_SPLIT,   /* none of these, or nothing needs them */
-                        ROW_NO_TEXT,       /* to be scored, but its text is empty */
-                        ROW_NO_LABEL,      /* ... its label is empty */
-                        ROW_MISSING_LABEL, /* ... its label is one of `missing` */
-                        ROW_EXAMPLE_UNUSABLE, /* in split `train` or `tune`, but without text or label */
-                        ROW_BEYOND_LIMIT, /* after the first N of `--limit N` */
+                        ROW_OTHER_SPLIT,      /* none of these, or nothing needs them */
+                        ROW_NO_TEXT,          /* to be scored, but its text is empty */
+                        ROW_NO_LABEL,         /* ... its label is empty */
+                        ROW_MISSING_LABEL,    /* ... its label is one of `missing` */
+                        ROW_EXAMPLE_UNUSABLE, /* in `train` or `tune`, but without text or label */
+                        ROW_BEYOND_LIMIT,     /* after the first N of `--limit N` */
                         ROW_FATE_COUNT
 } row_fate;
 

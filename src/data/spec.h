@@ -35,9 +35,7 @@
  *
  * Scalars are text: Yes and No stay words, 007 keeps its zeros; numbers are read by us. Texts are
  * brought to NFC, paths are left alone. Anchors, aliases, tags, repeated keys and second documents
- * are refused; a file has at most 4 MB. Keys are rows of tables in spec.c: a later key is one more
- * row.
- */
+ * are refused; a file has at most 4 MB. Keys are rows of tables in spec.c. */
 #ifndef CASELOAD_DATA_SPEC_H
 #define CASELOAD_DATA_SPEC_H
 
@@ -103,19 +101,12 @@ typedef struct spec_arm { /* complete: what an arm does not say is the study's *
     int32_t line;
 } spec_arm;
 
-typedef enum spec_split_rule {
-    SPEC_SPLIT_RANDOM,
-    SPEC_SPLIT_TIME,
-    SPEC_SPLIT_SITE
-} spec_split_rule;
+enum { SPEC_SPLIT_RANDOM, SPEC_SPLIT_TIME, SPEC_SPLIT_SITE };
 
-typedef struct spec_splits { /* how `caseload split` divides the table */
-    int32_t line;            /* 0: not said */
-    spec_split_rule rule;
-    int32_t share[3]; /* train, tune, test in percent */
-    int32_t folds;    /* of all but test; 0: none */
+typedef struct spec_splits {      /* how `caseload split` divides the table */
+    int32_t line, rule, share[3]; /* 0: not said; SPEC_SPLIT_..; train, tune, test in percent */
+    int32_t folds, stratify;      /* of all but test, 0: none; 0: by label, 1: no */
     uint64_t seed;
-    int32_t stratify; /* 0: by label; 1: no */
     spec_text date, site;
     spec_list hold_out;
 } spec_splits;
@@ -136,9 +127,8 @@ typedef struct spec {
     int32_t max_tokens; /* 0: what the model allows */
     spec_cut cut;
     spec_splits splits;
-    int32_t baselines; /* of SPEC_PREVALENCE | .. */
-    int32_t tfidf;     /* 0: auto, 1: words, 2: characters */
-    int32_t n_keywords;
+    int32_t baselines, tfidf,
+        n_keywords;       /* SPEC_PREVALENCE | ..; 0: auto, 1: words, 2: characters */
     spec_class *keywords; /* [n_keywords] class -> words; NULL: the classes' names */
     int32_t n_arm;
     spec_arm *arms; /* [n_arm] */

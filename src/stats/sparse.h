@@ -31,7 +31,8 @@ typedef struct sparse_model {
 } sparse_model;
 
 /* label[n] in 0 .. n_class - 1 (of two classes 1 is positive); rows with keep[i] == 0 are left out
- * (keep NULL: none). C > 0. A class without rows gets probability near 0. The model lives in `a`. */
+ * (keep NULL: none). C > 0. A class without rows gets probability near 0. The model lives in `a`.
+ * */
 typedef struct sparse_task {
     const sparse_rows *rows;
     const int32_t *label;

@@ -117,7 +117,8 @@ static bool take_keywords(keywords *k, const spec *s, arena *a, err *e)
     return true;
 }
 
-/* Latin words need an end on both sides; Korean, Chinese, Japanese and Thai ones may stand in longer ones. */
+/* Latin words need an end on both sides; Korean, Chinese, Japanese and Thai ones may stand in
+ * longer ones. */
 static bool stands_alone(str text, size_t from, size_t to)
 {
     str word = str_part(text, from, to - from);
@@ -130,7 +131,8 @@ static bool stands_alone(str text, size_t from, size_t to)
     return !tfidf_is_word(utf8_next(text, &before));
 }
 
-/* found[n_class]: different keywords of each class in the text, longest first, none inside another. */
+/* found[n_class]: different keywords of each class in the text, longest first, none inside
+ * another. */
 static void find_keywords(const keywords *k, str text, bool *seen, int32_t n_class, double *found)
 {
     for (int32_t c = 0; c < n_class; c++) found[c] = 0;
@@ -316,17 +318,17 @@ hash_text baselines_key(const baselines *b, int32_t which, int32_t row)
     return hash_finish(&h);
 }
 
-bool baselines_score(const baselines *b, int32_t which, pool *p, arena *a, double *z, buf *detail,
+bool baselines_score(const baselines *b, int32_t which, pool *p, arena *a, baseline_scores *out,
                      err *e)
 {
     assert(which >= 0 && which < b->n);
     size_t mark = arena_mark(a);
     bool ok = false;
     switch (b->arm[which].kind) {
-    case SPEC_PREVALENCE: ok = score_prevalence(b, a, z, detail, e); break;
-    case SPEC_KEYWORDS: ok = score_keywords(b, a, z, detail, e); break;
-    default: ok = baseline_tfidf(b, p, a, z, detail, e);
+    case SPEC_PREVALENCE: ok = score_prevalence(b, a, out->z, &out->detail, e); break;
+    case SPEC_KEYWORDS: ok = score_keywords(b, a, out->z, &out->detail, e); break;
+    default: ok = baseline_tfidf(b, p, a, out, e);
     }
     arena_reset(a, mark);
-    return ok && buf_check(detail, "a baseline's description", e);
+    return ok && buf_check(&out->detail, "a baseline's description", e);
 }

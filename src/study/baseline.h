@@ -1,14 +1,19 @@
 /* baseline: what any model must beat, made from the training rows alone, without the model.
  *
  *   baseline-prevalence   every row gets the share of each class among the training rows
- *   baseline-keywords     words that speak for a class (study key `keywords`, else the classes' names),
- *                         counted; p_c = (found_c + prior_c) / (found + 1), prior 1/4 for the positive
+ *   baseline-keywords     words that speak for a class (study key `keywords`, else the classes'
+ *   names),
+ *                         counted; p_c = (found_c + prior_c) / (found + 1), prior 1/4 for the
+ *                         positive
  *                         of two classes, else equal: a row without any word is called negative
- *   baseline-tfidf        TF-IDF (text/tfidf.h) and L2 logistic regression (stats/sparse.h), C of 0.1, 1,
- *                         10, 100 with the least log loss on the tuning rows; without those, by 5-fold
+ *   baseline-tfidf        TF-IDF (text/tfidf.h) and L2 logistic regression (stats/sparse.h), C of
+ *   0.1, 1,
+ *                         10, 100 with the least log loss on the tuning rows; without those, by
+ *                         5-fold
  *                         cross-validation of the training rows, whole patients to a fold (folds of
  *                         the split file, if it has any); ties: the smaller C
- * They are arms like any other, on the same rows. Training rows are taken in the order of their ids: a
+ * They are arms like any other, on the same rows. Training rows are taken in the order of their
+ * ids: a
  * score depends on the rows, not on their order in the table, nor on threads.
  * Scores are kept under keys of version, settings, training and tuning rows, and text.
  */
@@ -42,8 +47,12 @@ bool baselines_plan(baselines *b, const spec *s, const rows *r, arena *a, err *e
 
 hash_text baselines_key(const baselines *b, int32_t which, int32_t row); /* row of rows.scored */
 
-/* Z[rows.scored.n x n_class], class log-probabilities; `detail` says how it was made, for readers. */
-bool baselines_score(const baselines *b, int32_t which, pool *p, arena *a, double *z, buf *detail,
+typedef struct baseline_scores {
+    double *z;  /* [rows.scored.n x n_class] class log-probabilities */
+    buf detail; /* how they were made, for readers; the caller closes it */
+} baseline_scores;
+
+bool baselines_score(const baselines *b, int32_t which, pool *p, arena *a, baseline_scores *out,
                      err *e);
 
 #endif

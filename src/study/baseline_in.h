@@ -7,6 +7,6 @@
 /* Row numbers of a set by rising id. */
 int32_t *baseline_order(const row_set *set, arena *a, err *e);
 
-bool baseline_tfidf(const baselines *b, pool *p, arena *a, double *z, buf *detail, err *e);
+bool baseline_tfidf(const baselines *b, pool *p, arena *a, baseline_scores *out, err *e);
 
 #endif

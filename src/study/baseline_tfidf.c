@@ -1,4 +1,5 @@
-/* baseline_tfidf: see baseline.h. Fits of different C (and folds) run side by side, each alone in its
+/* baseline_tfidf: see baseline.h. Fits of different C (and folds) run side by side, each alone in
+ * its
  * thread's memory; which C wins is decided afterwards, in order. */
 #include "study/baseline_in.h"
 #include "text/tfidf.h"
@@ -184,7 +185,7 @@ static void describe(const trainer *t, const tfidf *v, double c, double loss, bu
         v->n_term, c, loss, how);
 }
 
-bool baseline_tfidf(const baselines *b, pool *p, arena *a, double *z, buf *detail, err *e)
+bool baseline_tfidf(const baselines *b, pool *p, arena *a, baseline_scores *out, err *e)
 {
     const rows *r = b->rows;
     trainer t = {.b = b, .threads = p, .n_fold = 1, .a = a, .e = e};
@@ -212,8 +213,8 @@ bool baseline_tfidf(const baselines *b, pool *p, arena *a, double *z, buf *detai
     if (!sparse_fit(&best, a, &m, e)) return false;
     assert(m.status == STAT_OK || m.status == STAT_SEPARATION); /* planned with two classes */
     for (int64_t i = 0; i < scored.n; i++)
-        sparse_log_probabilities(&m, &scored, i, z + i * b->spec->n_class);
+        sparse_log_probabilities(&m, &scored, i, out->z + i * b->spec->n_class);
     /* sparse's class 1 is class 1 of the study: the same numbering */
-    describe(&t, &v, c, loss, detail);
+    describe(&t, &v, c, loss, &out->detail);
     return true;
 }

@@ -78,23 +78,23 @@ static bool append_all(run *r, int32_t k, const double *z, double *part, str det
 
 static bool score_baseline(run *r, int32_t k, err *e)
 {
-    bool all = false, ok = false;
+    bool all = false;
     if (!all_there(r, k, &all, e)) return false;
     if (all) return true;
     size_t mark = arena_mark(&r->memory);
     size_t n_class = (size_t)r->spec.n_class, n = (size_t)r->rows.scored.n;
-    double *z = arena_take(&r->memory, n * n_class, sizeof *z, e);
+    baseline_scores made = {.z = arena_take(&r->memory, n * n_class, sizeof(double), e),
+                            .detail = buf_up_to(10000)};
     double *part = arena_take(&r->memory, n_class, sizeof *part, e);
-    buf detail = buf_up_to(10000);
-    ok = z && part &&
-         baselines_score(&r->baselines, k, r->engine.threads, &r->memory, z, &detail, e) &&
-         store_begin(r->store, e);
+    bool ok = made.z && part &&
+              baselines_score(&r->baselines, k, r->engine.threads, &r->memory, &made, e) &&
+              store_begin(r->store, e);
     if (ok) {
-        ok = append_all(r, k, z, part, buf_view(&detail), e);
+        ok = append_all(r, k, made.z, part, buf_view(&made.detail), e);
         if (!ok) store_undo(r->store);
         ok = ok && store_commit(r->store, e);
     }
-    buf_close(&detail);
+    buf_close(&made.detail);
     arena_reset(&r->memory, mark);
     return ok;
 }

@@ -4,7 +4,8 @@
 
 #include "study/run.h"
 
-/* Inside the transaction that records the study: the baselines' rows and keys, the split's facts. */
+/* Inside the transaction that records the study: the baselines' rows and keys, the split's facts.
+ * */
 bool run_record_baselines(run *r, err *e);
 bool run_record_split(run *r, err *e);
 

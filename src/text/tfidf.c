@@ -1,4 +1,5 @@
-/* tfidf: see tfidf.h. Terms live in a hash table that doubles; then they are sorted and renumbered. */
+/* tfidf: see tfidf.h. Terms live in a hash table that doubles; then they are sorted and
+ * renumbered. */
 #include "text/tfidf.h"
 
 #include "text/utf8.h"
@@ -278,9 +279,11 @@ static int64_t weigh_row(const tfidf *t, int32_t *column, int64_t n, double *val
     return n_kept;
 }
 
-static bool fill_rows(const tfidf *t, buf *column, int64_t *start, int64_t n, arena *a,
-                      sparse_rows *out, err *e)
+/* start[n + 1] in terms as found, to be rewritten in terms kept. */
+static bool fill_rows(const tfidf *t, buf *column, int64_t *start, sparse_rows *out, arena *a,
+                      err *e)
 {
+    int64_t n = out->n;
     size_t n_all = column->size / sizeof(int32_t);
     int32_t *all = arena_take(a, n_all, sizeof *all, e);
     double *value = arena_take(a, n_all, sizeof *value, e);
@@ -295,7 +298,8 @@ static bool fill_rows(const tfidf *t, buf *column, int64_t *start, int64_t n, ar
         to += weigh_row(t, all + to, n_own, value + to);
     }
     start[n] = to;
-    *out = (sparse_rows){n, t->n_term, start, all, value};
+    out->column = all;
+    out->value = value;
     return true;
 }
 
@@ -315,7 +319,8 @@ bool tfidf_rows(const tfidf *t, const str *text, int64_t n, arena *a, sparse_row
     }
     ok = buf_check(&column, "the terms of the texts", e) && ok;
     ok = close_reader(&r, e) && ok;
-    ok = ok && fill_rows(t, &column, start, n, a, out, e);
+    *out = (sparse_rows){.n = n, .n_column = t->n_term, .start = start};
+    ok = ok && fill_rows(t, &column, start, out, a, e);
     buf_close(&column);
     return ok;
 }

@@ -1,4 +1,5 @@
-/* tfidf: texts to weighted counts of words, as scikit-learn's TfidfVectorizer makes them by default.
+/* tfidf: texts to weighted counts of words, as scikit-learn's TfidfVectorizer makes them by
+ * default.
  *
  *   words       lower case; runs of two or more word characters (letters, digits, numbers, "_"; as
  *               Python's \w\w+, so combining marks end a word)
@@ -32,7 +33,8 @@ bool tfidf_fit(tfidf *t, const str *text, int64_t n, tfidf_unit unit, arena *a, 
 
 bool tfidf_rows(const tfidf *t, const str *text, int64_t n, arena *a, sparse_rows *out, err *e);
 
-/* What the texts ask for: characters when over 30 % of their letters are Hangul, Han, Kana or Thai. */
+/* What the texts ask for: characters when over 30 % of their letters are Hangul, Han, Kana or
+ * Thai. */
 tfidf_unit tfidf_suited(const str *text, int64_t n);
 
 bool tfidf_is_word(int32_t code); /* Python's \w */

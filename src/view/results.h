@@ -1,7 +1,8 @@
 /* results: the numbers of a study as JSON (results.json) for other programs.
  *
  *   study, version, date, positive, classes, n, events, rows (given), level
- *   arms   [{name, kind (model or baseline), detail, n, events, auroc, auroc_low, auroc_high, auroc_var, auroc_wald_low,
+ *   arms   [{name, kind (model or baseline), detail, n, events, auroc, auroc_low, auroc_high,
+ *   auroc_var, auroc_wald_low,
  *   auroc_wald_high,
  *            method, status, auroc_cluster_var, auroc_cluster_low, auroc_cluster_high (by patient),
  *            brier, brier_scaled, accuracy, sensitivity, specificity, ppv, npv, f1, mcc,
