@@ -1,5 +1,5 @@
-/* Any bytes as a split file: a sentence, or rows each with an id; with its seal mended too, so that what lies
- * behind the seal is read. */
+/* Any bytes as a split file: a sentence, or rows each with an id; with its seal mended too, so that
+ * what lies behind the seal is read. */
 #include "data/partition.h"
 
 #include <stdlib.h>

@@ -1,5 +1,5 @@
-/* Tests of src/study/baseline: scores that scikit-learn gives, the same bits for any order of the rows and
- * number of threads, keywords, keys, and studies that have no baseline. */
+/* Tests of src/study/baseline: scores that scikit-learn gives, the same bits for any order of the
+ * rows and number of threads, keywords, keys, and studies that have no baseline. */
 #include "base/file.h"
 #include "stats/rank.h"
 #include "study/baseline.h"

@@ -1,5 +1,5 @@
-/* Tests of src/data/partition: whole patients, shares, strata, dates, sites, folds; the same file whatever
- * the order of the rows; the seal. */
+/* Tests of src/data/partition: whole patients, shares, strata, dates, sites, folds; the same file
+ * whatever the order of the rows; the seal. */
 #include "data/partition.h"
 #include "data/rows.h"
 

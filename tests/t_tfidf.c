@@ -175,8 +175,7 @@ static void test_strange_texts(void **state)
                                        "Straße İstanbul ΑΒΓ ½ ² Ⅷ 五",
                                        "été noël a\u0301b cafe\u0301s",
                                        "폐렴이 의심됨, CT상 GGO.",
-                                       "one\u00a0two\u3000three\u2028four\x1c"
-                                       "five",
+                                       "one\u00a0two\u3000three\u2028four\034five",
                                        "A.B.C. it's U.S.A.",
                                        "",
                                        "   ",
