@@ -157,8 +157,7 @@ static void test_a_template_that_changes_a_text_is_refused(void **state)
         "{% for m in messages %}{{ m['content'] | upper }}{% endfor %}",
         "{% for m in messages %}{{ m['content'] }}{{ m['content'] }}{% endfor %}",
         "{{ messages[0]['content'] }}",
-        "{% for m in messages %}{% if 'x' in m['content'] %}X{% endif %}{{ m['content'] }}{% "
-        "endfor %}",
+        "{% for m in messages %}{% if 'x' in m.content %}X{% endif %}{{ m.content }}{% endfor %}",
     };
     for (size_t i = 0; i < countof(bad); i++) {
         world w;
