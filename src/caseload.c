@@ -248,7 +248,7 @@ bool caseload_split(const char *study, const char *out, caseload_sink *sink, voi
     spec s;
     table t;
     buf shown = buf_up_to(OUTPUT_BYTES_MAX);
-    bool opened = arena_open(&memory, bytes_inspect, "the table", &failure);
+    bool opened = arena_open_up_to(&memory, bytes_inspect, "the table", &failure);
     bool ok = opened && spec_read(&s, study, &memory, &failure);
     const char *path = out ? out : ok ? s.data.split_file.text.data : NULL;
     if (ok && !path)

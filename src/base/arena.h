@@ -29,9 +29,8 @@ typedef struct arena {
 /* Reserves `bytes_max` of address space. ERR_RESOURCE when the system refuses. */
 bool arena_open(arena *a, size_t bytes_max, const char *name, err *e);
 
-/* For generous maxima: where the system refuses so much address space (`ulimit -v`, the memory
- * limit of a batch system, strict overcommit, valgrind), takes a part of what it gives, down to 16
- * MB. */
+/* For generous maxima. Where the system refuses so much address space (`ulimit -v`, valgrind), it
+ * takes a part of what is given, down to 16 MB. */
 bool arena_open_up_to(arena *a, size_t bytes_max, const char *name, err *e);
 void arena_close(arena *a);
 

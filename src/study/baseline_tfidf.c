@@ -71,7 +71,8 @@ static bool run_fits(trainer *t)
     t->failure = arena_take_zero(t->a, (size_t)n, sizeof *t->failure, t->e);
     t->loss = arena_take_zero(t->a, GRID * (size_t)t->n_fold, sizeof *t->loss, t->e);
     if (!t->own || !t->failure || !t->loss) return false;
-    while (opened < n && arena_open(&t->own[opened], bytes_fit, "a baseline's fit", t->e)) opened++;
+    while (opened < n && arena_open_up_to(&t->own[opened], bytes_fit, "a baseline's fit", t->e))
+        opened++;
     if (opened == n) pool_run(t->threads, GRID * (int64_t)t->n_fold, fit_one, t);
     for (int i = 0; i < opened; i++) {
         if (t->failure[i].code != ERR_NONE && t->e->code == ERR_NONE) *t->e = t->failure[i];
