@@ -33,6 +33,7 @@ arms:
   - name: zero-shot
   - {name: two-shot, shots: 2, seed: 3}
 limits: {max_tokens: 512, cut: head+tail}
+baselines: none
 EOF
 }
 study "$dir/study.yaml" texts.csv
