@@ -14,7 +14,7 @@ typedef struct sample {
     int32_t label[SAMPLE_ROWS], patient[SAMPLE_ROWS];
     double z[SAMPLE_ARMS][SAMPLE_ROWS * 3];
     const double *z_of[SAMPLE_ARMS];
-    arms_result stats;
+    verdict stats;
     report_input in;
 } sample;
 
@@ -84,14 +84,14 @@ static bool sample_make(sample *s, arena *a, int32_t n_class, int32_t positive, 
         }
     }
     for (int k = 0; k < SAMPLE_ARMS; k++) s->z_of[k] = s->z[k];
-    arms_input in = {.n_arm = SAMPLE_ARMS,
-                     .n_class = n_class,
-                     .positive = positive,
-                     .n_row = SAMPLE_ROWS,
-                     .label = s->label,
-                     .patient = s->patient,
-                     .log_score = s->z_of};
-    if (!arms_judge(&in, a, &s->stats, e)) return false;
+    verdict_input in = {.n_arm = SAMPLE_ARMS,
+                        .n_class = n_class,
+                        .positive = positive,
+                        .n_row = SAMPLE_ROWS,
+                        .label = s->label,
+                        .patient = s->patient,
+                        .log_score = s->z_of};
+    if (!verdict_judge(&in, a, &s->stats, e)) return false;
     s->in = (report_input){
         .title = "serious-events <판독> & \"more\"",
         .subtitle = "SmolLM2-135M-Instruct on texts.csv",

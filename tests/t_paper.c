@@ -174,7 +174,7 @@ static void test_points(void **state)
     plot p;
     rank_roc roc;
     open_world(&w, (paper_sample){.n_row = 200, .n_arm = 1, .n_class = 2, .share = 0.4});
-    const arm_result *s = &w.g.stats.arm[0];
+    const verdict_arm *s = &w.g.stats.arm[0];
     must(&w, plot_draw(&p, &w.v, plot_kind("roc"), &w.e));
     must(&w, rank_roc_take(s->score, s->positive, w.g.stats.n, &w.g.memory, &roc, &w.e));
     const char *line = next_line(p.csv.data);
@@ -210,7 +210,7 @@ static void test_by_patient(void **state)
     assert_true(w.v.clusters);
     assert_ptr_equal(w.v.arm[0].auroc, &w.g.stats.arm[0].clustered);
     int sign = 0;
-    const arms_pair *pair = evidence_pair(&w.v, 2, 0, &sign);
+    const verdict_pair *pair = evidence_pair(&w.v, 2, 0, &sign);
     assert_true(pair && sign == 1 && pair->a == 0 && pair->b == 2);
     assert_ptr_equal(evidence_test(&w.v, pair), &pair->clustered);
     assert_ptr_equal(evidence_pair(&w.v, 0, 2, &sign), pair);

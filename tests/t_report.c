@@ -1,4 +1,4 @@
-/* Tests of src/stats/arms and src/view: rows to statistics; a page that is well-formed, says no
+/* Tests of src/stats/verdict and src/view: rows to statistics; a page that is well-formed, says no
  * NaN, holds no address and no script; JSON that reads back; the terminal view. */
 #include "view/results.h"
 #include "view/text.h"
@@ -188,9 +188,9 @@ static void show_small(world *w, int64_t n, int value_of_all)
         z[2 * i + 1] = log(t24_a[row]);
     }
     if (n > 2) z[3] = -INFINITY; /* a score of -infinity orders, and must not reach the page */
-    arms_input in = {
+    verdict_input in = {
         .n_arm = 1, .n_class = 2, .positive = 1, .n_row = n, .label = label, .log_score = z_of};
-    assert_true(arms_judge(&in, &w->a, &w->s.stats, &e));
+    assert_true(verdict_judge(&in, &w->a, &w->s.stats, &e));
     w->s.in = (report_input){.title = "t",
                              .class_name = sample_class,
                              .stats = &w->s.stats,
@@ -244,10 +244,10 @@ static void test_judge_matches_known(void **state)
             z[k][2 * i + 1] = log(p) - 0.1 * i * k;
         }
     }
-    arms_input in = {
+    verdict_input in = {
         .n_arm = 2, .n_class = 2, .positive = 1, .n_row = T24_N, .label = label, .log_score = z_of};
-    arms_result r;
-    assert_true(arms_judge(&in, &w->a, &r, &e));
+    verdict r;
+    assert_true(verdict_judge(&in, &w->a, &r, &e));
     assert_int_equal(r.n, 24);
     assert_int_equal(r.events, 10);
     assert_true(fabs(r.arm[0].brier.value - 0.179375) < 1e-12);
@@ -256,7 +256,7 @@ static void test_judge_matches_known(void **state)
     assert_int_equal(r.n_pair, 1);
     assert_true(r.n_patient == 0 && !r.arm[0].clustered.logit.has_value);
     in.patient = t24_patient;
-    assert_true(arms_judge(&in, &w->a, &r, &e));
+    assert_true(verdict_judge(&in, &w->a, &r, &e));
     assert_int_equal(r.n_patient, 16);
     assert_true(fabs(r.arm[0].clustered.logit.variance - 0.0148262686843) < 1e-12);
     assert_true(r.pair[0].clustered.has_value &&
@@ -264,13 +264,13 @@ static void test_judge_matches_known(void **state)
     assert_true(fabs(r.arm[0].auroc.logit.value - 0.810714285714) < 1e-11);
     /* a row that arm 1 could not score leaves both */
     z[1][6] = NAN;
-    assert_true(arms_judge(&in, &w->a, &r, &e));
+    assert_true(verdict_judge(&in, &w->a, &r, &e));
     assert_int_equal(r.n, 23);
     assert_int_equal(r.n_row, 24);
     assert_int_equal(r.arm[0].auroc.logit.n, 23);
     assert_int_equal(r.arm[1].auroc.logit.n, 23);
     z[0][0] = z[0][1] = -INFINITY; /* no belief in any answer: not a score */
-    assert_true(arms_judge(&in, &w->a, &r, &e));
+    assert_true(verdict_judge(&in, &w->a, &r, &e));
     assert_int_equal(r.n, 22);
 }
 

@@ -12,7 +12,7 @@
 
 typedef struct work {
     evidence *v;
-    arms_result *stats;
+    verdict *stats;
     arena *a;
     pool *threads;
     uint64_t seed;
@@ -20,7 +20,7 @@ typedef struct work {
     int32_t n_unit;
 } work;
 
-static curves_rows rows_of(const work *w, const arm_result *s)
+static curves_rows rows_of(const work *w, const verdict_arm *s)
 {
     return (curves_rows){.n = w->stats->n,
                          .score = s->score,
@@ -37,7 +37,7 @@ static bool boot_precision(const void *context, const uint16_t *weight, double *
     return weigh_average_precision(context, weight, value);
 }
 
-static bool add_precision(work *w, const arm_result *s, evidence_arm *out, err *e)
+static bool add_precision(work *w, const verdict_arm *s, evidence_arm *out, err *e)
 {
     int64_t n = w->stats->n;
     if (!weigh_auprc_rows(s->score, s->positive, n, w->a, &out->auprc, e)) return false;
@@ -76,7 +76,7 @@ static bool add_precision(work *w, const arm_result *s, evidence_arm *out, err *
 /* --- shares by patient --- */
 
 typedef struct share_job {
-    const arm_result *s;
+    const verdict_arm *s;
     int64_t n;
     bool
         by_call; /* PPV and NPV, else sensitivity and specificity: each pair exists or not as one */
@@ -94,7 +94,7 @@ static bool boot_shares(const void *context, const uint16_t *weight, double *val
 }
 
 /* Shares of texts of few patients are not binomial: their intervals are drawn by patient. */
-static bool add_shares(work *w, const arm_result *s, evidence_arm *out, err *e)
+static bool add_shares(work *w, const verdict_arm *s, evidence_arm *out, err *e)
 {
     out->cut = s->at_half;
     if (!w->unit) return true;
@@ -130,7 +130,7 @@ static bool add_shares(work *w, const arm_result *s, evidence_arm *out, err *e)
 
 /* --- calibration --- */
 
-static bool add_calibration(work *w, const arm_result *s, evidence_arm *out, err *e)
+static bool add_calibration(work *w, const verdict_arm *s, evidence_arm *out, err *e)
 {
     int64_t n = w->stats->n, n_clipped = 0;
     out->log_loss = calib_log_loss(s->probability, s->positive, n, &n_clipped);
@@ -167,7 +167,7 @@ static bool is_flat(const work *w, int32_t k)
 
 static bool add_arm(work *w, int32_t k, err *e)
 {
-    const arm_result *s = &w->stats->arm[k];
+    const verdict_arm *s = &w->stats->arm[k];
     evidence_arm *out = &w->v->arm[k];
     curves_rows rows = rows_of(w, s);
     curves_plan plan = {.seed = w->seed, .level = w->stats->level, .pool = w->threads};
@@ -348,18 +348,18 @@ bool evidence_compute(evidence *v, gather *g, err *e)
     return ok;
 }
 
-const arms_pair *evidence_pair(const evidence *v, int32_t arm, int32_t reference, int *sign)
+const verdict_pair *evidence_pair(const evidence *v, int32_t arm, int32_t reference, int *sign)
 {
-    const arms_result *r = &v->g->stats;
+    const verdict *r = &v->g->stats;
     for (int32_t i = 0; i < r->n_pair; i++) {
-        const arms_pair *p = &r->pair[i];
+        const verdict_pair *p = &r->pair[i];
         *sign = p->b == arm ? 1 : -1; /* a pair's difference is b - a */
         if ((p->a == arm && p->b == reference) || (p->b == arm && p->a == reference)) return p;
     }
     return NULL;
 }
 
-const rank_test *evidence_test(const evidence *v, const arms_pair *p)
+const rank_test *evidence_test(const evidence *v, const verdict_pair *p)
 {
     return v->clusters ? &p->clustered : &p->test;
 }

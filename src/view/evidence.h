@@ -58,9 +58,9 @@ bool evidence_compute(evidence *v, gather *g, err *e);
 
 /* The pair of arms (either order); NULL when there is none. *sign: +1 when the pair's difference is
  * arm - reference, -1 the other way round. */
-const arms_pair *evidence_pair(const evidence *v, int32_t arm, int32_t reference, int *sign);
+const verdict_pair *evidence_pair(const evidence *v, int32_t arm, int32_t reference, int *sign);
 /* The test to report: by patient when there are clusters. */
-const rank_test *evidence_test(const evidence *v, const arms_pair *p);
+const rank_test *evidence_test(const evidence *v, const verdict_pair *p);
 
 /* "Wilson's intervals", or how patients are allowed for. */
 const char *evidence_share_words(const evidence *v);

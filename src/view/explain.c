@@ -20,10 +20,10 @@ typedef struct measure {
     void (*inputs)(const asked *, buf *, err *);
 } measure;
 
-static const arm_result *result_of(const asked *q) { return &q->v->g->stats.arm[q->arm]; }
+static const verdict_arm *result_of(const asked *q) { return &q->v->g->stats.arm[q->arm]; }
 static const evidence_arm *evidence_of(const asked *q) { return &q->v->arm[q->arm]; }
 static const char *name_of(const asked *q, int32_t k) { return q->v->g->in.arm[k].name; }
-static const arms_result *stats_of(const asked *q) { return &q->v->g->stats; }
+static const verdict *stats_of(const asked *q) { return &q->v->g->stats; }
 
 static const stat_estimate *auroc(const asked *q) { return &evidence_of(q)->auroc->logit; }
 static const stat_estimate *auprc(const asked *q) { return &evidence_of(q)->auprc; }
@@ -54,7 +54,7 @@ static void say_pairs(const asked *q, buf *b, err *e)
     arena *a = &q->v->g->memory;
     size_t mark = arena_mark(a);
     rank_roc roc;
-    const arm_result *s = result_of(q);
+    const verdict_arm *s = result_of(q);
     if (!rank_roc_take(s->score, s->positive, stats_of(q)->n, a, &roc, e)) return;
     long long won = 0, tied = 0, all = (long long)roc.n_positive * roc.n_negative;
     for (int64_t i = 1; i < roc.n_point; i++) {
@@ -89,8 +89,8 @@ static void say_table(const asked *q, buf *b, err *e)
 static void say_probabilities(const asked *q, buf *b, err *e)
 {
     (void)e;
-    const arms_result *r = stats_of(q);
-    const arm_result *s = result_of(q);
+    const verdict *r = stats_of(q);
+    const verdict_arm *s = result_of(q);
     double squares = 0, expected = 0;
     for (int64_t i = 0; i < r->n; i++) {
         double d = s->probability[i] - s->positive[i];
@@ -116,7 +116,7 @@ static void say_bins(const asked *q, buf *b, err *e)
 static void say_mass(const asked *q, buf *b, err *e)
 {
     (void)e;
-    const arm_result *s = result_of(q);
+    const verdict_arm *s = result_of(q);
     buf_printf(
         b, "median %.17g, 5th to 95th percentile %.6f to %.6f, under 0.5 in %.1f %% of the texts\n",
         s->mass_median, s->mass_low, s->mass_high, 100 * s->mass_share_below_half);
@@ -126,7 +126,7 @@ static void say_difference(const asked *q, buf *b, err *e)
 {
     (void)e;
     int sign = 1;
-    const arms_pair *pair = evidence_pair(q->v, q->arm, q->other, &sign);
+    const verdict_pair *pair = evidence_pair(q->v, q->arm, q->other, &sign);
     assert(pair); /* two different arms */
     const rank_test *t = evidence_test(q->v, pair);
     for (int i = 0; i < 2; i++) {
@@ -219,7 +219,7 @@ static hash_text rows_hash(const asked *q)
 
 static void say_rows(const asked *q, buf *b)
 {
-    const arms_result *r = stats_of(q);
+    const verdict *r = stats_of(q);
     head(b, "rows");
     buf_printf(b, "%lld texts that every arm scored (%lld of %lld left out)", (long long)r->n,
                (long long)(r->n_row - r->n), (long long)r->n_row);

@@ -82,14 +82,14 @@ static bool compute(gather *g, err *e)
         }
         z[i] = own;
     }
-    arms_input in = {.n_arm = s->n_arm,
-                     .n_class = s->n_class,
-                     .positive = s->positive,
-                     .n_row = s->n_row,
-                     .label = label,
-                     .patient = any_patient ? patient : NULL,
-                     .log_score = z};
-    return arms_judge(&in, &g->memory, &g->stats, e);
+    verdict_input in = {.n_arm = s->n_arm,
+                        .n_class = s->n_class,
+                        .positive = s->positive,
+                        .n_row = s->n_row,
+                        .label = label,
+                        .patient = any_patient ? patient : NULL,
+                        .log_score = z};
+    return verdict_judge(&in, &g->memory, &g->stats, e);
 }
 
 /* ---- what the report says ---- */

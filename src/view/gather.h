@@ -12,7 +12,7 @@ typedef struct gather { /* changes nowhere once open */
     arena memory;       /* holds all below; also scratch of who draws */
     store_study study;
     store_results *got; /* [n_arm] */
-    arms_result stats;
+    verdict stats;
     report_arm *arm;       /* [n_arm] */
     report_input in;       /* of report, results, text */
     struct json_t *record; /* {"meta": {..}, "runs": [..]} */

@@ -147,7 +147,7 @@ static char say_flow(const paper *p, buf *b)
 
 static char say_cases(const paper *p, buf *b)
 {
-    const arms_result *r = &p->v->g->stats;
+    const verdict *r = &p->v->g->stats;
     buf_printf(b, "%lld texts", (long long)r->n);
     if (r->n_patient > 0) buf_printf(b, " of %d patients", (int)r->n_patient);
     paper_add_classes(p, b);
@@ -186,7 +186,7 @@ static char say_compute(const paper *p, buf *b)
 
 static char say_performance(const paper *p, buf *b)
 {
-    const arms_result *r = &p->v->g->stats;
+    const verdict *r = &p->v->g->stats;
     for (int32_t k = 0; k < r->n_arm; k++) {
         buf_printf(b, "%s%s: ", k ? "; " : "", p->v->g->in.arm[k].name);
         if (p->v->binary) buf_add_text(b, "AUROC ");
@@ -198,7 +198,7 @@ static char say_performance(const paper *p, buf *b)
 
 static char say_limits(const paper *p, buf *b)
 {
-    const arms_result *r = &p->v->g->stats;
+    const verdict *r = &p->v->g->stats;
     buf_printf(
         b, "On record: %lld texts cut in an arm at most; %lld texts without a score in some arm",
         (long long)paper_n_cut(p), (long long)(r->n_row - r->n));
@@ -276,7 +276,7 @@ static char say_fixed(answer which, buf *b)
 /* The answer in words, and who is to finish it. */
 static char say(const paper *p, answer which, buf *b)
 {
-    const arms_result *r = &p->v->g->stats;
+    const verdict *r = &p->v->g->stats;
     switch (which) {
     case MODEL: return say_model(p, b);
     case SETTINGS: return say_settings(p, b);

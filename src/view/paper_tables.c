@@ -11,7 +11,7 @@
 enum { CLASSES_SHOWN = 6, ARMS_SHOWN = 8 };
 
 static const char *arm_name(const paper *p, int32_t k) { return p->v->g->in.arm[k].name; }
-static const arms_result *stats_of(const paper *p) { return &p->v->g->stats; }
+static const verdict *stats_of(const paper *p) { return &p->v->g->stats; }
 
 /* --- arms --- */
 
@@ -61,7 +61,7 @@ static void add_difference(const paper *p, sheet *s, int32_t k)
 {
     int sign = 1;
     const evidence *v = p->v;
-    const arms_pair *pair = k == v->reference ? NULL : evidence_pair(v, k, v->reference, &sign);
+    const verdict_pair *pair = k == v->reference ? NULL : evidence_pair(v, k, v->reference, &sign);
     const rank_test *t = pair ? evidence_test(v, pair) : NULL;
     buf text = buf_up_to(1000);
     if (k == v->reference) buf_add_text(&text, "reference");
@@ -252,7 +252,7 @@ static int by_number(const void *a, const void *b)
 
 static bool add_patient_row(const characteristics *c, err *e)
 {
-    const arms_result *r = stats_of(c->p);
+    const verdict *r = stats_of(c->p);
     if (r->n_patient == 0) return true;
     int32_t *x = arena_take(&c->p->v->g->memory, (size_t)r->n, sizeof *x, e);
     if (!x) return false;
@@ -273,7 +273,7 @@ static bool add_patient_row(const characteristics *c, err *e)
 static bool table_characteristics(const paper *p, sheet *s, char why[200], err *e)
 {
     (void)why;
-    const arms_result *r = stats_of(p);
+    const verdict *r = stats_of(p);
     characteristics c = {.p = p, .s = s, .n_column = 1, .column = {{-1, r->n}}};
     sheet_open(s, "T1", "Characteristics of the texts judged");
     sheet_column(s, "characteristic", false);
@@ -317,9 +317,9 @@ static void add_main_row(const paper *p, sheet *s, int32_t k)
 {
     const evidence *v = p->v;
     const evidence_arm *a = &v->arm[k];
-    const arm_result *r = &stats_of(p)->arm[k];
+    const verdict_arm *r = &stats_of(p)->arm[k];
     int sign;
-    const arms_pair *pair = k == v->reference ? NULL : evidence_pair(v, k, v->reference, &sign);
+    const verdict_pair *pair = k == v->reference ? NULL : evidence_pair(v, k, v->reference, &sign);
     const rank_test *t = pair ? evidence_test(v, pair) : NULL;
     sheet_add(s, str_of(arm_name(p, k)));
     buf text = buf_up_to(100);
@@ -348,7 +348,7 @@ static void add_main_row(const paper *p, sheet *s, int32_t k)
 
 static bool table_classes(const paper *p, sheet *s)
 {
-    const arms_result *r = stats_of(p);
+    const verdict *r = stats_of(p);
     sheet_open(s, "T2", "Results of the arms");
     sheet_column(s, "arm", false);
     sheet_column(s, "texts", true);
@@ -382,7 +382,7 @@ static bool table_main(const paper *p, sheet *s, char why[200], err *e)
                                           "difference in AUROC",
                                           "p",
                                           "p (Holm)"};
-    const arms_result *r = stats_of(p);
+    const verdict *r = stats_of(p);
     if (!p->v->binary) return table_classes(p, s);
     sheet_open(s, "T2", "Results of the arms");
     sheet_column(s, "arm", false);
@@ -423,7 +423,7 @@ static int32_t wording_of(const paper *p, int32_t arm)
 static bool table_methods(const paper *p, sheet *s, char why[200], err *e)
 {
     (void)e;
-    const arms_result *r = stats_of(p);
+    const verdict *r = stats_of(p);
     int32_t n_asking = 0;
     for (int32_t k = 0; k < r->n_arm; k++) n_asking += !p->v->g->in.arm[k].baseline;
     if (n_asking < 2 || !p->v->binary) {
@@ -550,7 +550,7 @@ static bool same_but(const paper_arm *a, const paper_arm *b, bool wording)
  * first. */
 static void add_family(const paper *p, sheet *s, int32_t k, bool wording)
 {
-    const arms_result *r = stats_of(p);
+    const verdict *r = stats_of(p);
     double x[SHEET_COLUMNS_MAX * 8], low = 1, high = 0;
     int64_t n = 0;
     for (int32_t j = 0; j < r->n_arm && n < (int64_t)countof(x); j++) {

@@ -6,7 +6,7 @@
 #include <stdio.h>
 
 static const char *fact(const paper *p, const char *key) { return gather_fact(p->v->g, key); }
-static const arms_result *stats_of(const paper *p) { return &p->v->g->stats; }
+static const verdict *stats_of(const paper *p) { return &p->v->g->stats; }
 static const report_input *in_of(const paper *p) { return &p->v->g->in; }
 
 int64_t paper_n_cut(const paper *p)
@@ -64,7 +64,7 @@ static void add_count(buf *b, int64_t n)
 
 static int32_t hide_classes(const paper *p, bool hidden[SMALL_CLASSES_MAX])
 {
-    const arms_result *r = stats_of(p);
+    const verdict *r = stats_of(p);
     int32_t n = r->n_class < SMALL_CLASSES_MAX ? r->n_class : SMALL_CLASSES_MAX;
     small_mark(r->class_count, n, hidden);
     return n;
@@ -155,7 +155,7 @@ static void english_model(const paper *p, buf *b)
 static void english_data(const paper *p, buf *b)
 {
     const report_flow *f = &in_of(p)->flow;
-    const arms_result *r = stats_of(p);
+    const verdict *r = stats_of(p);
     buf_add_text(b, "Of ");
     add_count(b, f->n_read);
     buf_add_text(b, " rows of the table");
@@ -212,7 +212,7 @@ static void english_asking(const paper *p, buf *b)
 
 static void english_statistics(const paper *p, buf *b)
 {
-    const arms_result *r = stats_of(p);
+    const verdict *r = stats_of(p);
     const evidence *v = p->v;
     double level = 100 * r->level;
     if (!v->binary) {
@@ -320,7 +320,7 @@ static const char *reason_korean(const char *reason)
 static void korean_data(const paper *p, buf *b)
 {
     const report_flow *f = &in_of(p)->flow;
-    const arms_result *r = stats_of(p);
+    const verdict *r = stats_of(p);
     buf_add_text(b, "자료표");
     if (fact(p, "data_sha256")[0]) {
         buf_add_text(b, "(SHA-256 ");
@@ -382,7 +382,7 @@ static void korean_asking(const paper *p, buf *b)
 
 static void korean_statistics(const paper *p, buf *b)
 {
-    const arms_result *r = stats_of(p);
+    const verdict *r = stats_of(p);
     const evidence *v = p->v;
     double level = 100 * r->level;
     if (!v->binary) {

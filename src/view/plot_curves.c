@@ -58,7 +58,7 @@ static void describe_arms(plot *p, const evidence *v, const char *measure, bool 
 
 static void say_cases(buf *b, const evidence *v)
 {
-    const arms_result *r = &v->g->stats;
+    const verdict *r = &v->g->stats;
     buf_printf(b, " %lld texts, %lld of them %s.", (long long)r->n, (long long)r->events,
                plot_positive(v));
 }
@@ -76,7 +76,7 @@ static panel square_above(figure *f, int32_t n_line)
 
 static bool add_roc_points(plot *p, const evidence *v, int32_t k, rank_roc *roc, err *e)
 {
-    const arm_result *s = &v->g->stats.arm[k];
+    const verdict_arm *s = &v->g->stats.arm[k];
     const curve *c = &v->arm[k].roc;
     if (!rank_roc_take(s->score, s->positive, v->g->stats.n, &v->g->memory, roc, e)) return false;
     for (int64_t i = 0; i < roc->n_point; i++) {
@@ -208,7 +208,7 @@ bool plot_pr(plot *p, const evidence *v, err *e)
 {
     (void)e;
     figure *f = &p->figure;
-    const arms_result *r = &v->g->stats;
+    const verdict *r = &v->g->stats;
     int32_t n = v->n_drawn;
     panel q = square_above(f, n + 1);
     double prevalence = r->n > 0 ? (double)r->events / (double)r->n : 0;
@@ -296,7 +296,7 @@ typedef struct share_bins {
     int64_t most;
 } share_bins;
 
-static share_bins count_shares(const arm_result *s, int64_t n)
+static share_bins count_shares(const verdict_arm *s, int64_t n)
 {
     share_bins h = {.most = 1};
     for (int64_t i = 0; i < n; i++) {
@@ -311,7 +311,7 @@ static share_bins count_shares(const arm_result *s, int64_t n)
 /* How many of each class got which probability: positives upwards, others downwards. */
 static void draw_shares(plot *p, const evidence *v, const panel *q, int32_t k)
 {
-    const arm_result *s = &v->g->stats.arm[k];
+    const verdict_arm *s = &v->g->stats.arm[k];
     share_bins h = count_shares(s, v->g->stats.n);
     double middle = q->y + q->height / 2, tall = q->height / 2 - 1, wide = q->width / SHARE_BINS;
     figure_line(&p->figure, q->x, middle, q->x + q->width, middle,
@@ -451,7 +451,7 @@ bool plot_calibration(plot *p, const evidence *v, err *e)
 
 static panel decision_panel(figure *f, const evidence *v, int32_t n)
 {
-    const arms_result *r = &v->g->stats;
+    const verdict *r = &v->g->stats;
     double prevalence = r->n > 0 ? (double)r->events / (double)r->n : 0.1;
     panel q = {.x = 40, .y = 6, .right = 1, .top = fmax(prevalence * 1.08, 0.02)};
     q.bottom = -0.25 * q.top;
@@ -546,7 +546,7 @@ typedef struct histogram {
 
 /* From the 0.5th to the 99.5th percentile of the finite scores; the end bins take what lies
  * beyond. */
-static bool count_scores(const evidence *v, const arm_result *s, histogram *h, err *e)
+static bool count_scores(const evidence *v, const verdict_arm *s, histogram *h, err *e)
 {
     arena *a = &v->g->memory;
     int64_t n = v->g->stats.n, n_finite = 0;

@@ -425,7 +425,7 @@ static void draw_arm_row(plot *p, const evidence *v, const ruler *r, int32_t k, 
     const stat_estimate *o = &v->arm[k].auroc->logit;
     double values = f->width - 128;
     int sign = 1;
-    const arms_pair *pair = k == v->reference ? NULL : evidence_pair(v, k, v->reference, &sign);
+    const verdict_pair *pair = k == v->reference ? NULL : evidence_pair(v, k, v->reference, &sign);
     const rank_test *t = pair ? evidence_test(v, pair) : NULL;
     set_fit(f, (figure_words){.x = 2, .y = y, .size = 7.5}, str_of(arm_name(v, k)), r->x - 12);
     draw_estimate(f, r, y - 2.6, o, k);
@@ -571,7 +571,7 @@ static double draw_left_out(plot *p, const report_count *c, int32_t n, box b, bo
 
 static void say_judged(const evidence *v, buf *text)
 {
-    const arms_result *r = &v->g->stats;
+    const verdict *r = &v->g->stats;
     buf_printf(text, "%lld texts judged", (long long)r->n);
     if (r->n_patient > 0) buf_printf(text, " of %d patients", (int)r->n_patient);
     buf_add_text(text, ":");

@@ -78,7 +78,7 @@ static const char *positive_name(const report_input *in)
 }
 
 /* Some patient has more than one text. */
-static bool has_clusters(const arms_result *r) { return r->n_patient > 0 && r->n_patient < r->n; }
+static bool has_clusters(const verdict *r) { return r->n_patient > 0 && r->n_patient < r->n; }
 
 static bool has_positive(const report_input *in) { return in->stats->positive >= 0; }
 
@@ -101,7 +101,7 @@ static void add_head(const report_input *in, buf *b)
 /* One sentence for each arm, as words. */
 static void add_answer(const report_input *in, buf *b)
 {
-    const arms_result *r = in->stats;
+    const verdict *r = in->stats;
     buf_add_text(b, "<section>\n<p class=\"lead\">");
     report_add_count(b, r->n);
     buf_add_text(b, r->n == 1 ? " text was judged" : " texts were judged");
@@ -139,7 +139,7 @@ static bool all_cut_alike(const report_input *in)
 
 static void add_arm_warnings(const report_input *in, int32_t k, buf *b)
 {
-    const arm_result *s = &in->stats->arm[k];
+    const verdict_arm *s = &in->stats->arm[k];
     const report_arm *about = &in->arm[k];
     const stat_estimate *o = &s->auroc.logit;
     if (in->stats->n > 0 && s->mass_median < 0.5) {
@@ -188,7 +188,7 @@ static void add_arm_warnings(const report_input *in, int32_t k, buf *b)
 
 static void add_study_warnings(const report_input *in, buf *b)
 {
-    const arms_result *r = in->stats;
+    const verdict *r = in->stats;
     if (has_positive(in) && r->n > 0 &&
         (r->events < STAT_FEW_BELOW || r->n - r->events < STAT_FEW_BELOW)) {
         buf_add_text(b, "<li>Only ");
@@ -308,7 +308,7 @@ static void add_share_cell(buf *b, const stat_estimate *o)
 
 static void add_arm_row(const report_input *in, int32_t k, buf *b)
 {
-    const arm_result *s = &in->stats->arm[k];
+    const verdict_arm *s = &in->stats->arm[k];
     const stat_estimate *o = &s->auroc.logit;
     add_in(b, "<tr><th scope=\"row\">", in->arm[k].name, "");
     if (in->arm[k].detail) add_in(b, "<br/><span class=\"ci\">", in->arm[k].detail, "</span>");
@@ -342,8 +342,8 @@ static void add_arm_row(const report_input *in, int32_t k, buf *b)
 /* What the first arm's numbers mean, in words. */
 static void add_arm_words(const report_input *in, buf *b)
 {
-    const arms_result *r = in->stats;
-    const arm_result *s = &r->arm[0];
+    const verdict *r = in->stats;
+    const verdict_arm *s = &r->arm[0];
     const stat_estimate *o = &s->auroc.logit;
     double prevalence = r->n > 0 ? (double)r->events / (double)r->n : 0;
     buf_add_text(b, "<ul class=\"say\">\n");
@@ -408,7 +408,7 @@ static void add_arms_table(const report_input *in, buf *b)
 
 static bool add_roc_section(const report_input *in, arena *scratch, buf *b, err *e)
 {
-    const arms_result *r = in->stats;
+    const verdict *r = in->stats;
     if (!r->arm[0].auroc.logit.has_value) return true;
     buf_add_text(b, "<section>\n<h2>ROC curves</h2>\n<figure>\n<div class=\"pair\">\n<div>");
     if (!report_add_roc(in, scratch, b, e)) return false;
@@ -435,7 +435,7 @@ static bool add_roc_section(const report_input *in, arena *scratch, buf *b, err 
 
 static bool add_scores_section(const report_input *in, arena *scratch, buf *b, err *e)
 {
-    const arms_result *r = in->stats;
+    const verdict *r = in->stats;
     if (r->n == 0) return true;
     buf_add_text(b, "<section>\n<h2>Scores of both classes</h2>\n<p class=\"say\">");
     add_in(b, "Upwards the texts that are <i>", positive_name(in),
@@ -479,7 +479,7 @@ static void add_pictures(const report_input *in, buf *b)
     if (in->n_picture > 0) buf_add_text(b, "</div>\n</section>\n");
 }
 
-static void add_pair_row(const report_input *in, const arms_pair *p, buf *b)
+static void add_pair_row(const report_input *in, const verdict_pair *p, buf *b)
 {
     const rank_test *t = &p->test;
     add_in(b, "<tr><th scope=\"row\">", in->arm[p->b].name, "");
@@ -516,7 +516,7 @@ static void add_pair_row(const report_input *in, const arms_pair *p, buf *b)
 
 static void add_pairs(const report_input *in, buf *b)
 {
-    const arms_result *r = in->stats;
+    const verdict *r = in->stats;
     if (r->n_pair == 0) return;
     buf_add_text(
         b,
@@ -545,8 +545,8 @@ static void add_pairs(const report_input *in, buf *b)
 
 static void add_class_table(const report_input *in, int32_t k, buf *b)
 {
-    const arms_result *r = in->stats;
-    const arm_result *s = &r->arm[k];
+    const verdict *r = in->stats;
+    const verdict_arm *s = &r->arm[k];
     add_in(b, "<h3>", in->arm[k].name, "</h3>\n<div class=\"scroll\"><table>\n<thead><tr>");
     buf_add_text(
         b, "<th scope=\"col\">class</th><th class=\"n\" scope=\"col\">texts</th><th class=\"n\" "

@@ -2,14 +2,14 @@
  *
  * Readable on paper, on a phone and on a desk, light and dark; figures are inline SVG. Each number
  * has a sentence under it for a clinician. What cannot be computed is "not estimable (reason)".
- * Numbers come from `stats` (arms.h) alone; this module only shows them. The rest is plain facts,
+ * Numbers come from `stats` (verdict.h) alone; this module shows them. The rest is plain facts,
  * given as borrowed 0-terminated UTF-8 text and escaped here. NULL or n = 0 leaves a part out.
  */
 #ifndef CASELOAD_VIEW_REPORT_H
 #define CASELOAD_VIEW_REPORT_H
 
 #include "base/str.h"
-#include "stats/arms.h"
+#include "stats/verdict.h"
 
 typedef struct report_fact { /* one line of a table of facts */
     const char *name, *value;
@@ -62,7 +62,7 @@ typedef struct report_input {
     const char *question;
     const char *const *class_name; /* [stats->n_class] */
     report_flow flow;
-    const arms_result *stats;
+    const verdict *stats;
     const report_arm *arm; /* [stats->n_arm] */
     int32_t n_picture;
     const report_picture *picture;

@@ -71,7 +71,7 @@ static void add_curve(buf *b, const rank_roc *c, int32_t k)
 
 bool report_add_roc(const report_input *in, arena *scratch, buf *b, err *e)
 {
-    const arms_result *r = in->stats;
+    const verdict *r = in->stats;
     buf_printf(b, "<svg viewBox=\"0 0 %d %d\" role=\"img\" aria-label=\"ROC curves of the arms\">",
                ROC_WIDTH, ROC_HEIGHT);
     add_roc_axes(b);
@@ -100,7 +100,7 @@ static double forest_x(forest_axis a, double v)
 }
 
 /* A tenth on each side of what is to be shown, always with 0.5 inside. */
-static forest_axis forest_range(const arms_result *r)
+static forest_axis forest_range(const verdict *r)
 {
     forest_axis a = {0.45, 0.85};
     for (int32_t k = 0; k < r->n_arm; k++) {
@@ -148,7 +148,7 @@ static void add_forest_row(const report_input *in, forest_axis a, int32_t k, buf
 
 void report_add_forest(const report_input *in, buf *b)
 {
-    const arms_result *r = in->stats;
+    const verdict *r = in->stats;
     forest_axis a = forest_range(r);
     double bottom = FOREST_TOP + (double)r->n_arm * FOREST_ROW;
     buf_printf(b,
@@ -181,7 +181,7 @@ typedef struct histogram {
 
 /* From the 0.5th to the 99.5th percentile of the finite scores; the end bins take what lies beyond.
  */
-static bool count_bins(const arm_result *s, int64_t n, arena *scratch, histogram *h, err *e)
+static bool count_bins(const verdict_arm *s, int64_t n, arena *scratch, histogram *h, err *e)
 {
     size_t mark = arena_mark(scratch);
     double *x = arena_take(scratch, (size_t)n, sizeof *x, e);
@@ -237,7 +237,7 @@ static void add_hist_axis(buf *b, const histogram *h)
 
 bool report_add_scores(const report_input *in, int32_t arm, arena *scratch, buf *b, err *e)
 {
-    const arm_result *s = &in->stats->arm[arm];
+    const verdict_arm *s = &in->stats->arm[arm];
     histogram h;
     if (!count_bins(s, in->stats->n, scratch, &h, e)) return false;
     buf_printf(b, "<svg viewBox=\"0 0 %d %d\" role=\"img\" aria-label=\"Scores of both classes\">",

@@ -30,7 +30,7 @@ static void add_estimate(buf *b, const char *key, const stat_estimate *o)
     json_number(b, name, true, o->high);
 }
 
-static void add_binary(buf *b, const arm_result *s)
+static void add_binary(buf *b, const verdict_arm *s)
 {
     const cut_measures *m = &s->at_half;
     const stat_estimate *c = &s->clustered.logit;
@@ -55,7 +55,7 @@ static void add_binary(buf *b, const arm_result *s)
     json_number(b, "kappa", m->kappa.has_value, m->kappa.value);
 }
 
-static void add_classes(buf *b, const report_input *in, const arm_result *s)
+static void add_classes(buf *b, const report_input *in, const verdict_arm *s)
 {
     json_number(b, "macro_auroc", s->macro_auroc.has_value, s->macro_auroc.value);
     json_whole(b, "classes_judged", s->n_class_judged);
@@ -72,8 +72,8 @@ static void add_classes(buf *b, const report_input *in, const arm_result *s)
 
 static void add_arm(buf *b, const report_input *in, int32_t k)
 {
-    const arms_result *r = in->stats;
-    const arm_result *s = &r->arm[k];
+    const verdict *r = in->stats;
+    const verdict_arm *s = &r->arm[k];
     const report_arm *about = &in->arm[k];
     json_open(b, NULL, '{');
     json_text(b, "name", about->name);
@@ -99,7 +99,7 @@ static void add_arm(buf *b, const report_input *in, int32_t k)
     json_close(b, '}');
 }
 
-static void add_pair(buf *b, const report_input *in, const arms_pair *p)
+static void add_pair(buf *b, const report_input *in, const verdict_pair *p)
 {
     const rank_test *t = &p->test;
     json_open(b, NULL, '{');
@@ -140,7 +140,7 @@ static void add_counts(buf *b, const char *key, const report_count *c, int32_t n
 
 bool results_write(const report_input *in, buf *json, err *e)
 {
-    const arms_result *r = in->stats;
+    const verdict *r = in->stats;
     assert(r && in->arm && in->class_name && json->size == 0);
     json_open(json, NULL, '{');
     json_text(json, "study", in->title);

@@ -89,7 +89,7 @@ static void add_auroc(buf *out, const stat_estimate *o)
 
 void text_arms(const report_input *in, text_style style, buf *out)
 {
-    const arms_result *r = in->stats;
+    const verdict *r = in->stats;
     int width = name_width(in);
     bool binary = r->positive >= 0;
     char interval[32] = "";
@@ -98,7 +98,7 @@ void text_arms(const report_input *in, text_style style, buf *out)
     buf_printf(out, "%8s%8s%7s  %-14s%7s%7s%9s\n", "texts", binary ? "events" : "classes",
                binary ? "AUROC" : "macro", interval, binary ? "Brier" : "right", "mass", "texts/s");
     for (int32_t k = 0; k < r->n_arm; k++) {
-        const arm_result *s = &r->arm[k];
+        const verdict_arm *s = &r->arm[k];
         paint(out, style, k);
         add_name(out, in->arm[k].name, width);
         paint(out, style, -1);
@@ -143,7 +143,7 @@ static void put_line(plot *p, const double from[2], const double to[2], int8_t w
 static bool plot_curves(const report_input *in, arena *scratch, plot *p, err *e)
 {
     const double origin[2] = {0, 0}, corner[2] = {1, 1};
-    const arms_result *r = in->stats;
+    const verdict *r = in->stats;
     put_line(p, origin, corner, -1);
     int32_t n = r->n_arm < CURVES_MAX ? r->n_arm : CURVES_MAX;
     for (int32_t k = n - 1; k >= 0; k--) { /* the first arm lies on top */
@@ -183,7 +183,7 @@ static void add_plot_row(const plot *p, int y, text_style style, buf *out)
 
 bool text_roc(const report_input *in, text_style style, arena *scratch, buf *out, err *e)
 {
-    const arms_result *r = in->stats;
+    const verdict *r = in->stats;
     if (r->positive < 0 || !r->arm[0].auroc.logit.has_value) return true;
     plot p = {0};
     if (!plot_curves(in, scratch, &p, e)) return false;
@@ -210,7 +210,7 @@ bool text_roc(const report_input *in, text_style style, arena *scratch, buf *out
 
 void text_forest(const report_input *in, text_style style, buf *out)
 {
-    const arms_result *r = in->stats;
+    const verdict *r = in->stats;
     if (r->positive < 0) return;
     int total = style.width ? style.width : 80, width = name_width(in);
     assert(total >= 40);

@@ -1,5 +1,5 @@
-/* arms: see arms.h. */
-#include "stats/arms.h"
+/* verdict: see verdict.h. */
+#include "stats/verdict.h"
 
 #include "stats/adjust.h"
 #include "stats/score.h"
@@ -19,7 +19,7 @@ static bool is_scored(const double *z, int32_t n_class)
 }
 
 /* kept[0..n): the rows that every arm scored. */
-static int64_t keep_common(const arms_input *in, int32_t *kept)
+static int64_t keep_common(const verdict_input *in, int32_t *kept)
 {
     int64_t n = 0;
     for (int64_t i = 0; i < in->n_row; i++) {
@@ -32,7 +32,7 @@ static int64_t keep_common(const arms_input *in, int32_t *kept)
 }
 
 typedef struct job { /* what every arm's judgement needs */
-    const arms_input *in;
+    const verdict_input *in;
     const int32_t *kept; /* [n] rows to judge */
     int64_t n;
     cluster_rows clusters; /* n_cluster 0: no patients */
@@ -40,7 +40,7 @@ typedef struct job { /* what every arm's judgement needs */
     err *e;
 } job;
 
-static bool judge_mass(const job *j, const double *log_score, arm_result *out)
+static bool judge_mass(const job *j, const double *log_score, verdict_arm *out)
 {
     size_t mark = arena_mark(j->a);
     double *mass = arena_take(j->a, (size_t)j->n, sizeof *mass, j->e);
@@ -63,7 +63,7 @@ static bool judge_mass(const job *j, const double *log_score, arm_result *out)
 }
 
 /* Columns of one class against the rest over the kept rows. */
-static bool columns_of(const job *j, const double *log_score, int32_t c, arm_result *out)
+static bool columns_of(const job *j, const double *log_score, int32_t c, verdict_arm *out)
 {
     double *score = arena_take(j->a, (size_t)j->n, sizeof *score, j->e);
     double *probability = arena_take(j->a, (size_t)j->n, sizeof *probability, j->e);
@@ -86,7 +86,7 @@ static bool columns_of(const job *j, const double *log_score, int32_t c, arm_res
     return true;
 }
 
-static bool judge_binary(const job *j, const double *log_score, arm_result *out)
+static bool judge_binary(const job *j, const double *log_score, verdict_arm *out)
 {
     if (!columns_of(j, log_score, j->in->positive, out)) return false;
     if (!rank_parts_take(out->score, out->positive, j->n, j->a, &out->parts, j->e)) return false;
@@ -111,14 +111,14 @@ static int32_t most_probable(const double *z, int32_t n_class)
     return best;
 }
 
-static bool judge_classes(const job *j, const double *log_score, arm_result *out)
+static bool judge_classes(const job *j, const double *log_score, verdict_arm *out)
 {
     rank_auroc *each = arena_take_zero(j->a, (size_t)j->in->n_class, sizeof *each, j->e);
     if (!each) return false;
     double sum = 0;
     for (int32_t c = 0; c < j->in->n_class; c++) {
         size_t mark = arena_mark(j->a);
-        arm_result one = {0};
+        verdict_arm one = {0};
         if (!columns_of(j, log_score, c, &one)) return false;
         if (!rank_parts_take(one.score, one.positive, j->n, j->a, &one.parts, j->e)) return false;
         each[c] = rank_auroc_of(&one.parts, j->in->level);
@@ -155,7 +155,7 @@ static bool number_patients(job *j)
     return cluster_number(patient, j->n, cluster, &j->clusters.n_cluster, j->a, j->e);
 }
 
-static bool judge_pairs(const job *j, arms_result *r)
+static bool judge_pairs(const job *j, verdict *r)
 {
     r->n_pair = r->n_arm * (r->n_arm - 1) / 2;
     arena *a = j->a;
@@ -169,9 +169,9 @@ static bool judge_pairs(const job *j, arms_result *r)
     int64_t n_test = 0;
     for (int32_t first = 0; first < r->n_arm; first++) {
         for (int32_t second = first + 1; second < r->n_arm; second++) {
-            arms_pair *pair = &r->pair[k++];
+            verdict_pair *pair = &r->pair[k++];
             const rank_parts *two[2] = {&r->arm[second].parts, &r->arm[first].parts};
-            *pair = (arms_pair){.a = first, .b = second};
+            *pair = (verdict_pair){.a = first, .b = second};
             pair->test = rank_compare_paired(two[0], two[1], r->level);
             if (pair->test.has_value) p[n_test++] = pair->test.p;
             if (j->clusters.n_cluster == 0) continue;
@@ -189,12 +189,12 @@ static bool judge_pairs(const job *j, arms_result *r)
     return fine;
 }
 
-bool arms_judge(const arms_input *in, arena *a, arms_result *out, err *e)
+bool verdict_judge(const verdict_input *in, arena *a, verdict *out, err *e)
 {
     assert(in->n_arm > 0 && in->n_class >= 2 && in->n_row >= 0 && in->n_row <= INT32_MAX);
     assert(in->positive >= -1 && in->positive < in->n_class);
     assert(in->n_class > 2 || in->positive >= 0);
-    *out = (arms_result){.n_arm = in->n_arm, .n_class = in->n_class, .positive = in->positive};
+    *out = (verdict){.n_arm = in->n_arm, .n_class = in->n_class, .positive = in->positive};
     out->level = in->level == 0 ? 0.95 : in->level;
     out->n_row = in->n_row;
     out->arm = arena_take_zero(a, (size_t)in->n_arm, sizeof *out->arm, e);
@@ -214,7 +214,7 @@ bool arms_judge(const arms_input *in, arena *a, arms_result *out, err *e)
     out->n_patient = j.clusters.n_cluster;
     for (int32_t k = 0; k < in->n_arm; k++) {
         const double *z = in->log_score[k];
-        arm_result *arm = &out->arm[k];
+        verdict_arm *arm = &out->arm[k];
         if (!judge_mass(&j, z, arm)) return false;
         if (in->positive >= 0 && !judge_binary(&j, z, arm)) return false;
         if (in->n_class > 2 && !judge_classes(&j, z, arm)) return false;

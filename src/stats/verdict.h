@@ -1,4 +1,4 @@
-/* arms: from every arm's class log-scores to every number of the study. The one place where a
+/* verdict: from every arm's class log-scores to every number of the study. The one place where a
  * study's rows become statistics; results.json, the report and the terminal show what stands here.
  *
  * In: for each arm, Z[n_row x n_class] (score.h) over the same rows in the same order, and the
@@ -10,15 +10,15 @@
  * With more than two classes, in addition: AUROC of each class against the rest and accuracy. A
  * class without cases is left out of the macro mean and counted, never averaged as 0.5.
  */
-#ifndef CASELOAD_STATS_ARMS_H
-#define CASELOAD_STATS_ARMS_H
+#ifndef CASELOAD_STATS_VERDICT_H
+#define CASELOAD_STATS_VERDICT_H
 
 #include "stats/calib.h"
 #include "stats/cluster.h"
 #include "stats/cut.h"
 #include "stats/rank.h"
 
-typedef struct arms_input {
+typedef struct verdict_input {
     int32_t n_arm, n_class;
     int32_t positive; /* class index; -1: none (more than two classes) */
     int64_t n_row;
@@ -26,9 +26,9 @@ typedef struct arms_input {
     const int32_t *patient;         /* [n_row] any numbers, negative: unknown; NULL: none */
     const double *const *log_score; /* [n_arm] -> [n_row x n_class] Z; NaN: not scored */
     double level;                   /* 0: 0.95 */
-} arms_input;
+} verdict_input;
 
-typedef struct arm_result {
+typedef struct verdict_arm {
     /* columns over the judged rows [n], for figures; NULL without a positive class */
     const double *score, *probability;
     const uint8_t *positive;
@@ -47,16 +47,16 @@ typedef struct arm_result {
     /* label mass: how much of the model's belief lies on any answer at all */
     double mass_median, mass_low, mass_high; /* median, 5th and 95th percentile; 0 when n = 0 */
     double mass_share_below_half;            /* share of rows with a mass under 0.5 */
-} arm_result;
+} verdict_arm;
 
-typedef struct arms_pair { /* arm b against arm a, a < b: difference is b - a */
+typedef struct verdict_pair { /* arm b against arm a, a < b: difference is b - a */
     int32_t a, b;
     rank_test test;
     rank_test clustered; /* by patient; without patients has_value is false */
     double p_holm;       /* over all pairs of this study */
-} arms_pair;
+} verdict_pair;
 
-typedef struct arms_result {
+typedef struct verdict {
     int32_t n_arm, n_class, positive, n_pair;
     int64_t n_row, n;  /* given; judged (the rows that every arm scored) */
     int64_t events;    /* positives among the judged */
@@ -64,11 +64,11 @@ typedef struct arms_result {
     double level;
     const int32_t *row;         /* [n] number of each judged row among the given */
     const int64_t *class_count; /* [n_class] among the judged */
-    arm_result *arm;            /* [n_arm] */
-    arms_pair *pair;            /* [n_pair]: all pairs when there is a positive class */
-} arms_result;
+    verdict_arm *arm;           /* [n_arm] */
+    verdict_pair *pair;         /* [n_pair]: all pairs when there is a positive class */
+} verdict;
 
 /* Everything lives in `a`. False only when it is full. */
-bool arms_judge(const arms_input *in, arena *a, arms_result *out, err *e);
+bool verdict_judge(const verdict_input *in, arena *a, verdict *out, err *e);
 
 #endif
