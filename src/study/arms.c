@@ -342,33 +342,45 @@ bool arms_make(arms *a, int32_t n_context, err *e)
     return fit_rows(a, e);
 }
 
-const prompt_form *arms_form(const arms *a, int32_t which, int32_t row)
+int32_t arms_variants(const arms *a, int32_t which, int32_t row)
+{
+    assert(which >= 0 && which < a->n_arm && row >= 0 && row < a->rows->scored.n);
+    return 1;
+}
+
+const prompt_form *arms_form(const arms *a, int32_t which, int32_t row, int32_t variant)
 {
     const arm *m = &a->arm[which];
+    assert(variant >= 0 && variant < arms_variants(a, which, row));
     return &m->form[m->spec->shots > 0 ? m->shots.set[row] : 0];
+}
+
+void arms_write(const arms *a, int32_t which, int32_t row, int32_t variant, buf *out)
+{
+    prompt_write(arms_form(a, which, row, variant), a->text[row], out);
 }
 
 static bool is_prefix(const asked *q, int32_t i, int32_t j)
 {
-    int32_t n = q->answer_start[i + 1] - q->answer_start[i],
-            m = q->answer_start[j + 1] - q->answer_start[j];
-    const int32_t *a = q->answers.id + q->answer_start[i], *b = q->answers.id + q->answer_start[j];
+    const int32_t *start = q->start.id;
+    int32_t n = start[i + 1] - start[i], m = start[j + 1] - start[j];
+    const int32_t *a = q->answers.id + start[i], *b = q->answers.id + start[j];
     return n <= m && !memcmp(a, b, (size_t)n * sizeof *a);
 }
 
 /* Answers of two classes that are the same tokens could never be told apart. */
 static bool check_distinct(const arm *m, const asked *q, err *e)
 {
-    for (int32_t i = 0; i < m->n_answer; i++) {
+    const int32_t *class = q->answer_class.id;
+    for (int32_t i = 0; i < q->n_answer; i++) {
         for (int32_t j = 0; j < i; j++) {
-            if (m->answer_class[i] == m->answer_class[j]) continue;
-            if (!is_prefix(q, i, j) || !is_prefix(q, j, i)) continue;
+            if (class[i] == class[j] || !is_prefix(q, i, j) || !is_prefix(q, j, i)) continue;
             return err_set(
                 e, ERR_USAGE,
                 "'%.*s' of class %d and '%.*s' of class %d are the same tokens here; use "
                 "other answers",
-                (int)m->answer[j].size, m->answer[j].data, m->answer_class[j] + 1,
-                (int)m->answer[i].size, m->answer[i].data, m->answer_class[i] + 1);
+                (int)m->answer[j].size, m->answer[j].data, class[j] + 1, (int)m->answer[i].size,
+                m->answer[i].data, class[i] + 1);
         }
     }
     return true;
@@ -379,10 +391,10 @@ static bool check_distinct(const arm *m, const asked *q, err *e)
 static bool part_classes(const arm *m, const tokenizer *t, asked *q, err *e)
 {
     bool clash = false;
-    for (int32_t i = 0; i < m->n_answer; i++) {
-        for (int32_t j = 0; j < m->n_answer; j++) {
-            clash = clash || (m->answer_class[i] != m->answer_class[j] && is_prefix(q, i, j));
-        }
+    const int32_t *class = q->answer_class.id;
+    for (int32_t i = 0; i < q->n_answer; i++) {
+        for (int32_t j = 0; j < q->n_answer; j++)
+            clash = clash || (class[i] != class[j] && is_prefix(q, i, j));
     }
     if (!clash) return true;
     if (!check_distinct(m, q, e)) return false;
@@ -394,36 +406,52 @@ static bool part_classes(const arm *m, const tokenizer *t, asked *q, err *e)
             "tell them apart; use other answers");
     }
     token_list longer = {0};
-    for (int32_t i = 0; i < m->n_answer; i++) {
-        int32_t from = q->answer_start[i], n = q->answer_start[i + 1] - from;
-        q->answer_start[i] = (int32_t)longer.n;
+    for (int32_t i = 0; i < q->n_answer; i++) {
+        int32_t from = q->start.id[i], n = q->start.id[i + 1] - from;
+        q->start.id[i] = (int32_t)longer.n;
         if (!token_list_add(&longer, q->answers.id + from, n, e) ||
             !token_list_add(&longer, &end, 1, e)) {
             token_list_close(&longer);
             return false;
         }
     }
-    q->answer_start[m->n_answer] = (int32_t)longer.n;
+    q->start.id[q->n_answer] = (int32_t)longer.n;
     token_list_close(&q->answers);
     q->answers = longer;
     return true;
 }
 
-bool arms_ask(const arms *a, int32_t which, int32_t row, asked *q, err *e)
+static bool add_answer(const prompt_form *f, str text, str answer, asked *q, err *e)
+{
+    prompt_answer ask = {.prompt = &q->prompt, .answer = answer, .out = &q->answers};
+    int32_t start = (int32_t)q->answers.n;
+    if (!token_list_add(&q->start, &start, 1, e) || !prompt_encode_answer(f, text, &ask, e))
+        return false;
+    q->any_forced = q->any_forced || ask.forced;
+    return true;
+}
+
+bool arms_ask(const arms *a, int32_t which, int32_t row, int32_t variant, asked *q, err *e)
 {
     const arm *m = &a->arm[which];
-    const prompt_form *f = arms_form(a, which, row);
+    const prompt_form *f = arms_form(a, which, row, variant);
     str text = a->text[row];
-    q->prompt.n = q->answers.n = 0;
+    q->prompt.n = q->answers.n = q->start.n = q->answer_class.n = 0;
     q->any_forced = false;
-    bool ok = prompt_check(f, text, e) && prompt_encode(f, text, &q->prompt, e);
-    for (int32_t i = 0; ok && i < m->n_answer; i++) {
-        prompt_answer ask = {.prompt = &q->prompt, .answer = m->answer[i], .out = &q->answers};
-        q->answer_start[i] = (int32_t)q->answers.n;
-        ok = prompt_encode_answer(f, text, &ask, e);
-        q->any_forced = q->any_forced || ask.forced;
-    }
-    q->answer_start[m->n_answer] = (int32_t)q->answers.n;
+    q->n_answer = m->n_answer;
+    bool ok = prompt_check(f, text, e) && prompt_encode(f, text, &q->prompt, e) &&
+              token_list_add(&q->answer_class, m->answer_class, m->n_answer, e);
+    for (int32_t i = 0; ok && i < m->n_answer; i++) ok = add_answer(f, text, m->answer[i], q, e);
+    int32_t end = (int32_t)q->answers.n;
+    ok = ok && token_list_add(&q->start, &end, 1, e);
     if (ok && part_classes(m, f->rules.tokens, q, e)) return true;
     return err_in(e, "row '%.*s'", (int)a->rows->scored.id[row].size, a->rows->scored.id[row].data);
+}
+
+void asked_close(asked *q)
+{
+    token_list_close(&q->prompt);
+    token_list_close(&q->answers);
+    token_list_close(&q->start);
+    token_list_close(&q->answer_class);
 }

@@ -56,15 +56,24 @@ typedef struct arms {
  * too long under `cut: refuse` (naming the row), ERR_MODEL from the template. */
 bool arms_make(arms *a, int32_t n_context, err *e);
 
-const prompt_form *arms_form(const arms *a, int32_t arm, int32_t row);
+/* A row is asked in one or more ways (variants): the row's score is made of all of theirs. */
+int32_t arms_variants(const arms *a, int32_t arm, int32_t row);
+const prompt_form *arms_form(const arms *a, int32_t arm, int32_t row, int32_t variant);
+/* The prompt as text, for eyes. */
+void arms_write(const arms *a, int32_t arm, int32_t row, int32_t variant, buf *out);
 
-/* One prompt and its answers as ids, with the boundary of each answer. */
+/* One prompt and its answers as ids; zero is empty, lists grow and are used again. Answers may
+ * differ from row to row and from variant to variant; a class that no answer stands for is
+ * allowed. */
 typedef struct asked {
     token_list prompt, answers; /* answers one after the other */
-    int32_t *answer_start;      /* [n_answer + 1], of the caller */
+    int32_t n_answer;
+    token_list start;        /* [n_answer + 1] where each answer begins in `answers` */
+    token_list answer_class; /* [n_answer] the class that it stands for */
     bool any_forced;
     err failure;
 } asked;
-bool arms_ask(const arms *a, int32_t arm, int32_t row, asked *q, err *e);
+bool arms_ask(const arms *a, int32_t arm, int32_t row, int32_t variant, asked *q, err *e);
+void asked_close(asked *q);
 
 #endif

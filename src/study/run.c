@@ -97,21 +97,20 @@ static void ask_one(void *context, int64_t i, int thread)
     (void)thread;
     ask_job *j = context;
     asked *q = &j->asked[i];
-    arms_ask(j->arms, j->arm, j->first + (int32_t)i, q, &q->failure);
+    arms_ask(j->arms, j->arm, j->first + (int32_t)i, 0, q, &q->failure);
 }
 
-static hash_text key_of(const run *r, int32_t which, const asked *q)
+static hash_text key_of(const run *r, const asked *q)
 {
-    const arm *m = &r->arms.arm[which];
     store_key_parts parts = {.model_hash = {r->model_hash.hex, 64},
                              .tokenizer_hash = {r->tokenizer_hash.hex, 64},
                              .numerics = str_of(r->numerics),
                              .n_prompt = (int32_t)q->prompt.n,
                              .prompt = q->prompt.id,
-                             .n_answer = m->n_answer,
-                             .answer_start = q->answer_start,
+                             .n_answer = q->n_answer,
+                             .answer_start = q->start.id,
                              .answer_id = q->answers.id,
-                             .answer_class = m->answer_class};
+                             .answer_class = q->answer_class.id};
     return store_key(&parts);
 }
 
@@ -136,22 +135,25 @@ static int32_t add_head(run *r, arm_job *job, const prompt_form *f, const asked 
 static bool add_to_tree(run *r, int32_t which, int32_t row, const asked *q, int32_t *shared, err *e)
 {
     arm_job *job = &r->job[which];
-    const arm *m = &r->arms.arm[which];
-    const prompt_form *f = arms_form(&r->arms, which, row);
+    const prompt_form *f = arms_form(&r->arms, which, row, 0);
     todo *t = &job->todo[job->n_todo];
     int32_t head = add_head(r, job, f, q, shared, e);
     int32_t n_head = head >= 0 ? tree_at(&job->tree, head)->count : 0;
     tree_segment s = {.parent = head, .kind = TREE_CASE, .owner = job->n_todo};
     t->row = row;
+    t->n_answer = q->n_answer;
+    t->first_class = (int32_t)job->answer_class.n;
+    if (q->n_answer > job->n_answer_most) job->n_answer_most = q->n_answer;
+    token_list_add(&job->answer_class, q->answer_class.id, q->n_answer, e);
     t->case_segment =
         tree_add(&job->tree, s, q->prompt.id + n_head, (int32_t)q->prompt.n - n_head, e);
-    for (int32_t i = 0; i < m->n_answer && e->code == ERR_NONE; i++) {
+    for (int32_t i = 0; i < q->n_answer && e->code == ERR_NONE; i++) {
         tree_segment answer = {.parent = t->case_segment,
                                .kind = TREE_ANSWER,
                                .owner = job->n_todo,
                                .answer = i};
-        tree_add(&job->tree, answer, q->answers.id + q->answer_start[i],
-                 q->answer_start[i + 1] - q->answer_start[i], e);
+        tree_add(&job->tree, answer, q->answers.id + q->start.id[i],
+                 q->start.id[i + 1] - q->start.id[i], e);
     }
     job->n_todo++;
     return e->code == ERR_NONE;
@@ -161,11 +163,8 @@ static bool add_to_tree(run *r, int32_t which, int32_t row, const asked *q, int3
 static void count_tokens(run *r, int32_t which, int32_t row, const asked *q)
 {
     arm_job *job = &r->job[which];
-    const prompt_form *f = arms_form(&r->arms, which, row);
-    int64_t prompt = (int64_t)q->prompt.n, leaves = 0;
-    for (int32_t i = 0; i < r->arms.arm[which].n_answer; i++) {
-        leaves += q->answer_start[i + 1] - q->answer_start[i] - 1;
-    }
+    const prompt_form *f = arms_form(&r->arms, which, row, 0);
+    int64_t prompt = (int64_t)q->prompt.n, leaves = q->answers.n - q->n_answer;
     bool shares = !r->options.unshared && prompt > f->n_head &&
                   !memcmp(f->head, q->prompt.id, (size_t)f->n_head * sizeof *f->head);
     job->tokens_unshared += prompt + leaves;
@@ -181,7 +180,7 @@ static bool take_asked(run *r, int32_t which, int32_t row, const asked *q, int32
     }
     store_asked a = {.arm = which,
                      .row = row,
-                     .key = key_of(r, which, q),
+                     .key = key_of(r, q),
                      .n_token = (int32_t)q->prompt.n,
                      .n_cut = r->arms.n_cut[row],
                      .forced = q->any_forced};
@@ -231,9 +230,6 @@ static bool ask_arm(run *r, int32_t which, err *e)
     int32_t *shared = arena_take(&r->memory, (size_t)m->n_form, sizeof *shared, e);
     size_t mark = arena_mark(&r->memory);
     asked *q = arena_take_zero(&r->memory, ASK_CHUNK, sizeof *q, e);
-    for (int32_t i = 0; q && i < ASK_CHUNK; i++) {
-        q[i].answer_start = arena_take(&r->memory, (size_t)m->n_answer + 1, sizeof(int32_t), e);
-    }
     for (int32_t i = 0; shared && i < m->n_form; i++) shared[i] = -1;
     bool ok = e->code == ERR_NONE;
     for (int32_t first = r->first_row; ok && first < r->end_row; first += ASK_CHUNK) {
@@ -241,10 +237,7 @@ static bool ask_arm(run *r, int32_t which, err *e)
         ask_job j = {.arms = &r->arms, .arm = which, .first = first, .n = n, .asked = q};
         ok = ask_chunk(r, &j, shared, e) && report_progress(r, "tokenising", e);
     }
-    for (int32_t i = 0; q && i < ASK_CHUNK; i++) {
-        token_list_close(&q[i].prompt);
-        token_list_close(&q[i].answers);
-    }
+    for (int32_t i = 0; q && i < ASK_CHUNK; i++) asked_close(&q[i]);
     arena_reset(&r->memory, mark);
     for (int32_t i = 0; ok && !r->options.unshared && i < m->n_form; i++)
         job->tokens_forwarded += m->form[i].n_head;
@@ -484,14 +477,14 @@ static bool same_ids(const tree *t, int32_t a, int32_t b)
 }
 
 /* Z of class c: log-sum-exp over its distinct token sequences. */
-static double class_log_score(const run *r, int32_t which, int32_t first, int32_t c, line *l)
+static double class_log_score(const arm_job *job, const todo *t, int32_t c, line *l)
 {
-    const arm *m = &r->arms.arm[which];
-    int32_t n = 0;
-    for (int32_t i = 0; i < m->n_answer; i++) {
-        bool seen = m->answer_class[i] != c;
+    const int32_t *class = job->answer_class.id + t->first_class;
+    int32_t n = 0, first = t->case_segment + 1;
+    for (int32_t i = 0; i < t->n_answer; i++) {
+        bool seen = class[i] != c;
         for (int32_t j = 0; j < i && !seen; j++) {
-            seen = m->answer_class[j] == c && same_ids(&r->job[which].tree, first + i, first + j);
+            seen = class[j] == c && same_ids(&job->tree, first + i, first + j);
         }
         if (!seen) l->part[n++] = l->answer[i];
     }
@@ -500,12 +493,11 @@ static double class_log_score(const run *r, int32_t which, int32_t first, int32_
 
 static bool store_item(run *r, int32_t which, const item *it, double time_ms, line *l, err *e)
 {
-    const arm *m = &r->arms.arm[which];
-    const todo *t = &r->job[which].todo[it->owner];
+    const arm_job *job = &r->job[which];
+    const todo *t = &job->todo[it->owner];
     int32_t first = t->case_segment + 1;
-    for (int32_t i = 0; i < m->n_answer; i++) l->answer[i] = r->engine.scorer.logprob[first + i];
-    for (int32_t c = 0; c < r->spec.n_class; c++)
-        l->class_z[c] = class_log_score(r, which, first, c, l);
+    for (int32_t i = 0; i < t->n_answer; i++) l->answer[i] = r->engine.scorer.logprob[first + i];
+    for (int32_t c = 0; c < r->spec.n_class; c++) l->class_z[c] = class_log_score(job, t, c, l);
     store_score score = {.key = t->key,
                          .score = r->spec.positive < 0
                                       ? (double)NAN
@@ -513,7 +505,7 @@ static bool store_item(run *r, int32_t which, const item *it, double time_ms, li
                                                            r->spec.positive),
                          .label_mass = score_label_mass(l->class_z, r->spec.n_class),
                          .n_class = r->spec.n_class,
-                         .n_answer = m->n_answer,
+                         .n_answer = t->n_answer,
                          .class_logprob = l->class_z,
                          .answer_logprob = l->answer,
                          .time_ms = time_ms};
@@ -544,12 +536,10 @@ static bool score_arm(run *r, int32_t which, err *e)
     const schedule *s = &r->job[which].schedule;
     if (r->job[which].n_todo == 0) return true;
     size_t mark = arena_mark(&r->memory);
-    line l = {.answer =
-                  arena_take(&r->memory, (size_t)r->arms.arm[which].n_answer, sizeof(double), e),
-              .class_z = arena_take(&r->memory, (size_t)r->spec.n_class, sizeof(double), e),
-              .part = arena_take(&r->memory,
-                                 (size_t)r->arms.arm[which].n_answer + (size_t)r->spec.n_class,
-                                 sizeof(double), e)};
+    size_t n_answer = (size_t)r->job[which].n_answer_most, n_class = (size_t)r->spec.n_class;
+    line l = {.answer = arena_take(&r->memory, n_answer, sizeof(double), e),
+              .class_z = arena_take(&r->memory, n_class, sizeof(double), e),
+              .part = arena_take(&r->memory, n_answer + n_class, sizeof(double), e)};
     bool ok = l.answer && l.class_z && l.part && engine_take_scorer(&r->engine, s, e) &&
               scorer_run_heads(&r->engine.scorer, e);
     r->state.tokens_done += s->rows_head;
@@ -663,6 +653,7 @@ void run_close(run *r)
 {
     for (int32_t i = 0; r->job && i < r->spec.n_arm; i++) {
         if (r->job[i].tree.segments.max) tree_close(&r->job[i].tree);
+        token_list_close(&r->job[i].answer_class);
     }
     store_close(r->store);
     engine_close(&r->engine);

@@ -34,7 +34,8 @@ typedef struct run_options {
 
 typedef struct todo { /* one text under one arm that has no score yet */
     int32_t row;
-    int32_t case_segment; /* its answers follow in the arm's tree */
+    int32_t case_segment;          /* its answers follow in the arm's tree */
+    int32_t n_answer, first_class; /* their classes, in arm_job.answer_class */
     hash_text key;
 } todo;
 
@@ -42,6 +43,8 @@ typedef struct arm_job { /* what is left of an arm */
     tree tree;
     int32_t n_todo;
     todo *todo;
+    token_list answer_class; /* of all todos, one after the other */
+    int32_t n_answer_most;   /* of one of them */
     schedule schedule;
     int64_t tokens_forwarded,
         tokens_unshared; /* of the whole arm: as computed; every prompt alone */

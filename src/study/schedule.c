@@ -124,7 +124,6 @@ static void count_rows(schedule *s)
     for (int32_t i = 0; i < tree_count(s->tree); i++) {
         const tree_segment *g = tree_at(s->tree, i);
         if (g->owner >= 0) s->rows_all += tree_rows(g);
-        if (g->kind == TREE_ANSWER) s->rows_unshared += g->position + tree_rows(g);
     }
 }
 

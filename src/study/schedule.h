@@ -37,7 +37,6 @@ typedef struct schedule { /* made from the whole tree, before a weight is read *
     int32_t *head;               /* [n_head] segments whose K/V is kept, in tree order */
     int32_t *batch;              /* [n_batch + 1] first item of each batch */
     int64_t rows_head, rows_all; /* rows to forward: kept heads; everything */
-    int64_t rows_unshared;       /* everything if each answer's prompt stood alone */
     session_shape shape;         /* what a session must offer */
 } schedule;
 

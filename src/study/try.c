@@ -44,15 +44,16 @@ static void show_tokens(const tree *t, int32_t segment, const tokenizer *tokens,
     buf_add_char(out, '\n');
 }
 
-static void show_answers(run *r, int32_t which, int32_t case_segment, bool coloured, buf *out)
+static void show_answers(run *r, int32_t which, const todo *what, bool coloured, buf *out)
 {
     const arm *m = &r->arms.arm[which];
     const tree *t = &r->job[which].tree;
     double mass = 0;
-    for (int32_t i = 0; i < m->n_answer; i++) {
-        int32_t g = case_segment + 1 + i;
+    for (int32_t i = 0; i < what->n_answer; i++) {
+        int32_t g = what->case_segment + 1 + i;
         double logprob = r->engine.scorer.logprob[g];
-        str name = r->spec.classes[m->answer_class[i]].name.text;
+        int32_t class = r->job[which].answer_class.id[what->first_class + i];
+        str name = r->spec.classes[class].name.text;
         buf_printf(out, "  %9.4f  %7.3f %%  ", logprob, 100 * exp(logprob));
         colour(out, coloured, "33");
         buf_printf(out, "%-14.*s", (int)m->answer[i].size, m->answer[i].data);
@@ -91,7 +92,7 @@ static bool show_arm(run *r, int32_t which, int32_t row, const try_options *what
     buf_printf(out, "arm %.*s\n", (int)name.size, name.data);
     colour(out, what->colour, "0");
     buf prompt = buf_up_to(64 << 20);
-    prompt_write(arms_form(&r->arms, which, row), r->arms.text[row], &prompt);
+    arms_write(&r->arms, which, row, 0, &prompt);
     buf_add_text(out, "--- prompt as the model reads it ---\n");
     buf_add_str(out, buf_view(&prompt));
     buf_add_text(out, "\n--- tokens ---\n");
@@ -102,7 +103,7 @@ static bool show_arm(run *r, int32_t which, int32_t row, const try_options *what
     if (r->arms.n_cut[row] > 0)
         buf_printf(out, "  cut: %d tokens of the text were left out\n", r->arms.n_cut[row]);
     buf_add_text(out, "--- answers ---\n");
-    show_answers(r, which, c, what->colour, out);
+    show_answers(r, which, &job->todo[at], what->colour, out);
     buf_add_char(out, '\n');
     return true;
 }
