@@ -13,33 +13,6 @@
 
 static const int32_t default_shares[3] = {60, 20, 20}; /* train, tune, test unless said */
 
-typedef struct spec_reader {
-    spec *s;
-    yaml_tree tree;
-    arena *a;
-    err *e;
-    str file_written, model_written, split_written; /* paths as the study file has them */
-} spec_reader;
-
-typedef struct spec_key spec_key;
-typedef bool spec_setter(spec_reader *r, const spec_key *key, const yaml_item *value, void *base);
-
-struct spec_key {
-    const char *name;
-    const char *what; /* for messages: "the column with each row's id" */
-    spec_setter *set;
-    size_t offset; /* in the place's struct */
-    bool required;
-    int64_t least, most;          /* of numbers; of lists: items */
-    const char *const *choices;   /* of set_choice, NULL-ended: enum values in order */
-    const struct spec_keys *keys; /* of set_map */
-};
-
-typedef struct spec_keys {
-    const spec_key *key;
-    size_t n;
-} spec_keys;
-
 bool spec_fail(const spec *s, int32_t line, err *e, const char *format, ...)
 {
     char text[sizeof e->text];
@@ -51,12 +24,12 @@ bool spec_fail(const spec *s, int32_t line, err *e, const char *format, ...)
     return err_set(e, ERR_USAGE, "%s: line %d: %s", s->path, line, text);
 }
 
-static const yaml_item *child(const spec_reader *r, int32_t i)
+const yaml_item *spec_child(const spec_reader *r, int32_t i)
 {
     return i < 0 ? NULL : r->tree.item + i;
 }
 
-static bool need_text(spec_reader *r, const spec_key *key, const yaml_item *value)
+bool spec_need_text(spec_reader *r, const spec_key *key, const yaml_item *value)
 {
     if (value->kind != YAML_TEXT)
         return spec_fail(r->s, value->line, r->e, "'%s' (%s) is one text, not a %s", key->name,
@@ -67,7 +40,7 @@ static bool need_text(spec_reader *r, const spec_key *key, const yaml_item *valu
 }
 
 /* A scalar in NFC. */
-static spec_text keep_text(spec_reader *r, const yaml_item *value)
+spec_text spec_keep_text(spec_reader *r, const yaml_item *value)
 {
     assert(value->kind == YAML_TEXT);
     buf composed = buf_up_to(4 * SPEC_BYTES_MAX);
@@ -82,17 +55,17 @@ static spec_text keep_text(spec_reader *r, const yaml_item *value)
 
 /* --- setters: one kind of value each --- */
 
-static bool set_text(spec_reader *r, const spec_key *key, const yaml_item *value, void *base)
+bool spec_set_text(spec_reader *r, const spec_key *key, const yaml_item *value, void *base)
 {
-    if (!need_text(r, key, value)) return false;
-    *(spec_text *)(void *)((char *)base + key->offset) = keep_text(r, value);
+    if (!spec_need_text(r, key, value)) return false;
+    *(spec_text *)(void *)((char *)base + key->offset) = spec_keep_text(r, value);
     return r->e->code == ERR_NONE;
 }
 
 /* A name that becomes part of file names and of tables in papers. */
-static bool set_name(spec_reader *r, const spec_key *key, const yaml_item *value, void *base)
+bool spec_set_name(spec_reader *r, const spec_key *key, const yaml_item *value, void *base)
 {
-    if (!set_text(r, key, value, base)) return false;
+    if (!spec_set_text(r, key, value, base)) return false;
     str name = value->text;
     bool ok = name.size <= 64 && name.data[0] != '.' && name.data[0] != '-';
     for (size_t i = 0; i < name.size && ok; i++) {
@@ -108,9 +81,9 @@ static bool set_name(spec_reader *r, const spec_key *key, const yaml_item *value
 }
 
 /* Kept as its bytes are; relative to the study file's folder. */
-static bool set_path(spec_reader *r, const spec_key *key, const yaml_item *value, void *base)
+bool spec_set_path(spec_reader *r, const spec_key *key, const yaml_item *value, void *base)
 {
-    if (!need_text(r, key, value)) return false;
+    if (!spec_need_text(r, key, value)) return false;
     spec_text *to = (spec_text *)(void *)((char *)base + key->offset);
     to->line = value->line;
     buf path = buf_up_to(1 << 16);
@@ -127,33 +100,33 @@ static bool set_path(spec_reader *r, const spec_key *key, const yaml_item *value
     return r->e->code == ERR_NONE;
 }
 
-static bool read_number(spec_reader *r, const spec_key *key, const yaml_item *value, int64_t *n)
+bool spec_read_number(spec_reader *r, const spec_key *key, const yaml_item *value, int64_t *n)
 {
-    if (!need_text(r, key, value)) return false;
+    if (!spec_need_text(r, key, value)) return false;
     if (str_to_int(str_trim(value->text), n) && *n >= key->least && *n <= key->most) return true;
     return spec_fail(r->s, value->line, r->e, "'%s' (%s) is a whole number from %lld to %lld",
                      key->name, key->what, (long long)key->least, (long long)key->most);
 }
 
-static bool set_count(spec_reader *r, const spec_key *key, const yaml_item *value, void *base)
+bool spec_set_count(spec_reader *r, const spec_key *key, const yaml_item *value, void *base)
 {
     int64_t n = 0;
-    if (!read_number(r, key, value, &n)) return false;
+    if (!spec_read_number(r, key, value, &n)) return false;
     *(int32_t *)(void *)((char *)base + key->offset) = (int32_t)n;
     return true;
 }
 
-static bool set_seed(spec_reader *r, const spec_key *key, const yaml_item *value, void *base)
+bool spec_set_seed(spec_reader *r, const spec_key *key, const yaml_item *value, void *base)
 {
     int64_t n = 0;
-    if (!read_number(r, key, value, &n)) return false;
+    if (!spec_read_number(r, key, value, &n)) return false;
     *(uint64_t *)(void *)((char *)base + key->offset) = (uint64_t)n;
     return true;
 }
 
-static bool set_choice(spec_reader *r, const spec_key *key, const yaml_item *value, void *base)
+bool spec_set_choice(spec_reader *r, const spec_key *key, const yaml_item *value, void *base)
 {
-    if (!need_text(r, key, value)) return false;
+    if (!spec_need_text(r, key, value)) return false;
     int n = 0;
     for (; key->choices[n]; n++) {
         if (!str_is(value->text, key->choices[n])) continue;
@@ -172,16 +145,16 @@ static bool set_choice(spec_reader *r, const spec_key *key, const yaml_item *val
 
 static bool set_encoding(spec_reader *r, const spec_key *key, const yaml_item *value, void *base)
 {
-    if (!need_text(r, key, value)) return false;
+    if (!spec_need_text(r, key, value)) return false;
     if (encoding_find(value->text, (encoding *)(void *)((char *)base + key->offset))) return true;
     return spec_fail(r->s, value->line, r->e, "'encoding' is auto, %s", encoding_names());
 }
 
 /* One text or a list of texts, none of them twice. */
-static bool read_list(spec_reader *r, const spec_key *key, const yaml_item *value, spec_list *to)
+bool spec_read_list(spec_reader *r, const spec_key *key, const yaml_item *value, spec_list *to)
 {
     bool one = value->kind == YAML_TEXT;
-    if (one && !need_text(r, key, value)) return false;
+    if (one && !spec_need_text(r, key, value)) return false;
     if (value->kind == YAML_MAP)
         return spec_fail(r->s, value->line, r->e,
                          "'%s' (%s) is a text or a list of texts, not a map", key->name, key->what);
@@ -191,12 +164,12 @@ static bool read_list(spec_reader *r, const spec_key *key, const yaml_item *valu
                          n == 0 ? "empty" : "too long a list");
     *to = (spec_list){.line = value->line,
                       .item = arena_take_zero(r->a, (size_t)n, sizeof(spec_text), r->e)};
-    const yaml_item *item = one ? value : child(r, value->first);
-    for (; item && to->item && to->n < n; item = one ? NULL : child(r, item->next)) {
+    const yaml_item *item = one ? value : spec_child(r, value->first);
+    for (; item && to->item && to->n < n; item = one ? NULL : spec_child(r, item->next)) {
         if (item->kind != YAML_TEXT || item->text.size == 0)
             return spec_fail(r->s, item->line, r->e, "'%s' (%s) holds something that is not a text",
                              key->name, key->what);
-        spec_text t = keep_text(r, item);
+        spec_text t = spec_keep_text(r, item);
         for (int32_t k = 0; k < to->n; k++) {
             if (!str_equal(to->item[k].text, t.text)) continue;
             str shown = encoding_cut(t.text, 60);
@@ -208,25 +181,21 @@ static bool read_list(spec_reader *r, const spec_key *key, const yaml_item *valu
     return r->e->code == ERR_NONE;
 }
 
-static bool set_list(spec_reader *r, const spec_key *key, const yaml_item *value, void *base)
+bool spec_set_list(spec_reader *r, const spec_key *key, const yaml_item *value, void *base)
 {
-    return read_list(r, key, value, (spec_list *)(void *)((char *)base + key->offset));
+    return spec_read_list(r, key, value, (spec_list *)(void *)((char *)base + key->offset));
 }
 
-static bool read_map(spec_reader *r, const char *place, const yaml_item *map, spec_keys keys,
-                     void *base);
-
-static bool set_map(spec_reader *r, const spec_key *key, const yaml_item *value, void *base)
+bool spec_set_map(spec_reader *r, const spec_key *key, const yaml_item *value, void *base)
 {
     if (value->kind != YAML_MAP)
         return spec_fail(r->s, value->line, r->e, "'%s' (%s) is a map: indented 'key: value' lines",
                          key->name, key->what);
-    return read_map(r, key->name, value, *key->keys, (char *)base + key->offset);
+    return spec_read_map(r, key->name, value, *key->keys, (char *)base + key->offset);
 }
 
-/* class -> answers; or a list of classes that are their own answers. */
-static bool read_classes(spec_reader *r, const spec_key *key, const yaml_item *value, int32_t *n,
-                         spec_class **out)
+bool spec_read_classes(spec_reader *r, const spec_key *key, const yaml_item *value, int32_t *n,
+                       spec_class **out)
 {
     if (value->kind == YAML_TEXT)
         return spec_fail(r->s, value->line, r->e,
@@ -238,21 +207,21 @@ static bool read_classes(spec_reader *r, const spec_key *key, const yaml_item *v
                          value->n);
     *out = arena_take_zero(r->a, (size_t)value->n, sizeof(spec_class), r->e);
     if (!*out) return false;
-    const yaml_item *name = child(r, value->first);
+    const yaml_item *name = spec_child(r, value->first);
     for (*n = 0; name && *n < value->n; ++*n) {
         if (name->kind != YAML_TEXT || str_trim(name->text).size == 0)
             return spec_fail(r->s, name->line, r->e, "'%s' holds a class without a name",
                              key->name);
-        const yaml_item *answers = value->kind == YAML_MAP ? child(r, name->next) : name;
+        const yaml_item *answers = value->kind == YAML_MAP ? spec_child(r, name->next) : name;
         spec_class *c = &(*out)[*n];
-        c->name = keep_text(r, name);
+        c->name = spec_keep_text(r, name);
         spec_key own = {c->name.text.data, key->what, .least = 1, .most = SPEC_SURFACES_MAX};
-        if (r->e->code || !read_list(r, &own, answers, &c->surfaces)) return false;
+        if (r->e->code || !spec_read_list(r, &own, answers, &c->surfaces)) return false;
         for (int32_t k = 0; k < *n; k++) {
             if (str_equal((*out)[k].name.text, c->name.text))
                 return spec_fail(r->s, name->line, r->e, "'%s' names a class twice", key->name);
         }
-        name = child(r, answers->next);
+        name = spec_child(r, answers->next);
     }
     return r->e->code == ERR_NONE;
 }
@@ -268,7 +237,7 @@ static int32_t find_surface(const spec_class *c, int32_t n, str text)
     return -1;
 }
 
-static bool check_surfaces(spec_reader *r, const char *key, const spec_class *c, int32_t n)
+bool spec_check_surfaces(spec_reader *r, const char *key, const spec_class *c, int32_t n)
 {
     for (int32_t i = 0; i < n; i++) {
         for (int32_t k = 0; k < c[i].surfaces.n; k++) {
@@ -288,18 +257,18 @@ static bool check_surfaces(spec_reader *r, const char *key, const spec_class *c,
 static bool set_study_classes(spec_reader *r, const spec_key *key, const yaml_item *v, void *base)
 {
     spec *s = base;
-    return read_classes(r, key, v, &s->n_class, &s->classes) &&
-           check_surfaces(r, key->name, s->classes, s->n_class);
+    return spec_read_classes(r, key, v, &s->n_class, &s->classes) &&
+           spec_check_surfaces(r, key->name, s->classes, s->n_class);
 }
 
 static bool set_labels(spec_reader *r, const spec_key *key, const yaml_item *value, void *base)
 {
     spec_data *d = base;
-    return read_classes(r, key, value, &d->n_labels, &d->labels) &&
-           check_surfaces(r, key->name, d->labels, d->n_labels);
+    return spec_read_classes(r, key, value, &d->n_labels, &d->labels) &&
+           spec_check_surfaces(r, key->name, d->labels, d->n_labels);
 }
 
-static int32_t find_class(const spec *s, str name)
+int32_t spec_find_class(const spec *s, str name)
 {
     for (int32_t i = 0; i < s->n_class; i++) {
         if (str_equal(s->classes[i].name.text, name)) return i;
@@ -307,7 +276,7 @@ static int32_t find_class(const spec *s, str name)
     return -1;
 }
 
-static bool fail_class(spec_reader *r, const char *key, spec_text name)
+bool spec_fail_class(spec_reader *r, const char *key, spec_text name)
 {
     buf list = buf_up_to(1000);
     for (int32_t i = 0; i < r->s->n_class && list.size < 300; i++) {
@@ -324,33 +293,12 @@ static bool fail_class(spec_reader *r, const char *key, spec_text name)
 static bool set_positive(spec_reader *r, const spec_key *key, const yaml_item *value, void *base)
 {
     spec *s = base;
-    if (!need_text(r, key, value)) return false;
-    spec_text name = keep_text(r, value);
-    s->positive = find_class(s, name.text);
-    return s->positive >= 0 || fail_class(r, key->name, name);
+    if (!spec_need_text(r, key, value)) return false;
+    spec_text name = spec_keep_text(r, value);
+    s->positive = spec_find_class(s, name.text);
+    return s->positive >= 0 || spec_fail_class(r, key->name, name);
 }
 
-/* An arm's own answers: the study's classes, in the study's order, all of them. */
-static bool set_arm_classes(spec_reader *r, const spec_key *key, const yaml_item *value, void *base)
-{
-    spec_arm *arm = base;
-    int32_t n = 0;
-    spec_class *own = NULL;
-    if (!read_classes(r, key, value, &n, &own) || !check_surfaces(r, key->name, own, n))
-        return false;
-    arm->classes = arena_take_zero(r->a, (size_t)r->s->n_class, sizeof(spec_class), r->e);
-    if (!arm->classes) return false;
-    for (int32_t i = 0; i < n; i++) {
-        int32_t c = find_class(r->s, own[i].name.text);
-        if (c < 0) return fail_class(r, "classes", own[i].name);
-        arm->classes[c] = own[i];
-    }
-    return n == r->s->n_class ||
-           spec_fail(r->s, value->line, r->e, "an arm's 'classes' gives answers for all %d classes",
-                     r->s->n_class);
-}
-
-static bool set_arms(spec_reader *r, const spec_key *key, const yaml_item *value, void *base);
 static bool set_splits(spec_reader *r, const spec_key *key, const yaml_item *value, void *base);
 
 static const char *const baseline_names[] = {"prevalence", "keywords", "tfidf"};
@@ -359,7 +307,7 @@ static bool set_baselines(spec_reader *r, const spec_key *key, const yaml_item *
 {
     spec *s = base;
     spec_list list;
-    if (!read_list(r, key, value, &list)) return false;
+    if (!spec_read_list(r, key, value, &list)) return false;
     s->baselines = 0;
     if (list.n == 1 && str_is(list.item[0].text, "none")) return true;
     for (int32_t i = 0; i < list.n; i++) {
@@ -379,14 +327,15 @@ static bool set_baselines(spec_reader *r, const spec_key *key, const yaml_item *
 static bool set_keywords(spec_reader *r, const spec_key *key, const yaml_item *value, void *base)
 {
     spec *s = base;
-    if (value->kind == YAML_MAP) return read_classes(r, key, value, &s->n_keywords, &s->keywords);
+    if (value->kind == YAML_MAP)
+        return spec_read_classes(r, key, value, &s->n_keywords, &s->keywords);
     s->keywords = arena_take_zero(r->a, 1, sizeof *s->keywords, r->e);
     s->n_keywords = 1;
     if (!s->keywords) return false;
     s->keywords[0].name.line = value->line;
     spec_key own = *key;
     own.most = SPEC_SURFACES_MAX;
-    return read_list(r, &own, value, &s->keywords[0].surfaces);
+    return spec_read_list(r, &own, value, &s->keywords[0].surfaces);
 }
 
 /* --- the keys --- */
@@ -399,110 +348,105 @@ static const char *const stratify_choices[] = {"label", "none", NULL};
 static const char *const tfidf_choices[] = {"auto", "words", "characters", NULL};
 
 static const spec_key across_keys[] = {
-    {"allowed", "why it is", set_text, .offset = offsetof(spec_data, across), .required = true},
+    {"allowed", "why it is", spec_set_text, .offset = offsetof(spec_data, across),
+     .required = true},
 };
 static const spec_keys across_place = {across_keys, countof(across_keys)};
 
 static const spec_key split_keys[] = {
-    {"by", "how the table is divided", set_choice, .offset = offsetof(spec_splits, rule),
+    {"by", "how the table is divided", spec_set_choice, .offset = offsetof(spec_splits, rule),
      .choices = rule_choices},
-    {"train", "percent of the rows", set_count, .offset = offsetof(spec_splits, share[0]),
+    {"train", "percent of the rows", spec_set_count, .offset = offsetof(spec_splits, share[0]),
      .most = 100},
-    {"tune", "percent of the rows", set_count, .offset = offsetof(spec_splits, share[1]),
+    {"tune", "percent of the rows", spec_set_count, .offset = offsetof(spec_splits, share[1]),
      .most = 100},
-    {"test", "percent of the rows", set_count, .offset = offsetof(spec_splits, share[2]),
+    {"test", "percent of the rows", spec_set_count, .offset = offsetof(spec_splits, share[2]),
      .most = 100},
-    {"folds", "parts for cross-validation outside the test rows", set_count,
+    {"folds", "parts for cross-validation outside the test rows", spec_set_count,
      .offset = offsetof(spec_splits, folds), .least = 2, .most = 100},
-    {"seed", "of the division", set_seed, .offset = offsetof(spec_splits, seed), .most = INT64_MAX},
-    {"stratify", "whether parts have equal shares of the classes", set_choice,
+    {"seed", "of the division", spec_set_seed, .offset = offsetof(spec_splits, seed),
+     .most = INT64_MAX},
+    {"stratify", "whether parts have equal shares of the classes", spec_set_choice,
      .offset = offsetof(spec_splits, stratify), .choices = stratify_choices},
-    {"date", "the column with each row's date", set_text, .offset = offsetof(spec_splits, date)},
-    {"site", "the column with each row's site", set_text, .offset = offsetof(spec_splits, site)},
-    {"hold_out", "the sites to test on", set_list, .offset = offsetof(spec_splits, hold_out),
+    {"date", "the column with each row's date", spec_set_text,
+     .offset = offsetof(spec_splits, date)},
+    {"site", "the column with each row's site", spec_set_text,
+     .offset = offsetof(spec_splits, site)},
+    {"hold_out", "the sites to test on", spec_set_list, .offset = offsetof(spec_splits, hold_out),
      .least = 1, .most = SPEC_COLUMNS_MAX},
 };
 static const spec_keys split_place = {split_keys, countof(split_keys)};
 
 static const spec_key data_keys[] = {
-    {"file", "the table of texts", set_path, .offset = offsetof(spec_data, file), .required = true},
+    {"file", "the table of texts", spec_set_path, .offset = offsetof(spec_data, file),
+     .required = true},
     {"encoding", "of the table", set_encoding, .offset = offsetof(spec_data, encoding)},
-    {"id", "the column with each row's id", set_text, .offset = offsetof(spec_data, id),
+    {"id", "the column with each row's id", spec_set_text, .offset = offsetof(spec_data, id),
      .required = true},
-    {"text", "the column or columns with the text", set_list, .offset = offsetof(spec_data, text),
-     .required = true, .least = 1, .most = SPEC_COLUMNS_MAX},
-    {"label", "the column with the right answer", set_text, .offset = offsetof(spec_data, label),
-     .required = true},
+    {"text", "the column or columns with the text", spec_set_list,
+     .offset = offsetof(spec_data, text), .required = true, .least = 1, .most = SPEC_COLUMNS_MAX},
+    {"label", "the column with the right answer", spec_set_text,
+     .offset = offsetof(spec_data, label), .required = true},
     {"labels", "values of the label column, by class", set_labels, .offset = 0, .least = 1,
      .most = SPEC_CLASSES_MAX},
-    {"missing", "label values that count as none", set_list, .offset = offsetof(spec_data, missing),
-     .least = 1, .most = SPEC_SURFACES_MAX},
-    {"patient", "the column that says whose text it is", set_text,
+    {"missing", "label values that count as none", spec_set_list,
+     .offset = offsetof(spec_data, missing), .least = 1, .most = SPEC_SURFACES_MAX},
+    {"patient", "the column that says whose text it is", spec_set_text,
      .offset = offsetof(spec_data, patient)},
-    {"group", "columns of subgroups", set_list, .offset = offsetof(spec_data, group), .least = 1,
-     .most = SPEC_COLUMNS_MAX},
-    {"split", "the column that says which part a row is in", set_text,
+    {"group", "columns of subgroups", spec_set_list, .offset = offsetof(spec_data, group),
+     .least = 1, .most = SPEC_COLUMNS_MAX},
+    {"split", "the column that says which part a row is in", spec_set_text,
      .offset = offsetof(spec_data, split)},
-    {"use", "the value of split for rows to score", set_text, .offset = offsetof(spec_data, use)},
-    {"train", "the value of split for examples", set_text, .offset = offsetof(spec_data, train)},
-    {"tune", "the value of split for choosing settings", set_text,
+    {"use", "the value of split for rows to score", spec_set_text,
+     .offset = offsetof(spec_data, use)},
+    {"train", "the value of split for examples", spec_set_text,
+     .offset = offsetof(spec_data, train)},
+    {"tune", "the value of split for choosing settings", spec_set_text,
      .offset = offsetof(spec_data, tune)},
-    {"split_file", "the file that says which part a row is in", set_path,
+    {"split_file", "the file that says which part a row is in", spec_set_path,
      .offset = offsetof(spec_data, split_file)},
-    {"patients_across_splits", "whether a patient may be in several parts", set_map, .offset = 0,
-     .keys = &across_place},
+    {"patients_across_splits", "whether a patient may be in several parts", spec_set_map,
+     .offset = 0, .keys = &across_place},
 };
 static const spec_keys data_place = {data_keys, countof(data_keys)};
 
 static const spec_key limit_keys[] = {
-    {"max_tokens", "the longest prompt", set_count, .offset = offsetof(spec, max_tokens),
+    {"max_tokens", "the longest prompt", spec_set_count, .offset = offsetof(spec, max_tokens),
      .least = 16, .most = 1 << 24},
-    {"cut", "what to do with a longer one", set_choice, .offset = offsetof(spec, cut),
+    {"cut", "what to do with a longer one", spec_set_choice, .offset = offsetof(spec, cut),
      .choices = cut_choices},
 };
 static const spec_keys limit_place = {limit_keys, countof(limit_keys)};
 
 static const spec_key study_keys[] = {
-    {"study", "the study's name", set_name, .offset = offsetof(spec, study), .required = true},
-    {"model", "the model's file or folder", set_path, .offset = offsetof(spec, model)},
-    {"data", "the table and its columns", set_map, .offset = offsetof(spec, data), .required = true,
-     .keys = &data_place},
+    {"study", "the study's name", spec_set_name, .offset = offsetof(spec, study), .required = true},
+    {"model", "the model's file or folder", spec_set_path, .offset = offsetof(spec, model)},
+    {"data", "the table and its columns", spec_set_map, .offset = offsetof(spec, data),
+     .required = true, .keys = &data_place},
     {"classes", "the answers by class", set_study_classes, .offset = 0, .required = true,
      .least = 2, .most = SPEC_CLASSES_MAX},
     {"positive", "the class that counts as positive", set_positive, .offset = 0},
-    {"question", "what the model is asked", set_text, .offset = offsetof(spec, question)},
-    {"system", "the role text", set_text, .offset = offsetof(spec, system)},
-    {"template", "how a prompt is framed", set_choice, .offset = offsetof(spec, template_kind),
+    {"question", "what the model is asked", spec_set_text, .offset = offsetof(spec, question)},
+    {"system", "the role text", spec_set_text, .offset = offsetof(spec, system)},
+    {"template", "how a prompt is framed", spec_set_choice, .offset = offsetof(spec, template_kind),
      .choices = template_choices},
-    {"seed", "of everything random", set_seed, .offset = offsetof(spec, seed), .most = INT64_MAX},
-    {"limits", "of a prompt's length", set_map, .offset = 0, .keys = &limit_place},
+    {"seed", "of everything random", spec_set_seed, .offset = offsetof(spec, seed),
+     .most = INT64_MAX},
+    {"limits", "of a prompt's length", spec_set_map, .offset = 0, .keys = &limit_place},
     {"splits", "how `caseload split` divides the table", set_splits, .offset = 0},
     {"baselines", "what the model is compared with", set_baselines, .offset = 0, .least = 1,
      .most = countof(baseline_names)},
     {"keywords", "words that speak for a class", set_keywords, .offset = 0, .least = 1,
      .most = SPEC_CLASSES_MAX},
-    {"tfidf", "what the bag of words counts", set_choice, .offset = offsetof(spec, tfidf),
+    {"tfidf", "what the bag of words counts", spec_set_choice, .offset = offsetof(spec, tfidf),
      .choices = tfidf_choices},
-    {"arms", "the ways of asking that are compared", set_arms, .offset = 0},
+    {"arms", "the ways of asking that are compared", spec_set_arms, .offset = 0},
 };
 static const spec_keys study_place = {study_keys, countof(study_keys)};
 
-static const spec_key arm_keys[] = {
-    {"name", "the arm's name", set_name, .offset = offsetof(spec_arm, name), .required = true},
-    {"question", "what the model is asked", set_text, .offset = offsetof(spec_arm, question)},
-    {"system", "the role text", set_text, .offset = offsetof(spec_arm, system)},
-    {"classes", "the answers by class", set_arm_classes, .offset = 0, .least = 1,
-     .most = SPEC_CLASSES_MAX},
-    {"shots", "the number of examples", set_count, .offset = offsetof(spec_arm, shots),
-     .most = SPEC_SHOTS_MAX},
-    {"seed", "of the choice of examples", set_seed, .offset = offsetof(spec_arm, seed),
-     .most = INT64_MAX},
-};
-static const spec_keys arm_place = {arm_keys, countof(arm_keys)};
-
 static bool fail_key(spec_reader *r, const char *place, const yaml_item *key, spec_keys keys)
 {
-    const char *names[32];
+    const char *names[SPEC_KEYS_MAX];
     buf list = buf_up_to(2000);
     assert(keys.n <= countof(names));
     for (size_t i = 0; i < keys.n; i++) {
@@ -521,19 +465,18 @@ static bool fail_key(spec_reader *r, const char *place, const yaml_item *key, sp
     return false;
 }
 
-/* Keys are read in the order of their table, not of the file: arms may rely on the classes. */
-static bool read_map(spec_reader *r, const char *place, const yaml_item *map, spec_keys keys,
-                     void *base)
+bool spec_read_map(spec_reader *r, const char *place, const yaml_item *map, spec_keys keys,
+                   void *base)
 {
-    const yaml_item *values[32] = {NULL};
+    const yaml_item *values[SPEC_KEYS_MAX] = {NULL};
     assert(map->kind == YAML_MAP && keys.n <= countof(values));
-    for (const yaml_item *k = child(r, map->first); k;) {
-        const yaml_item *value = child(r, k->next);
+    for (const yaml_item *k = spec_child(r, map->first); k;) {
+        const yaml_item *value = spec_child(r, k->next);
         size_t i = 0;
         while (i < keys.n && !str_is(k->text, keys.key[i].name)) i++;
         if (i == keys.n) return fail_key(r, place, k, keys);
         values[i] = value;
-        k = child(r, value->next);
+        k = spec_child(r, value->next);
     }
     for (size_t i = 0; i < keys.n; i++) {
         const spec_key *key = &keys.key[i];
@@ -555,7 +498,7 @@ static bool set_splits(spec_reader *r, const spec_key *key, const yaml_item *val
                          key->what);
     p->line = value->line;
     for (int k = 0; k < 3; k++) p->share[k] = -1;
-    if (!read_map(r, "splits", value, split_place, p)) return false;
+    if (!spec_read_map(r, "splits", value, split_place, p)) return false;
     bool said = p->share[0] >= 0 || p->share[1] >= 0 || p->share[2] >= 0;
     for (int k = 0; k < 3; k++) {
         if (p->share[k] < 0) p->share[k] = said ? 0 : default_shares[k];
@@ -577,74 +520,6 @@ static bool set_splits(spec_reader *r, const spec_key *key, const yaml_item *val
                "is above 0"
              : "'train', 'tune' and 'test' are percents that make 100 together, 'train' "
                "and 'test' above 0");
-}
-
-/* --- arms --- */
-
-static bool finish_arm(spec_reader *r, spec_arm *arm)
-{
-    const spec *s = r->s;
-    if (!arm->question.text.data) arm->question = s->question;
-    if (!arm->system.text.data) arm->system = s->system;
-    if (!arm->classes) arm->classes = s->classes;
-    str slot = STR("{text}"), question = arm->question.text;
-    int64_t at = question.data ? str_find(question, slot) + (int64_t)slot.size : 0;
-    if (question.data && at >= (int64_t)slot.size &&
-        str_find(str_part(question, (size_t)at, question.size - (size_t)at), slot) >= 0)
-        return spec_fail(s, arm->question.line, r->e,
-                         "the question of arm '%s' holds {text} twice; a text has one place",
-                         arm->name.text.data);
-    if (question.data) return true;
-    return spec_fail(s, arm->line, r->e,
-                     "arm '%s' has no 'question', and the study has none for all arms",
-                     arm->name.text.data);
-}
-
-static bool set_arms(spec_reader *r, const spec_key *key, const yaml_item *value, void *base)
-{
-    spec *s = base;
-    if (value->kind != YAML_LIST || value->n == 0 || value->n > SPEC_ARMS_MAX)
-        return spec_fail(s, value->line, r->e,
-                         "'arms' (%s) is a list of 1 to %d entries that begin with '- name: ..'",
-                         key->what, SPEC_ARMS_MAX);
-    s->arms = arena_take_zero(r->a, (size_t)value->n, sizeof(spec_arm), r->e);
-    if (!s->arms) return false;
-    for (const yaml_item *item = child(r, value->first); item; item = child(r, item->next)) {
-        if (item->kind != YAML_MAP)
-            return spec_fail(s, item->line, r->e, "an arm is a map that begins with '- name: ..'");
-        spec_arm *arm = &s->arms[s->n_arm];
-        *arm = (spec_arm){.line = item->line, .seed = s->seed};
-        if (!read_map(r, "an arm", item, arm_place, arm)) return false;
-        for (int32_t k = 0; k < s->n_arm; k++) {
-            if (str_equal(s->arms[k].name.text, arm->name.text))
-                return spec_fail(s, arm->name.line, r->e, "two arms are called '%s'",
-                                 arm->name.text.data);
-        }
-        s->n_arm++;
-    }
-    return true;
-}
-
-static bool finish_arms(spec_reader *r)
-{
-    spec *s = r->s;
-    if (s->n_arm == 0) {
-        s->arms = arena_take_zero(r->a, 1, sizeof(spec_arm), r->e);
-        if (!s->arms) return false;
-        s->arms[0] = (spec_arm){.name = {.text = STR("zero-shot")}, .seed = s->seed, .line = 1};
-        s->n_arm = 1;
-    }
-    for (int32_t i = 0; i < s->n_arm; i++) {
-        spec_arm *arm = &s->arms[i];
-        if (!finish_arm(r, arm)) return false;
-        if (arm->shots > 0 && !s->data.split.text.data && !s->data.split_file.text.data)
-            return spec_fail(
-                s, arm->line, r->e,
-                "arm '%s' wants %d examples, but 'data' names no 'split' column to take "
-                "them from (rows whose split is 'train')",
-                arm->name.text.data, arm->shots);
-    }
-    return true;
 }
 
 /* --- checks that span keys --- */
@@ -691,7 +566,7 @@ static bool check_keywords(spec_reader *r)
             return spec_fail(s, k->name.line, r->e,
                              "'keywords' is a map of classes to words when no class is 'positive'");
         if (!k->name.text.data) k->name.text = s->classes[s->positive].name.text;
-        if (find_class(s, k->name.text) < 0) return fail_class(r, "keywords", k->name);
+        if (spec_find_class(s, k->name.text) < 0) return spec_fail_class(r, "keywords", k->name);
     }
     return true;
 }
@@ -700,8 +575,8 @@ static bool check_labels(spec_reader *r)
 {
     const spec_data *d = &r->s->data;
     for (int32_t i = 0; i < d->n_labels; i++) {
-        if (find_class(r->s, d->labels[i].name.text) < 0)
-            return fail_class(r, "labels", d->labels[i].name);
+        if (spec_find_class(r->s, d->labels[i].name.text) < 0)
+            return spec_fail_class(r, "labels", d->labels[i].name);
         for (int32_t k = 0; k < d->labels[i].surfaces.n; k++) {
             spec_text value = d->labels[i].surfaces.item[k];
             for (int32_t j = 0; j < d->missing.n; j++) {
@@ -716,44 +591,44 @@ static bool check_labels(spec_reader *r)
 
 /* --- canonical text --- */
 
-static void write_text(buf *out, const char *key, str value)
+void spec_write_text(buf *out, const char *key, str value)
 {
     buf_printf(out, "%s: \"", key);
     buf_add_json(out, value);
     buf_add_text(out, "\"\n");
 }
 
-static void write_list(buf *out, const char *key, spec_list list)
+void spec_write_list(buf *out, const char *key, spec_list list)
 {
-    for (int32_t i = 0; i < list.n; i++) write_text(out, key, list.item[i].text);
+    for (int32_t i = 0; i < list.n; i++) spec_write_text(out, key, list.item[i].text);
 }
 
-static void write_classes(buf *out, const char *key, const spec_class *c, int32_t n)
+void spec_write_classes(buf *out, const char *key, const spec_class *c, int32_t n)
 {
     for (int32_t i = 0; i < n; i++) {
-        write_text(out, key, c[i].name.text);
-        write_list(out, "  is", c[i].surfaces);
+        spec_write_text(out, key, c[i].name.text);
+        spec_write_list(out, "  is", c[i].surfaces);
     }
 }
 
 static void write_data(const spec_reader *r, buf *out)
 {
     const spec_data *d = &r->s->data;
-    write_text(out, "data.file", r->file_written);
-    write_text(out, "data.encoding", str_of(encoding_name(d->encoding)));
-    write_text(out, "data.id", d->id.text);
-    write_list(out, "data.text", d->text);
-    write_text(out, "data.label", d->label.text);
-    write_classes(out, "data.labels", d->labels, d->n_labels);
-    write_list(out, "data.missing", d->missing);
-    write_text(out, "data.patient", d->patient.text);
-    write_list(out, "data.group", d->group);
-    write_text(out, "data.split", d->split.text);
-    write_text(out, "data.use", d->use.text);
-    write_text(out, "data.train", d->train.text);
-    write_text(out, "data.tune", d->tune.text);
-    write_text(out, "data.split_file", r->split_written);
-    write_text(out, "data.patients_across_splits", d->across.text);
+    spec_write_text(out, "data.file", r->file_written);
+    spec_write_text(out, "data.encoding", str_of(encoding_name(d->encoding)));
+    spec_write_text(out, "data.id", d->id.text);
+    spec_write_list(out, "data.text", d->text);
+    spec_write_text(out, "data.label", d->label.text);
+    spec_write_classes(out, "data.labels", d->labels, d->n_labels);
+    spec_write_list(out, "data.missing", d->missing);
+    spec_write_text(out, "data.patient", d->patient.text);
+    spec_write_list(out, "data.group", d->group);
+    spec_write_text(out, "data.split", d->split.text);
+    spec_write_text(out, "data.use", d->use.text);
+    spec_write_text(out, "data.train", d->train.text);
+    spec_write_text(out, "data.tune", d->tune.text);
+    spec_write_text(out, "data.split_file", r->split_written);
+    spec_write_text(out, "data.patients_across_splits", d->across.text);
 }
 
 static void write_splits(const spec *s, buf *out)
@@ -762,33 +637,26 @@ static void write_splits(const spec *s, buf *out)
     buf_printf(out, "splits: %s %d %d %d, folds %d, seed %llu, stratify %s\n",
                rule_choices[p->rule], p->share[0], p->share[1], p->share[2], p->folds,
                (unsigned long long)p->seed, stratify_choices[p->stratify]);
-    write_text(out, "splits.date", p->date.text);
-    write_text(out, "splits.site", p->site.text);
-    write_list(out, "splits.hold_out", p->hold_out);
+    spec_write_text(out, "splits.date", p->date.text);
+    spec_write_text(out, "splits.site", p->site.text);
+    spec_write_list(out, "splits.hold_out", p->hold_out);
     buf_printf(out, "baselines: %d, tfidf: %s\n", s->baselines, tfidf_choices[s->tfidf]);
-    write_classes(out, "keywords", s->keywords, s->n_keywords);
+    spec_write_classes(out, "keywords", s->keywords, s->n_keywords);
 }
 
 static bool write_canonical(spec_reader *r)
 {
     spec *s = r->s;
     buf out = buf_up_to((size_t)16 * SPEC_BYTES_MAX * 8);
-    write_text(&out, "study", s->study.text);
-    write_text(&out, "model", r->model_written);
+    spec_write_text(&out, "study", s->study.text);
+    spec_write_text(&out, "model", r->model_written);
     write_data(r, &out);
-    write_classes(&out, "class", s->classes, s->n_class);
+    spec_write_classes(&out, "class", s->classes, s->n_class);
     buf_printf(&out, "positive: %d\ntemplate: %s\nseed: %llu\nmax_tokens: %d\ncut: %s\n",
                s->positive, template_choices[s->template_kind], (unsigned long long)s->seed,
                s->max_tokens, cut_choices[s->cut]);
     write_splits(s, &out);
-    for (int32_t i = 0; i < s->n_arm; i++) {
-        const spec_arm *arm = &s->arms[i];
-        write_text(&out, "arm", arm->name.text);
-        write_text(&out, "  question", arm->question.text);
-        write_text(&out, "  system", arm->system.text);
-        if (arm->classes != s->classes) write_classes(&out, "  class", arm->classes, s->n_class);
-        buf_printf(&out, "  shots: %d\n  seed: %llu\n", arm->shots, (unsigned long long)arm->seed);
-    }
+    spec_write_arms(s, &out);
     if (buf_check(&out, "the study file", r->e))
         s->canonical = str_keep(r->a, buf_view(&out), r->e);
     buf_close(&out);
@@ -813,8 +681,9 @@ bool spec_parse(spec *s, str yaml, const char *path, arena *a, err *e)
     spec_reader r = {.s = s, .a = a, .e = e};
     if (!yaml_read(&r.tree, yaml, path, a, e)) return false;
     const yaml_item *root = r.tree.item;
-    return read_map(&r, "a study", root, study_place, s) && check_positive(&r) && check_split(&r) &&
-           check_labels(&r) && check_keywords(&r) && finish_arms(&r) && write_canonical(&r);
+    return spec_read_map(&r, "a study", root, study_place, s) && check_positive(&r) &&
+           check_split(&r) && check_labels(&r) && check_keywords(&r) && spec_finish_arms(&r) &&
+           write_canonical(&r);
 }
 
 bool spec_read(spec *s, const char *path, arena *a, err *e)

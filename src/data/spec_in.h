@@ -1,4 +1,6 @@
-/* spec_in: YAML as a tree of scalars, lists and maps with lines; what spec.c reads. */
+/* spec_in: what the readers of the study file share. YAML as a tree of scalars, lists and maps with
+ * lines; tables of keys, one a place of the file, each row saying how a value is read and where it
+ * goes; the setters for common kinds of value; writers of the canonical text. */
 #ifndef CASELOAD_DATA_SPEC_IN_H
 #define CASELOAD_DATA_SPEC_IN_H
 
@@ -23,5 +25,73 @@ enum { YAML_ITEMS_MAX = 200 * 1000, YAML_DEPTH_MAX = 12 };
 
 /* ERR_USAGE with path and line. Keys of a map are scalars and differ. */
 bool yaml_read(yaml_tree *t, str text, const char *path, arena *a, err *e);
+
+typedef struct spec_reader {
+    spec *s;
+    yaml_tree tree;
+    arena *a;
+    err *e;
+    str file_written, model_written, split_written; /* paths as the study file has them */
+} spec_reader;
+
+enum { SPEC_KEYS_MAX = 64 }; /* of one place */
+
+typedef struct spec_key spec_key;
+typedef bool spec_setter(spec_reader *r, const spec_key *key, const yaml_item *value, void *base);
+
+struct spec_key {
+    const char *name;
+    const char *what; /* for messages: "the column with each row's id" */
+    spec_setter *set;
+    size_t offset; /* in the place's struct */
+    bool required;
+    int64_t least, most;          /* of numbers; of lists: items */
+    const char *const *choices;   /* of spec_set_choice, NULL-ended: enum values in order */
+    const struct spec_keys *keys; /* of spec_set_map */
+};
+
+typedef struct spec_keys {
+    const spec_key *key;
+    size_t n;
+} spec_keys;
+
+const yaml_item *spec_child(const spec_reader *r, int32_t i); /* NULL: none */
+
+/* Setters. Texts are brought to NFC; a choice is an enum's value; a path is relative to the study
+ * file's folder; a list is one text or several, none twice, `least` to `most` of them. */
+bool spec_set_text(spec_reader *r, const spec_key *key, const yaml_item *value, void *base);
+bool spec_set_name(spec_reader *r, const spec_key *key, const yaml_item *value, void *base);
+bool spec_set_path(spec_reader *r, const spec_key *key, const yaml_item *value, void *base);
+bool spec_set_count(spec_reader *r, const spec_key *key, const yaml_item *value, void *base);
+bool spec_set_seed(spec_reader *r, const spec_key *key, const yaml_item *value, void *base);
+bool spec_set_choice(spec_reader *r, const spec_key *key, const yaml_item *value, void *base);
+bool spec_set_list(spec_reader *r, const spec_key *key, const yaml_item *value, void *base);
+bool spec_set_map(spec_reader *r, const spec_key *key, const yaml_item *value, void *base);
+
+/* What setters are made of; false with a sentence. */
+bool spec_need_text(spec_reader *r, const spec_key *key, const yaml_item *value);
+spec_text spec_keep_text(spec_reader *r, const yaml_item *value);
+bool spec_read_number(spec_reader *r, const spec_key *key, const yaml_item *value, int64_t *n);
+bool spec_read_list(spec_reader *r, const spec_key *key, const yaml_item *value, spec_list *to);
+/* class -> answers; or a list of classes that are their own answers. */
+bool spec_read_classes(spec_reader *r, const spec_key *key, const yaml_item *value, int32_t *n,
+                       spec_class **out);
+/* Keys are read in the order of their table, not of the file: arms may rely on the classes. */
+bool spec_read_map(spec_reader *r, const char *place, const yaml_item *map, spec_keys keys,
+                   void *base);
+
+bool spec_check_surfaces(spec_reader *r, const char *key, const spec_class *c, int32_t n);
+int32_t spec_find_class(const spec *s, str name); /* -1: none */
+bool spec_fail_class(spec_reader *r, const char *key, spec_text name);
+
+/* The canonical text, one line a key; an absent text is written empty. */
+void spec_write_text(buf *out, const char *key, str value);
+void spec_write_list(buf *out, const char *key, spec_list list);
+void spec_write_classes(buf *out, const char *key, const spec_class *c, int32_t n);
+
+/* spec_arms.c */
+bool spec_set_arms(spec_reader *r, const spec_key *key, const yaml_item *value, void *base);
+bool spec_finish_arms(spec_reader *r);
+void spec_write_arms(const spec *s, buf *out);
 
 #endif
