@@ -20,7 +20,7 @@
 #include "compute/tensor.h"
 
 typedef enum rope_style {
-    ROPE_HALVES, /* pairs (i, i + hd/2): Hugging Face's order, and GGUF's "neox" */
+    ROPE_HALVES, /* pairs (i, i + rd/2): Hugging Face's order, and GGUF's "neox" */
     ROPE_PAIRS,  /* pairs (2i, 2i + 1): GGUF's order for the llama family */
 } rope_style;
 
@@ -131,7 +131,8 @@ void op_matmul(backend *b, tensor y, tensor x, tensor w, const tensor *bias, boo
  * faster, because x is packed once and the threads share one list. n_part <= MATMUL_PARTS_MAX. */
 void op_matmul_group(backend *b, tensor x, const matmul_part *part, int n_part);
 /* In place on x [n,h,hd]: a pair (a, b) becomes (a cos - b sin, a sin + b cos).
- * table [n_position, hd]: cos of hd/2 angles, then sin, at each position. */
+ * table [n_position, rd]: cos of rd/2 angles, then sin, at each position; the first rd dimensions
+ * of a head turn, the rest stay (rd <= hd). */
 void op_rope(backend *b, tensor x, const int32_t *positions, tensor table, rope_style style);
 /* o, q [n,h,hd]; k, v [slots,g,hd]; query head i uses K/V head i * g / h. */
 void op_attend(backend *b, tensor o, tensor q, tensor k, tensor v, const attend_plan *plan);

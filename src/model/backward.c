@@ -76,7 +76,7 @@ static void norm_back(const layer_at *l, tensor dx, tensor dy, tensor x, tensor 
 static void rotate(const layer_at *l, tensor x, const int32_t *position, bool back)
 {
     float *table = l->c->layer_is_local[l->layer] ? l->t->rope_local : l->t->rope_global;
-    tensor angles = tensor_f32(table, l->t->shape.positions, l->c->head_dim);
+    tensor angles = tensor_f32(table, l->t->shape.positions, l->c->rotary_dim);
     rope_style style = l->c->from_gguf ? l->c->family->rope_gguf : l->c->family->rope_hf;
     if (back) op_rope_back(l->t->backend, x, position, angles, style);
     else op_rope(l->t->backend, x, position, angles, style);

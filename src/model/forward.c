@@ -40,7 +40,7 @@ static tensor rope_table(const session *s, int32_t layer)
 {
     const model_config *c = s->model->config;
     float *table = c->layer_is_local[layer] ? s->rope_local : s->rope_global;
-    return tensor_f32(table, s->shape.positions, c->head_dim);
+    return tensor_f32(table, s->shape.positions, c->rotary_dim);
 }
 
 static rope_style style_of(const model_config *c)

@@ -64,8 +64,8 @@ bool session_lay_out(session *s, const model *m, backend *b, session_shape shape
     s->out_x = take_floats(a, shape.out_rows, c->d_model, e);
     s->out_normed = take_floats(a, shape.out_rows, c->d_model, e);
     if (c->family->post_norms) s->block_out = take_floats(a, shape.rows, c->d_model, e);
-    s->rope_global = take_floats(a, shape.positions, c->head_dim, e);
-    s->rope_local = take_floats(a, shape.positions, c->head_dim, e);
+    s->rope_global = take_floats(a, shape.positions, c->rotary_dim, e);
+    s->rope_local = take_floats(a, shape.positions, c->rotary_dim, e);
     if (shape.logit_rows > 0) lay_out_decode(s, a, e);
     lay_out_result(s, a, e);
     backend_shape widths = {.rows = shape.rows,
@@ -78,7 +78,7 @@ bool session_lay_out(session *s, const model *m, backend *b, session_shape shape
                             .head_dim = c->head_dim};
     bool ok = backend_lay_out(b, &widths, a, e) && e->code == ERR_NONE;
     if (!ok || arena_measures(a)) return ok;
-    rope_fill_table(s->rope_global, &c->rope, c->head_dim, shape.positions, shape.positions);
-    rope_fill_table(s->rope_local, &c->rope_local, c->head_dim, shape.positions, shape.positions);
+    rope_fill_table(s->rope_global, &c->rope, c->rotary_dim, shape.positions, shape.positions);
+    rope_fill_table(s->rope_local, &c->rope_local, c->rotary_dim, shape.positions, shape.positions);
     return true;
 }

@@ -63,7 +63,7 @@ typedef struct session {
     float *query, *attended;         /* [rows, n_head * head_dim] */
     float *gate, *up;                /* [rows, d_ff] */
     float *block_out;                /* [rows, d_model], families with post-norms only */
-    float *rope_global, *rope_local; /* [positions, head_dim]: cos, sin */
+    float *rope_global, *rope_local; /* [positions, rotary_dim]: cos, sin */
     float *out_x, *out_normed;       /* [out_rows, d_model]: the last layer's rows that go on */
     int32_t *out_position;           /* [out_rows] */
     float *logits;                   /* [logit_rows, n_vocab], of session_read_logits */

@@ -77,8 +77,8 @@ static void take_scratch(trainer *t, arena *a, err *e)
     if (c->n_vocab < t->chunk_ids) t->chunk_ids = c->n_vocab;
     t->chunk = take(a, out, t->chunk_ids, e);
     t->answer_logit = take(a, out, 1, e);
-    t->rope_global = take(a, t->shape.positions, c->head_dim, e);
-    t->rope_local = take(a, t->shape.positions, c->head_dim, e);
+    t->rope_global = take(a, t->shape.positions, c->rotary_dim, e);
+    t->rope_local = take(a, t->shape.positions, c->rotary_dim, e);
     t->answer_log_sum_exp = arena_take(a, (size_t)out, sizeof(double), e);
     t->out_position = arena_take(a, (size_t)out, sizeof(int32_t), e);
     t->out_span = arena_take(a, (size_t)out, sizeof(attend_span), e);
@@ -110,8 +110,8 @@ bool trainer_lay_out(trainer *t, const train_setup *s, arena *a, err *e)
                             .head_dim = c->head_dim};
     bool ok = backend_lay_out(b, &widths, a, e) && train_lay_out(b, &widths, a, e);
     if (!ok || e->code != ERR_NONE || arena_measures(a)) return ok && e->code == ERR_NONE;
-    rope_fill_table(t->rope_global, &c->rope, c->head_dim, shape.positions, shape.positions);
-    rope_fill_table(t->rope_local, &c->rope_local, c->head_dim, shape.positions, shape.positions);
+    rope_fill_table(t->rope_global, &c->rope, c->rotary_dim, shape.positions, shape.positions);
+    rope_fill_table(t->rope_local, &c->rope_local, c->rotary_dim, shape.positions, shape.positions);
     for (int32_t i = 0; i < shape.rows; i++) t->count_up[i] = i;
     for (int32_t i = 0; i <= shape.out_rows; i++) t->one_each[i] = i;
     op_zero(b, tensor_f32(t->first, 1, adapter->n_value));

@@ -56,7 +56,7 @@ typedef struct trainer {
     layer_keep *keep;                /* [n_layer] */
     float *grad, *first, *second;    /* [adapter->n_value] */
     int64_t updates;                 /* done so far */
-    float *rope_global, *rope_local; /* [positions, head_dim] */
+    float *rope_global, *rope_local; /* [positions, rotary_dim] */
     float *normed, *dx, *dh;         /* [rows, d] */
     float *query, *key;              /* [rows, heads] normed and rotated; qk-norm families only */
     float *dq, *d_o;                 /* [rows, h hd] */

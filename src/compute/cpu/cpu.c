@@ -61,7 +61,7 @@ typedef struct row_args { /* what the ops below hand to their rows */
     const float *x, *w; /* w: norm weights, gate, or rotation table */
     const unsigned char *packed;
     const int32_t *ids;
-    int64_t width, bytes_row, heads;
+    int64_t width, bytes_row, heads, turned; /* turned: dimensions of a head that rope turns */
     float scale, eps;
     dtype type;
     rope_style style;
@@ -121,8 +121,8 @@ static void rope_rows(const void *context, int64_t first, int64_t count)
     int64_t head_dim = a->width / a->heads;
     for (int64_t i = first; i < first + count; i++) {
         for (int64_t h = 0; h < a->heads; h++) {
-            a->kernels->rope(a->y + i * a->width + h * head_dim, a->w + a->ids[i] * head_dim,
-                             a->style, head_dim);
+            a->kernels->rope(a->y + i * a->width + h * head_dim, a->w + a->ids[i] * a->turned,
+                             a->style, a->turned);
         }
     }
 }
@@ -131,6 +131,7 @@ static void cpu_rope(backend *b, tensor x, const int32_t *positions, tensor tabl
 {
     row_args a = args_of(b, x, x.dim[1] * x.dim[2]);
     a.w = table.data, a.ids = positions, a.heads = x.dim[1], a.style = style;
+    a.turned = table.dim[1];
     share_rows(b, (row_work){.run = rope_rows, .context = &a, .n = x.dim[0]}, a.width);
 }
 

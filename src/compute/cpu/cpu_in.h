@@ -81,7 +81,7 @@ typedef struct cpu_kernels {
     void (*add)(float *y, const float *x, int64_t n);
     void (*rmsnorm)(float *y, const float *x, const float *w, float eps, int64_t n);
     void (*glu)(float *y, const float *gate, const float *up, glu_kind kind, int64_t n);
-    void (*rope)(float *head, const float *table, rope_style style, int64_t head_dim);
+    void (*rope)(float *head, const float *table, rope_style style, int64_t turned);
     void (*softcap)(float *x, float cap, int64_t n);
     float (*largest)(const float *x, int64_t n);
     double (*sum_exp)(const float *x, float largest, int64_t n); /* of exp(x - largest) */

@@ -137,10 +137,10 @@ static void rope_pairs(float *head, const float *table, int64_t half)
     }
 }
 
-static void rope(float *head, const float *table, rope_style style, int64_t head_dim)
+static void rope(float *head, const float *table, rope_style style, int64_t turned)
 {
-    if (style == ROPE_HALVES) rope_halves(head, table, head_dim / 2);
-    else rope_pairs(head, table, head_dim / 2);
+    if (style == ROPE_HALVES) rope_halves(head, table, turned / 2);
+    else rope_pairs(head, table, turned / 2);
 }
 
 static void softcap(float *x, float cap, int64_t n)

@@ -35,7 +35,7 @@ typedef struct row_args {
     const float *dy, *x, *w; /* w: norm weight or rotation table */
     const int32_t *ids;
     const loss_rows *loss;
-    int64_t width, heads, first_id;
+    int64_t width, heads, turned, first_id;
     float eps, factor;
     rope_style style;
     glu_kind kind;
@@ -78,8 +78,8 @@ static void cpu_rmsnorm_back(backend *b, tensor dx, tensor dy, tensor x, const n
 static void rope_row(const void *context, int64_t i)
 {
     const row_args *a = context;
-    const int64_t hd = a->width / a->heads, half = hd / 2;
-    const float *cosine = a->w + a->ids[i] * hd, *sine = cosine + half;
+    const int64_t hd = a->width / a->heads, half = a->turned / 2;
+    const float *cosine = a->w + a->ids[i] * a->turned, *sine = cosine + half;
     for (int64_t h = 0; h < a->heads; h++) {
         float *head = a->to + i * a->width + h * hd;
         for (int64_t j = 0; j < half; j++) {
@@ -96,7 +96,7 @@ static void cpu_rope_back(backend *b, tensor dx, const int32_t *positions, tenso
                           rope_style style)
 {
     row_args a = {.to = dx.data, .w = table.data, .ids = positions, .style = style};
-    a.width = dx.dim[1] * dx.dim[2], a.heads = dx.dim[1];
+    a.width = dx.dim[1] * dx.dim[2], a.heads = dx.dim[1], a.turned = table.dim[1];
     share_rows(b, (row_work){.run = rope_row, .context = &a, .n = dx.dim[0]}, a.width);
 }
 

@@ -91,14 +91,14 @@ static void ref_matmul(backend *b, tensor x, const matmul_part *part, int n_part
 static void ref_rope(backend *b, tensor x, const int32_t *positions, tensor table, rope_style style)
 {
     (void)b;
-    int64_t n = x.dim[0], h = x.dim[1], hd = x.dim[2];
+    int64_t n = x.dim[0], h = x.dim[1], hd = x.dim[2], rd = table.dim[1];
     for (int64_t i = 0; i < n * h; i++) {
         float *head = (float *)x.data + i * hd;
-        const float *cosine = (const float *)table.data + positions[i / h] * hd;
-        const float *sine = cosine + hd / 2;
-        for (int64_t j = 0; j < hd / 2; j++) {
+        const float *cosine = (const float *)table.data + positions[i / h] * rd;
+        const float *sine = cosine + rd / 2;
+        for (int64_t j = 0; j < rd / 2; j++) {
             float *first = style == ROPE_HALVES ? head + j : head + 2 * j;
-            float *second = style == ROPE_HALVES ? first + hd / 2 : first + 1;
+            float *second = style == ROPE_HALVES ? first + rd / 2 : first + 1;
             double a = (double)*first, c = (double)*second;
             *first = (float)(a * (double)cosine[j] - c * (double)sine[j]);
             *second = (float)(a * (double)sine[j] + c * (double)cosine[j]);

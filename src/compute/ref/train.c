@@ -86,14 +86,14 @@ static void ref_rope_back(backend *b, tensor dx, const int32_t *positions, tenso
                           rope_style style)
 {
     (void)b;
-    int64_t n = dx.dim[0], h = dx.dim[1], hd = dx.dim[2];
+    int64_t n = dx.dim[0], h = dx.dim[1], hd = dx.dim[2], rd = table.dim[1];
     for (int64_t i = 0; i < n * h; i++) {
         float *head = (float *)dx.data + i * hd;
-        const float *cosine = (const float *)table.data + positions[i / h] * hd;
-        const float *sine = cosine + hd / 2;
-        for (int64_t j = 0; j < hd / 2; j++) {
+        const float *cosine = (const float *)table.data + positions[i / h] * rd;
+        const float *sine = cosine + rd / 2;
+        for (int64_t j = 0; j < rd / 2; j++) {
             float *first = style == ROPE_HALVES ? head + j : head + 2 * j;
-            float *second = style == ROPE_HALVES ? first + hd / 2 : first + 1;
+            float *second = style == ROPE_HALVES ? first + rd / 2 : first + 1;
             double a = (double)*first, c = (double)*second;
             *first = (float)(a * (double)cosine[j] + c * (double)sine[j]);
             *second = (float)(c * (double)cosine[j] - a * (double)sine[j]);
