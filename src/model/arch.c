@@ -229,11 +229,12 @@ bool config_check(const model_config *c, const char *path, err *e)
         return err_set(e, ERR_MODEL, "%s: the head width %d is odd; RoPE needs pairs", path,
                        c->head_dim);
     }
-    if (c->rotary_dim != c->head_dim && (c->family->rope_gguf == ROPE_PAIRS || c->rotary_dim < 2 ||
-                                         c->rotary_dim % 2 || c->rotary_dim > c->head_dim)) {
+    bool in_part = c->family->rope_gguf == ROPE_HALVES && c->rotary_dim >= 2 &&
+                   c->rotary_dim % 2 == 0 && c->rotary_dim < c->head_dim;
+    if (c->rotary_dim != c->head_dim && !in_part) {
         return err_set(e, ERR_MODEL,
-                       "%s: RoPE turns %d of the %d dimensions of a head, which is not computed for "
-                       "a %s model",
+                       "%s: RoPE turns %d of the %d dimensions of a head, which is not computed "
+                       "for a %s model",
                        path, c->rotary_dim, c->head_dim, c->family->name);
     }
     if (!(c->norm_eps > 0 && c->norm_eps < 1)) {
