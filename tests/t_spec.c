@@ -289,6 +289,40 @@ static void test_memory_runs_out(void **state)
     assert_in_range(n_failed, 40, 900);
 }
 
+static void test_evidence(void **state)
+{
+    place *p = *state;
+    assert_true(parse(p, base));
+    assert_int_equal(p->s.evidence.compare.n, 0);
+    assert_true(p->s.evidence.target == 0.5);
+    assert_false(spec_scores_tune(&p->s));
+    hash_text plain = p->s.hash;
+    assert_true(parse_with(p, "operating_point: 0.3\n"));
+    assert_false(spec_scores_tune(&p->s));
+    assert_true(p->s.evidence.target == 0.3);
+    assert_string_not_equal(plain.hex, p->s.hash.hex);
+    static const char split[] = "study: s\ndata: {file: t.csv, id: id, text: text, label: label, "
+                                "split: part}\nclasses: {yes: [Yes], no: [No]}\npositive: yes\n"
+                                "question: Was it?\narms: [{name: a}, {name: b}]\n";
+    char text[2000];
+    snprintf(text, sizeof text,
+             "%sprimary: {compare: [b, baseline-tfidf], margin: 0.02}\n"
+             "operating_point: {sensitivity: 0.95}\nrecalibrate: platt\n",
+             split);
+    assert_true(parse(p, text));
+    const spec_evidence *v = &p->s.evidence;
+    assert_int_equal(v->compare.n, 2);
+    assert_str(v->compare.item[0].text, "b");
+    assert_true(v->margin == 0.02 && v->target == 0.95);
+    assert_string_equal(spec_point_name(v->point), "sensitivity");
+    assert_string_equal(spec_recalibrate_name(v->recalibrate), "platt");
+    assert_true(spec_scores_tune(&p->s));
+    snprintf(text, sizeof text, "%soperating_point: youden\nprimary: {compare: [a/seed-1, b]}\n",
+             split);
+    assert_true(parse(p, text));
+    assert_int_equal(v->point, SPEC_POINT_YOUDEN);
+}
+
 static void read_broken(const char *path, err *e)
 {
     arena a;
@@ -323,6 +357,7 @@ int main(void)
         TEST(test_later_errors_have_lines),
         TEST(test_every_prefix),
         TEST(test_memory_runs_out),
+        TEST(test_evidence),
         TEST(test_broken_files),
     };
     return cmocka_run_group_tests_name("spec", tests, NULL, NULL);

@@ -441,6 +441,12 @@ static const spec_key study_keys[] = {
     {"tfidf", "what the bag of words counts", spec_set_choice, .offset = offsetof(spec, tfidf),
      .choices = tfidf_choices},
     {"arms", "the ways of asking that are compared", spec_set_arms, .offset = 0},
+    {"primary", "the comparison that the study is made for", spec_set_primary,
+     .offset = offsetof(spec, evidence)},
+    {"operating_point", "how the threshold is chosen", spec_set_operating_point,
+     .offset = offsetof(spec, evidence)},
+    {"recalibrate", "what makes probabilities of scores, on tune rows", spec_set_choice,
+     .offset = offsetof(spec, evidence.recalibrate), .choices = spec_recalibrate_choices},
 };
 static const spec_keys study_place = {study_keys, countof(study_keys)};
 
@@ -657,6 +663,7 @@ static bool write_canonical(spec_reader *r)
                s->max_tokens, cut_choices[s->cut]);
     write_splits(s, &out);
     spec_write_arms(s, &out);
+    spec_write_evidence(s, &out);
     if (buf_check(&out, "the study file", r->e))
         s->canonical = str_keep(r->a, buf_view(&out), r->e);
     buf_close(&out);
@@ -683,7 +690,7 @@ bool spec_parse(spec *s, str yaml, const char *path, arena *a, err *e)
     const yaml_item *root = r.tree.item;
     return spec_read_map(&r, "a study", root, study_place, s) && check_positive(&r) &&
            check_split(&r) && check_labels(&r) && check_keywords(&r) && spec_finish_arms(&r) &&
-           write_canonical(&r);
+           spec_check_evidence(&r) && write_canonical(&r);
 }
 
 bool spec_read(spec *s, const char *path, arena *a, err *e)

@@ -32,6 +32,7 @@
  *   limits: {max_tokens: 1024, cut: refuse | head | tail | head+tail}      default: refuse
  *   arms:                            default: one arm `zero-shot`
  *     - {name: three-shot, shots: 3, seed: 1, question: .., system: .., classes: ..}
+ *   primary, operating_point, recalibrate:     what is declared beforehand (spec_evidence.h)
  *
  * Scalars are text: Yes and No stay words, 007 keeps its zeros; numbers are read by us. Texts are
  * brought to NFC, paths are left alone. Anchors, aliases, tags, repeated keys and second documents
@@ -42,6 +43,7 @@
 #include "base/hash.h"
 #include "base/str.h"
 #include "data/encoding.h"
+#include "data/spec_evidence.h"
 
 enum {
     SPEC_BYTES_MAX = 4 << 20,
@@ -51,17 +53,6 @@ enum {
     SPEC_SHOTS_MAX = 256,
     SPEC_COLUMNS_MAX = 64 /* text columns; group columns */
 };
-
-typedef struct spec_text { /* a scalar and where it stands; data NULL: absent */
-    str text;
-    int32_t line;
-} spec_text;
-
-typedef struct spec_list {
-    int32_t n;
-    int32_t line; /* 0: absent */
-    spec_text *item;
-} spec_list;
 
 typedef struct spec_class {
     spec_text name;
@@ -132,6 +123,7 @@ typedef struct spec {
     spec_class *keywords; /* [n_keywords] class -> words; NULL: the classes' names */
     int32_t n_arm;
     spec_arm *arms; /* [n_arm] */
+    spec_evidence evidence;
     str canonical;  /* one line a key, in a fixed order, defaults written out, paths as written */
     hash_text hash; /* of `canonical`: comments and layout do not change it */
 } spec;
