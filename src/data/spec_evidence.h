@@ -1,7 +1,7 @@
 /* spec_evidence: what a study file declares beforehand about its evidence.
  *
- *   primary: {compare: [few-shot, zero-shot], margin: 0.02}     one comparison, not adjusted; with a
- *                                    margin: is the first not worse than the second by more?
+ *   primary: {compare: [few-shot, zero-shot], margin: 0.02}     one comparison, not adjusted; with
+ *                                    a margin: is the first not worse than the second by more?
  *   operating_point: 0.5             probability; or youden, {sensitivity: 0.95},
  *                                    {specificity: 0.9}, {net_benefit: 0.2}: chosen on tune rows
  *   recalibrate: none                or temperature, platt, isotonic: fitted on tune rows
