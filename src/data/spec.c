@@ -345,6 +345,7 @@ static const char *const cut_choices[] = {"refuse", "head", "tail", "head+tail",
 
 static const char *const rule_choices[] = {"random", "time", "site", NULL};
 static const char *const stratify_choices[] = {"label", "none", NULL};
+static const char *const paper_choices[] = {"no", "yes", NULL};
 static const char *const tfidf_choices[] = {"auto", "words", "characters", NULL};
 
 static const spec_key across_keys[] = {
@@ -430,6 +431,8 @@ static const spec_key study_keys[] = {
     {"system", "the role text", spec_set_text, .offset = offsetof(spec, system)},
     {"template", "how a prompt is framed", spec_set_choice, .offset = offsetof(spec, template_kind),
      .choices = template_choices},
+    {"paper", "whether it is for a paper", spec_set_choice, .offset = offsetof(spec, paper),
+     .choices = paper_choices},
     {"seed", "of everything random", spec_set_seed, .offset = offsetof(spec, seed),
      .most = INT64_MAX},
     {"limits", "of a prompt's length", spec_set_map, .offset = 0, .keys = &limit_place},
@@ -661,6 +664,7 @@ static bool write_canonical(spec_reader *r)
     buf_printf(&out, "positive: %d\ntemplate: %s\nseed: %llu\nmax_tokens: %d\ncut: %s\n",
                s->positive, template_choices[s->template_kind], (unsigned long long)s->seed,
                s->max_tokens, cut_choices[s->cut]);
+    if (s->paper) buf_printf(&out, "paper: yes\n");
     write_splits(s, &out);
     spec_write_arms(s, &out);
     spec_write_evidence(s, &out);

@@ -31,8 +31,9 @@
  *   seed: 1                          of everything random in the study
  *   limits: {max_tokens: 1024, cut: refuse | head | tail | head+tail}      default: refuse
  *   arms:                            default: one arm `zero-shot`
- *     - {name: three-shot, shots: 3, seed: 1, question: .., system: .., classes: ..}
+ *     - {name: three-shot, shots: 3, seed: 1, question: .., system: .., classes: .., lora: ..}
  *   primary, operating_point, recalibrate:     what is declared beforehand (spec_evidence.h)
+ *   paper: yes | no                  yes: arms with `lora` (spec_lora.h) have at least three seeds
  *
  * Scalars are text: Yes and No stay words, 007 keeps its zeros; numbers are read by us. Texts are
  * brought to NFC, paths are left alone. Anchors, aliases, tags, repeated keys and second documents
@@ -87,9 +88,9 @@ typedef struct spec_data {
 typedef struct spec_arm { /* complete: what an arm does not say is the study's */
     spec_text name, question, system;
     spec_class *classes; /* [n_class of the study], in the study's order of classes */
-    int32_t shots;
+    int32_t shots, line;
     uint64_t seed;
-    int32_t line;
+    const struct spec_training *training; /* spec_lora.h; NULL: the model as it is */
 } spec_arm;
 
 enum { SPEC_SPLIT_RANDOM, SPEC_SPLIT_TIME, SPEC_SPLIT_SITE };
@@ -115,7 +116,7 @@ typedef struct spec {
     spec_text question, system;
     spec_template template_kind;
     uint64_t seed;
-    int32_t max_tokens; /* 0: what the model allows */
+    int32_t paper, max_tokens; /* 0: what the model allows */
     spec_cut cut;
     spec_splits splits;
     int32_t baselines, tfidf,

@@ -34,6 +34,7 @@ static const spec_key arm_keys[] = {
      .most = SPEC_SHOTS_MAX},
     {"seed", "of the choice of examples", spec_set_seed, .offset = offsetof(spec_arm, seed),
      .most = INT64_MAX},
+    {"lora", "how an adapter is trained", spec_set_lora, .offset = 0},
 };
 static const spec_keys arm_place = {arm_keys, countof(arm_keys)};
 
@@ -103,7 +104,7 @@ bool spec_finish_arms(spec_reader *r)
                 "them from (rows whose split is 'train')",
                 arm->name.text.data, arm->shots);
     }
-    return true;
+    return spec_spread_lora(r);
 }
 
 void spec_write_arms(const spec *s, buf *out)
@@ -116,5 +117,6 @@ void spec_write_arms(const spec *s, buf *out)
         if (arm->classes != s->classes)
             spec_write_classes(out, "  class", arm->classes, s->n_class);
         buf_printf(out, "  shots: %d\n  seed: %llu\n", arm->shots, (unsigned long long)arm->seed);
+        spec_write_lora(s, arm, out);
     }
 }

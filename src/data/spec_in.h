@@ -102,4 +102,10 @@ bool spec_set_operating_point(spec_reader *r, const spec_key *key, const yaml_it
 bool spec_check_evidence(spec_reader *r); /* after all arms are known */
 void spec_write_evidence(const spec *s, buf *canonical);
 
+/* spec_lora.c: the `lora` of an arm; when all arms are finished, each seed and size becomes an
+ * arm. */
+bool spec_set_lora(spec_reader *r, const spec_key *key, const yaml_item *value, void *base);
+bool spec_spread_lora(spec_reader *r);
+void spec_write_lora(const spec *s, const spec_arm *arm, buf *out);
+
 #endif
