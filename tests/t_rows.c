@@ -523,6 +523,42 @@ static void test_guess_missing_labels(void **state)
 }
 
 /* Too little memory, whatever the amount: a sentence. From the table to the examples. */
+/* Rows on which something is chosen are scored after the others, and counted apart. */
+static void test_tune_rows(void **state)
+{
+    place *p = *state;
+    static const char data[] = "  text: text\n  split: part\n  group: sex\n";
+    static const char head[] = "id,text,label,sex,part\n";
+    char csv[1000];
+    snprintf(csv, sizeof csv,
+             "%s1,a,yes,f,test\n2,b,no,m,tune\n3,c,yes,f,tune\n4,d,no,m,test\n5,e,no,m,train\n",
+             head);
+    assert_true(make(p, data, "operating_point: youden\nbaselines: none\n", csv, 0));
+    assert_int_equal(p->r.n_use, 2);
+    assert_int_equal(p->r.scored.n, 4);
+    assert_true(str_is(p->r.scored.id[2], "2"));
+    assert_int_equal(p->r.scored.label[3], 0);
+    assert_true(str_is(p->r.group[3], "f"));
+    assert_int_equal(p->r.n_of_class[0], 1);
+    assert_int_equal(p->r.flow[ROW_SCORED], 2);
+    assert_int_equal(p->r.flow[ROW_TUNE], 2);
+    assert_true(make(p, data, "recalibrate: platt\n", csv, 1));
+    assert_int_equal(p->r.scored.n, 2);
+    assert_true(make(p, data, "operating_point: 0.3\n", csv, 0));
+    assert_int_equal(p->r.scored.n, 2);
+    assert_false(make(p, data, "recalibrate: isotonic\n", csv, 0));
+    assert_non_null(strstr(p->e.text, "needs at least 1000 tune rows and there are 2"));
+    snprintf(csv, sizeof csv, "%s1,a,yes,f,test\n2,b,no,m,tune\n3,c,no,f,tune\n4,d,no,m,test\n",
+             head);
+    assert_false(make(p, data, "operating_point: youden\n", csv, 0));
+    assert_int_equal(p->e.code, ERR_USAGE);
+    assert_non_null(strstr(p->e.text, "line 12: 'operating_point' is chosen on tune rows, but the "
+                                      "2 rows of part 'tune' are all of one kind"));
+    snprintf(csv, sizeof csv, "%s1,a,yes,f,test\n4,d,no,m,test\n", head);
+    assert_false(make(p, data, "recalibrate: platt\n", csv, 0));
+    assert_non_null(strstr(p->e.text, "'recalibrate' is chosen on tune rows, but no row"));
+}
+
 static void test_memory_runs_out(void **state)
 {
     place *p = *state;
@@ -612,6 +648,7 @@ int main(void)
         TEST(test_shots_errors),
         TEST(test_guess),
         TEST(test_guess_missing_labels),
+        TEST(test_tune_rows),
         TEST(test_memory_runs_out),
         TEST(test_real_tables),
     };

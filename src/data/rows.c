@@ -327,7 +327,7 @@ static bool read_parts(rows_maker *m)
     const spec *s = m->s;
     for (int32_t i = 0; i < s->n_arm; i++) m->wants_train |= s->arms[i].shots > 0;
     m->wants_train |= (s->baselines & (SPEC_PREVALENCE | SPEC_TFIDF)) != 0;
-    m->wants_tune = (s->baselines & SPEC_TFIDF) != 0;
+    m->wants_tune = (s->baselines & SPEC_TFIDF) != 0 || spec_scores_tune(s);
     m->has_parts = m->at.split >= 0 || s->data.split_file.text.data;
     if (!s->data.split_file.text.data) return true;
     if (!partition_read(&m->split, s->data.split_file.text.data, m->a, m->e)) return false;
@@ -350,6 +350,7 @@ static bool decide_all(rows_maker *m, rows_options o)
         r->flow[f]++;
     }
     if (!check_parts(m, part)) return false;
+    r->part = m->has_parts ? part : NULL;
     for (int32_t i = 0; i < m->label.n; i++)
         unknown |= m->class_of_label[i] == LABEL_UNKNOWN && m->label.name[i].size > 0;
     return !unknown || fail_labels(m);
@@ -409,13 +410,28 @@ static void fill_row(rows_maker *m, row_set *set, int32_t row, names *patient)
     if (who.size) set->patient[i] = names_add(patient, who, NULL);
 }
 
-static bool fill_sets(rows_maker *m)
+/* The tune rows after those of the study's own part: scored alike, judged apart. */
+static void add_tune(rows *r, int32_t n)
+{
+    for (int32_t i = 0; i < n; i++) {
+        int32_t at = r->scored.n++;
+        r->scored.table_row[at] = r->tune.table_row[i];
+        r->scored.id[at] = r->tune.id[i];
+        r->scored.text[at] = r->tune.text[i];
+        r->scored.label[at] = r->tune.label[i];
+        r->scored.patient[at] = r->tune.patient[i];
+    }
+}
+
+static bool fill_sets(rows_maker *m, rows_options o)
 {
     rows *r = m->r;
     names patient;
+    int32_t n_tune = spec_scores_tune(m->s) ? r->flow[ROW_TUNE] : 0;
+    if (o.limit > 0 && n_tune > o.limit) n_tune = o.limit;
     int32_t n_kept = r->flow[ROW_SCORED] + r->flow[ROW_EXAMPLE] + r->flow[ROW_TUNE];
     if (!names_make(&patient, n_kept, m->a, m->e) ||
-        !set_make(&r->scored, r->flow[ROW_SCORED], m->a, m->e) ||
+        !set_make(&r->scored, r->flow[ROW_SCORED] + n_tune, m->a, m->e) ||
         !set_make(&r->pool, r->flow[ROW_EXAMPLE], m->a, m->e) ||
         !set_make(&r->tune, r->flow[ROW_TUNE], m->a, m->e))
         return false;
@@ -427,6 +443,8 @@ static bool fill_sets(rows_maker *m)
         row_set *set = set_of(r, m->fate[row]);
         if (set) fill_row(m, set, row, &patient);
     }
+    r->n_use = r->scored.n;
+    add_tune(r, n_tune);
     r->has_patient = m->at.patient >= 0;
     r->n_patient = patient.n;
     r->patient_id = patient.name;
@@ -478,12 +496,12 @@ static bool check_classes(rows_maker *m, rows_options o)
     r->n_class = m->s->n_class;
     r->n_of_class = arena_take_zero(m->a, (size_t)r->n_class, sizeof(int32_t), m->e);
     if (!r->n_of_class) return false;
-    if (r->scored.n == 0) return fail_empty(m);
-    for (int32_t i = 0; i < r->scored.n; i++) r->n_of_class[r->scored.label[i]]++;
+    if (r->n_use == 0) return fail_empty(m);
+    for (int32_t i = 0; i < r->n_use; i++) r->n_of_class[r->scored.label[i]]++;
     int32_t positive = m->s->positive, most = 0;
     for (int32_t c = 1; c < r->n_class; c++)
         most = r->n_of_class[c] > r->n_of_class[most] ? c : most;
-    bool one_class = r->n_of_class[most] == r->scored.n;
+    bool one_class = r->n_of_class[most] == r->n_use;
     bool no_positive = positive >= 0 && r->n_of_class[positive] == 0;
     if (!one_class && !no_positive) return true;
     str name = encoding_cut(m->s->classes[no_positive ? positive : most].name.text, 60);
@@ -494,6 +512,37 @@ static bool check_classes(rows_maker *m, rows_options o)
                        m->t->path, what, (int)name.size, name.data);
     warn(m, "With --limit %d, %s '%.*s': no AUROC can be made of them.", o.limit, what,
          (int)name.size, name.data);
+    return true;
+}
+
+/* What is chosen on tune rows needs some, of both kinds. */
+static bool check_tune(rows_maker *m, rows_options o)
+{
+    rows *r = m->r;
+    const spec_evidence *v = &m->s->evidence;
+    int32_t n = r->scored.n - r->n_use, n_positive = 0;
+    bool isotonic = v->recalibrate == SPEC_RECALIBRATE_ISOTONIC;
+    if (!spec_scores_tune(m->s)) return true;
+    for (int32_t i = r->n_use; i < r->scored.n; i++)
+        n_positive += r->scored.label[i] == m->s->positive;
+    int32_t line = v->point != SPEC_POINT_FIXED ? v->line_point : v->line_recalibrate;
+    const char *key = v->point != SPEC_POINT_FIXED ? "operating_point" : "recalibrate";
+    str tune = encoding_cut(m->s->data.tune.text, 60);
+    if (n == 0)
+        return spec_fail(m->s, line, m->e,
+                         "'%s' is chosen on tune rows, but no row of %s is in part '%.*s'", key,
+                         m->t->record.file, (int)tune.size, tune.data);
+    if (o.limit > 0) return true;
+    if (n_positive == 0 || n_positive == n)
+        return spec_fail(m->s, line, m->e,
+                         "'%s' is chosen on tune rows, but the %d rows of part '%.*s' are all of "
+                         "one kind",
+                         key, n, (int)tune.size, tune.data);
+    if (isotonic && n < SPEC_ISOTONIC_ROWS)
+        return spec_fail(m->s, v->line_recalibrate, m->e,
+                         "'recalibrate: isotonic' needs at least %d tune rows and there are %d; "
+                         "use platt",
+                         SPEC_ISOTONIC_ROWS, n);
     return true;
 }
 
@@ -567,9 +616,9 @@ static bool warn_repeats(rows_maker *m)
     const rows *r = m->r;
     names text;
     size_t mark = arena_mark(m->a);
-    if (!names_make(&text, r->scored.n, m->a, m->e)) return false;
-    for (int32_t i = 0; i < r->scored.n; i++) names_add(&text, str_trim(r->scored.text[i]), NULL);
-    int32_t n_repeated = r->scored.n - text.n, n_shared = 0;
+    if (!names_make(&text, r->n_use, m->a, m->e)) return false;
+    for (int32_t i = 0; i < r->n_use; i++) names_add(&text, str_trim(r->scored.text[i]), NULL);
+    int32_t n_repeated = r->n_use - text.n, n_shared = 0;
     for (int32_t i = 0; i < r->pool.n; i++)
         n_shared += names_find(&text, str_trim(r->pool.text[i])) >= 0;
     arena_reset(m->a, mark);
@@ -585,7 +634,7 @@ static void warn_patients(rows_maker *m)
 {
     const rows *r = m->r;
     int32_t n_unknown = 0;
-    for (int32_t i = 0; i < r->scored.n; i++) n_unknown += r->scored.patient[i] < 0;
+    for (int32_t i = 0; i < r->n_use; i++) n_unknown += r->scored.patient[i] < 0;
     if (r->has_patient && n_unknown)
         warn(m, "%d rows to score have an empty patient: each is taken for another patient.",
              n_unknown);
@@ -605,8 +654,8 @@ bool rows_make(rows *r, const spec *s, const table *t, rows_options o, arena *a,
     m.rows_of_label = arena_take(a, n, sizeof(int32_t), e);
     if (e->code || !names_make(&m.id, t->n_row, a, e) || !names_make(&m.label, t->n_row, a, e))
         return false;
-    bool ok = find_columns(&m) && decide_all(&m, o) && fill_sets(&m) && fill_groups(&m) &&
-              check_classes(&m, o);
+    bool ok = find_columns(&m) && decide_all(&m, o) && fill_sets(&m, o) && fill_groups(&m) &&
+              check_classes(&m, o) && check_tune(&m, o);
     if (!ok) return false;
     warn_table(&m);
     warn_excel(&m);

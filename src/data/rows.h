@@ -44,6 +44,9 @@ enum { ROWS_WARNINGS_MAX = 16 };
 
 typedef struct rows {
     row_set scored, pool, tune; /* pool: split `train` */
+    int32_t n_use;              /* scored[n_use..): tune rows again, when something is chosen on
+                                   them (spec_scores_tune); scored alike and never judged */
+    const str *part;            /* [n_read] of the table; NULL: no split */
     int32_t *pool_fold;         /* [pool.n] of the split file, 0: none; NULL: no split file */
     const char *split_rule;     /* of the split file; NULL: none */
     hash_text split_hash;
@@ -55,7 +58,7 @@ typedef struct rows {
     str *group_name;              /* [n_group] */
     str *group;                   /* [n_group][scored.n]: "" where empty */
     int32_t n_class;
-    int32_t *n_of_class; /* [n_class] scored rows */
+    int32_t *n_of_class; /* [n_class] of the n_use rows */
     bool has_patient;
     int32_t n_warning;
     str warning

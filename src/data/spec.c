@@ -448,8 +448,8 @@ static const spec_key study_keys[] = {
      .offset = offsetof(spec, evidence)},
     {"operating_point", "how the threshold is chosen", spec_set_operating_point,
      .offset = offsetof(spec, evidence)},
-    {"recalibrate", "what makes probabilities of scores, on tune rows", spec_set_choice,
-     .offset = offsetof(spec, evidence.recalibrate), .choices = spec_recalibrate_choices},
+    {"recalibrate", "what makes probabilities of scores, on tune rows", spec_set_recalibrate,
+     .offset = offsetof(spec, evidence)},
 };
 static const spec_keys study_place = {study_keys, countof(study_keys)};
 

@@ -5,7 +5,7 @@
 #include <assert.h>
 #include <stddef.h>
 
-const char *const spec_recalibrate_choices[] = {"none", "temperature", "platt", "isotonic", NULL};
+static const char *const recalibrate_choices[] = {"none", "temperature", "platt", "isotonic", NULL};
 
 static const char *const points[] = {"fixed", "youden", "sensitivity", "specificity",
                                      "net_benefit"};
@@ -68,6 +68,17 @@ bool spec_set_operating_point(spec_reader *r, const spec_key *key, const yaml_it
                      "{sensitivity: 0.95}, {specificity: 0.9}, {net_benefit: 0.2}");
 }
 
+bool spec_set_recalibrate(spec_reader *r, const spec_key *key, const yaml_item *value, void *base)
+{
+    spec_evidence *v = (spec_evidence *)(void *)((char *)base + key->offset);
+    spec_key own = {.name = key->name,
+                    .what = key->what,
+                    .offset = offsetof(spec_evidence, recalibrate),
+                    .choices = recalibrate_choices};
+    v->line_recalibrate = value->line;
+    return spec_set_choice(r, &own, value, v);
+}
+
 /* An arm of the study, one that an arm becomes (NAME/..), or a baseline that is on. */
 static bool is_arm(const spec *s, str name)
 {
@@ -103,7 +114,9 @@ bool spec_check_evidence(spec_reader *r)
                          "study",
                          (int)shown.size, shown.data);
     }
-    int32_t line = v->line_point ? v->line_point : v->compare.line;
+    int32_t line = v->line_point         ? v->line_point
+                   : v->line_recalibrate ? v->line_recalibrate
+                                         : v->compare.line;
     if (s->positive < 0 && (v->compare.n || v->line_point || v->recalibrate))
         return spec_fail(s, line, r->e,
                          "'primary', 'operating_point' and 'recalibrate' are about one class "
@@ -121,7 +134,7 @@ void spec_write_evidence(const spec *s, buf *out)
     const spec_evidence *v = &s->evidence;
     if (v->compare.n == 0 && v->line_point == 0 && v->recalibrate == 0) return;
     buf_printf(out, "operating_point: %s %.17g\nrecalibrate: %s\n", points[v->point], v->target,
-               spec_recalibrate_choices[v->recalibrate]);
+               recalibrate_choices[v->recalibrate]);
     for (int32_t i = 0; i < v->compare.n; i++) {
         buf_add_text(out, "primary: \"");
         buf_add_json(out, v->compare.item[i].text);
@@ -139,5 +152,5 @@ const char *spec_point_name(spec_point p)
 const char *spec_recalibrate_name(spec_recalibrate k)
 {
     assert(k <= SPEC_RECALIBRATE_ISOTONIC);
-    return spec_recalibrate_choices[k];
+    return recalibrate_choices[k];
 }

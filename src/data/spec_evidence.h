@@ -24,6 +24,8 @@ typedef struct spec_list {
     spec_text *item;
 } spec_list;
 
+enum { SPEC_ISOTONIC_ROWS = 1000 }; /* fewer overfit */
+
 typedef enum spec_point { /* how the threshold is found */
                           SPEC_POINT_FIXED,
                           SPEC_POINT_YOUDEN,

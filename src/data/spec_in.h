@@ -95,7 +95,7 @@ bool spec_finish_arms(spec_reader *r);
 void spec_write_arms(const spec *s, buf *out);
 
 /* spec_evidence.c: primary, operating_point, recalibrate */
-extern const char *const spec_recalibrate_choices[];
+bool spec_set_recalibrate(spec_reader *r, const spec_key *key, const yaml_item *value, void *base);
 bool spec_set_primary(spec_reader *r, const spec_key *key, const yaml_item *value, void *base);
 bool spec_set_operating_point(spec_reader *r, const spec_key *key, const yaml_item *value,
                               void *base);

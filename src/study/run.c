@@ -251,6 +251,12 @@ static bool ask_arm(run *r, int32_t which, err *e)
 
 /* ---- the store's account of what is studied ---- */
 
+static str split_of(const run *r, int32_t row)
+{
+    if (!r->rows.part) return STR("");
+    return row < r->rows.n_use ? r->spec.data.use.text : r->spec.data.tune.text;
+}
+
 static bool record_rows(run *r, store_study *study, err *e)
 {
     const row_set *scored = &r->rows.scored;
@@ -262,12 +268,11 @@ static bool record_rows(run *r, store_study *study, err *e)
         for (int32_t g = 0; g < r->rows.n_group; g++) {
             group[(int64_t)i * r->rows.n_group + g] = r->rows.group[(int64_t)g * scored->n + i];
         }
-        row[i] =
-            (store_row){.id = scored->id[i],
-                        .split = r->spec.data.split.text.data ? r->spec.data.use.text : STR(""),
-                        .label = scored->label[i],
-                        .patient = scored->patient[i],
-                        .group = group + (int64_t)i * r->rows.n_group};
+        row[i] = (store_row){.id = scored->id[i],
+                             .split = split_of(r, i),
+                             .label = scored->label[i],
+                             .patient = scored->patient[i],
+                             .group = group + (int64_t)i * r->rows.n_group};
     }
     study->row = row;
     study->n_row = scored->n;
@@ -421,8 +426,9 @@ static bool ask_all(run *r, err *e)
 {
     r->job = arena_take_zero(&r->memory, (size_t)r->spec.n_arm, sizeof *r->job, e);
     if (!r->job) return false;
-    if (r->store && !(store_begin(r->store, e) && record_study(r, e) && run_record_split(r, e) &&
-                      record_facts(r, e) && run_record_baselines(r, e)))
+    if (r->store &&
+        !(store_begin(r->store, e) && record_study(r, e) && run_record_split(r, e) &&
+          record_facts(r, e) && run_record_evidence(r, e) && run_record_baselines(r, e)))
         return false;
     for (int32_t i = 0; i < r->spec.n_arm; i++) {
         if (!ask_arm(r, i, e))
