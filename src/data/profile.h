@@ -7,8 +7,8 @@
  *        "groups": [{"name": "sex", "levels": ["f", "m"], "n": [[3, 8], ..]},
  *                   {"name": "age", "numbers": [{..}, ..]}]}
  *
- * role: train, tune, use or other; without a split there is one part, "all rows". texts: rows with a
- * text and a class, which all that follows is about. `n` of a group: a list for each part. A group
+ * role: train, tune, use or other; without a split there is one part, "all rows". texts: rows with
+ * a text and a class, which all that follows is about. `n` of a group: a list a part. A group
  * column of over PROFILE_LEVELS values is shown as numbers when they are, else not at all. hangul:
  * share of a text's letters. Dates are those of `splits: date:`, to the year.
  */
