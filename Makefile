@@ -13,7 +13,14 @@ CFLAGS  += -std=c17 -D_GNU_SOURCE $(OPT) $(WARN) -pthread -ffp-contract=off -fno
            $(shell pkg-config --cflags $(PKGS)) -Isrc -Iinclude
 LDLIBS  += $(shell pkg-config --libs $(PKGS)) -lm -pthread
 
-SRC     := $(shell find src -name '*.c' | LC_ALL=C sort)
+# CUDA=1: GPUs (src/compute/cuda). Without it one file stands there that refuses them in words.
+CUDA    ?= 0
+SRC     := $(shell find src -name '*.c' -not -path 'src/compute/cuda/*' | LC_ALL=C sort)
+ifeq ($(CUDA),1)
+include src/compute/cuda/build.mk
+else
+SRC     += src/compute/cuda/none.c
+endif
 CLI     := $(wildcard cli/*.c)
 TESTS   := $(patsubst tests/%.c,$(BUILD)/tests/%,$(sort $(wildcard tests/t_*.c)))
 FUZZERS := $(patsubst fuzz/%.c,$(BUILD)/fuzz/%,$(sort $(wildcard fuzz/f_*.c)))

@@ -98,7 +98,7 @@ static void report_memory(const run *r, const char *csv)
     struct rusage used;
     getrusage(RUSAGE_SELF, &used);
     double file = (double)r->header.bytes_weights;
-    double kv = (double)session_bytes_slot(&r->header.config) * r->s.shape.slots;
+    double kv = (double)session_bytes_slot(&r->header.config, r->b.rows) * r->s.shape.slots;
     double resident = (double)used.ru_maxrss * 1024;
     char name[300];
     snprintf(name, sizeof name, "memory %s (file %.0f MB + K/V %.0f MB)", r->header.name,

@@ -2,6 +2,7 @@
  * sinks. */
 #include "caseload.h"
 
+#include "compute/cuda/cuda.h"
 #include "data/guess.h"
 #include "data/notes.h"
 #include "data/partition.h"
@@ -309,6 +310,28 @@ bool caseload_compare(const caseload_compare_options *o, caseload_sink *sink, vo
     return hand_over(&failure, e);
 }
 
+static void list_cards(buf *out)
+{
+    const int32_t n = cuda_count();
+    for (int32_t i = 0; i < n; i++) {
+        err why = {0};
+        cuda_card card;
+        bool ok = cuda_describe(i, &card, &why);
+        buf_printf(out, "cuda:%-6d ", i);
+        if (!ok) buf_printf(out, "%s\n", why.text);
+        else
+            buf_printf(out, "%s, compute capability %d.%d, %.1f of %.1f GB free\n", card.name,
+                       card.major, card.minor, (double)card.bytes_free / 1e9,
+                       (double)card.bytes_total / 1e9);
+    }
+    if (n == 0) {
+        err why = {0};
+        cuda_card card;
+        cuda_describe(0, &card, &why);
+        buf_printf(out, "%-11s %s\n", "cuda", why.text);
+    }
+}
+
 bool caseload_devices(caseload_sink *sink, void *context, caseload_error *e)
 {
     static const char *const devices[] = {"cpu", "cpu:avx512", "cpu:avx2", "ref"};
@@ -322,6 +345,7 @@ bool caseload_devices(caseload_sink *sink, void *context, caseload_error *e)
         if (ok) buf_printf(&out, "%-11s %s, %d threads\n", devices[i], b.isa, pool_size(threads));
         else buf_printf(&out, "%-11s not on this machine\n", devices[i]);
     }
+    list_cards(&out);
     pool_close(threads);
     pour(&out, sink, context);
     buf_close(&out);

@@ -2,6 +2,8 @@
  * the devices rely on what is asserted in this file. */
 #include "compute/backend.h"
 #include "compute/cpu/cpu.h"
+#include "compute/cuda/cuda.h"
+#include "compute/device.h"
 #include "compute/ref/ref.h"
 
 #include <assert.h>
@@ -19,7 +21,11 @@ static bool open_as(backend *b, const op_table *ops, const char *isa)
 bool backend_open(backend *b, const char *device, pool *threads, err *e)
 {
     assert(b && device && threads);
-    *b = (backend){.threads = threads};
+    *b = (backend){.threads = threads, .rows = DTYPE_F32};
+    if (!strcmp(device, "auto")) device = cuda_count() > 0 ? "cuda" : "cpu";
+    if (!strncmp(device, "cuda", 4) && (!device[4] || device[4] == ':')) {
+        return cuda_open(b, device, e);
+    }
     if (!strcmp(device, "ref")) return open_as(b, &ref_ops, "ref");
     if (!strcmp(device, "cpu")) {
         if (cpu_has_avx512()) return open_as(b, &cpu_ops_avx512, "avx512");
@@ -28,14 +34,22 @@ bool backend_open(backend *b, const char *device, pool *threads, err *e)
     }
     bool wide = !strcmp(device, "cpu:avx512");
     if (!wide && strcmp(device, "cpu:avx2") != 0) {
-        return err_set(e, ERR_USAGE,
-                       "unknown device \"%s\"; choose cpu, cpu:avx2, cpu:avx512 or ref", device);
+        return err_set(
+            e, ERR_USAGE,
+            "unknown device \"%s\"; choose auto, cpu, cpu:avx2, cpu:avx512, cuda, cuda:N or ref",
+            device);
     }
     if (wide ? cpu_has_avx512() : cpu_has_avx2()) {
         return open_as(b, wide ? &cpu_ops_avx512 : &cpu_ops_avx2, wide ? "avx512" : "avx2");
     }
     return err_set(e, ERR_RESOURCE, "this machine cannot run device \"%s\"; try --device cpu",
                    device);
+}
+
+void backend_close(backend *b)
+{
+    if (b->device) b->device->close(b);
+    *b = (backend){0};
 }
 
 bool backend_lay_out(backend *b, const backend_shape *shape, arena *a, err *e)
@@ -54,6 +68,11 @@ bool backend_sync(backend *b, err *e)
 }
 
 static bool is_f32(const tensor *t) { return t->type == DTYPE_F32; }
+
+static bool is_rows(const backend *b, const tensor *t)
+{
+    return t->type == DTYPE_F32 || t->type == b->rows;
+}
 
 static bool same_shape(const tensor *a, const tensor *b)
 {
@@ -86,7 +105,7 @@ void op_embed(backend *b, tensor y, tensor w, const int32_t *ids, float scale)
 
 void op_rmsnorm(backend *b, tensor y, tensor x, tensor w, float eps, float w_plus)
 {
-    assert(is_f32(&x) && is_f32(&y) && same_shape(&x, &y) && b->workspace);
+    assert(is_rows(b, &x) && is_rows(b, &y) && same_shape(&x, &y) && b->workspace);
     assert(is_weight(&w, 1) && x.dim[x.rank - 1] == w.dim[0]);
     if (tensor_count(&x) == 0) return;
     b->ops->rmsnorm(b, y, x, w, eps, w_plus);
@@ -100,7 +119,7 @@ void op_matmul(backend *b, tensor y, tensor x, tensor w, const tensor *bias, boo
 
 void op_matmul_group(backend *b, tensor x, const matmul_part *part, int n_part)
 {
-    assert(is_f32(&x) && n_part >= 1 && n_part <= MATMUL_PARTS_MAX && b->workspace);
+    assert(is_rows(b, &x) && n_part >= 1 && n_part <= MATMUL_PARTS_MAX && b->workspace);
     x = as_rows(x);
     if (x.dim[0] == 0) return;
     matmul_part flat[MATMUL_PARTS_MAX];
@@ -108,7 +127,7 @@ void op_matmul_group(backend *b, tensor x, const matmul_part *part, int n_part)
         flat[i] = part[i];
         flat[i].y = as_rows(part[i].y);
         const tensor *y = &flat[i].y, *w = &flat[i].w;
-        assert(is_f32(y) && is_weight(w, 2) && x.dim[1] == w->dim[1]);
+        assert(is_rows(b, y) && is_weight(w, 2) && x.dim[1] == w->dim[1]);
         assert(y->dim[0] == x.dim[0] && y->dim[1] == w->dim[0] && y->data != x.data);
         assert(!part[i].bias || (is_weight(part[i].bias, 1) && part[i].bias->dim[0] == w->dim[0]));
     }
@@ -126,7 +145,8 @@ void op_rope(backend *b, tensor x, const int32_t *positions, tensor table, rope_
 
 void op_attend(backend *b, tensor o, tensor q, tensor k, tensor v, const attend_plan *plan)
 {
-    assert(is_f32(&o) && is_f32(&q) && is_f32(&k) && is_f32(&v) && plan && b->workspace);
+    assert(is_rows(b, &o) && o.type == q.type && plan && b->workspace);
+    assert(is_rows(b, &k) && k.type == v.type && k.type == q.type);
     assert(q.rank == 3 && same_shape(&o, &q) && k.rank == 3 && same_shape(&k, &v));
     assert(k.dim[2] == q.dim[2] && q.dim[1] % k.dim[1] == 0 && q.dim[2] <= HEAD_DIM_MAX);
     for (int32_t i = 0; i < plan->n_span; i++) {
@@ -144,7 +164,7 @@ void op_attend(backend *b, tensor o, tensor q, tensor k, tensor v, const attend_
 
 void op_glu(backend *b, tensor y, tensor gate, tensor up, glu_kind kind)
 {
-    assert(is_f32(&y) && is_f32(&gate) && is_f32(&up));
+    assert(is_rows(b, &y) && y.type == gate.type && y.type == up.type);
     assert(same_shape(&y, &gate) && same_shape(&y, &up));
     if (tensor_count(&y) == 0) return;
     b->ops->glu(b, y, gate, up, kind);
@@ -160,7 +180,7 @@ void op_add(backend *b, tensor y, tensor x)
 void op_gather(backend *b, tensor y, tensor x, const int32_t *rows)
 {
     y = as_rows(y), x = as_rows(x);
-    assert(is_f32(&y) && is_f32(&x) && y.dim[1] == x.dim[1]);
+    assert(is_rows(b, &y) && y.type == x.type && y.dim[1] == x.dim[1]);
     if (tensor_count(&y) == 0) return;
     assert(rows && y.data != x.data);
     b->ops->gather(b, y, x, rows);
@@ -169,7 +189,7 @@ void op_gather(backend *b, tensor y, tensor x, const int32_t *rows)
 void op_scatter(backend *b, tensor y, tensor x, const int32_t *rows)
 {
     y = as_rows(y), x = as_rows(x);
-    assert(is_f32(&y) && is_f32(&x) && y.dim[1] == x.dim[1]);
+    assert(is_rows(b, &y) && y.type == x.type && y.dim[1] == x.dim[1]);
     if (tensor_count(&x) == 0) return;
     assert(rows && y.data != x.data);
     b->ops->scatter(b, y, x, rows);

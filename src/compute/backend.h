@@ -1,17 +1,16 @@
-/* backend: the one door to a device. The op_ functions check shapes once, then call the device's
- * table.
+/* backend: the one door to a device. The op_ functions check shapes once, then call its table.
  *
- * Devices: "ref" (plain C, double accumulation: the specification) and "cpu" (AVX2 or AVX-512,
- * chosen at run time). Ops return nothing: a device failure sticks to the backend and backend_sync
- * reports it.
+ * Devices: "ref" (plain C, double accumulation: the specification), "cpu" (AVX2 or AVX-512, chosen
+ * at run time), "cuda" (cuda/cuda.h; memory of its own: device.h). Ops return nothing: a device
+ * failure sticks to the backend and backend_sync reports it.
  *
  * Promise: every output row depends on its own input row (and on the K/V it attends to) alone, bit
  * for bit: not on the number of rows, their order, their neighbours, or the number of threads. Sums
  * over k run in one fixed order; a tail tile uses the same order as a full one.
  *
  * Shapes: n rows in the step, d model width, h heads, g K/V heads, hd head width, V vocabulary.
- * Activations are f32. Weights are [out, in] in any dtype and count as "expanded to f32, then
- * used". */
+ * Rows are f32; what products read or write, q, k, v and gates may be of the backend's `rows` type.
+ * Weights are [out, in] in any dtype and count as "expanded to f32, then used". */
 #ifndef CASELOAD_COMPUTE_BACKEND_H
 #define CASELOAD_COMPUTE_BACKEND_H
 
@@ -106,16 +105,21 @@ typedef struct op_table { /* one device; rows are called by the front door only 
 struct backend {
     const op_table *ops;
     pool *threads;
-    const char *isa;   /* "ref", "avx2", "avx512": which path runs, for the record */
+    const char *isa;   /* "ref", "avx2", "avx512", the card: which path runs, for the record */
     void *workspace;   /* the device's own struct, from backend_lay_out */
     void *train_space; /* likewise, from train_lay_out */
     err failure;       /* sticks */
+    dtype rows;        /* what rows on their way to and from products are kept in */
+    const struct device_table *device; /* NULL: it computes in the caller's memory */
+    void *own;                         /* of a device apart: what is open */
+    arena memory;                      /* and its block */
 };
 
-/* `device`: "ref", "cpu" (best path of this machine), or "cpu:avx2", "cpu:avx512" to force one.
- * "cpu" on a machine without AVX2 and FMA runs the ref ops and says isa "ref". `threads` is
- * borrowed. ERR_USAGE for an unknown device, ERR_RESOURCE when this machine cannot run it. */
+/* `device`: "ref", "cpu" (best path of this machine; "ref" without AVX2), "cpu:avx2", "cpu:avx512"
+ * to force one, "cuda[:N][:fp32]", or "auto": the first GPU, else cpu. `threads` is borrowed.
+ * ERR_USAGE for an unknown device, ERR_RESOURCE when this machine cannot run it. */
 bool backend_open(backend *b, const char *device, pool *threads, err *e);
+void backend_close(backend *b); /* a zero backend is fine */
 /* Takes the workspace of all ops from `a`; once for each session shape, before the first op. With a
  * measuring arena the backend is left unable to run. */
 bool backend_lay_out(backend *b, const backend_shape *shape, arena *a, err *e);

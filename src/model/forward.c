@@ -6,6 +6,7 @@
  *     h = norm(x)   x += down(act(h gate) * (h up))   (likewise)
  * Keys and values are computed straight into the cache. The last layer computes K/V for every row
  * but goes on with the `out` rows alone. */
+#include "compute/device.h"
 #include "model/session.h"
 
 #include <assert.h>
@@ -13,7 +14,8 @@
 
 typedef struct rows_view { /* the rows that a layer goes on with after its K/V */
     int32_t n;
-    float *x, *normed; /* [n, d] */
+    float *x;     /* [n, d] */
+    void *normed; /* [n, d] in the backend's type */
     const int32_t *position;
     const attend_span *span;
     int32_t n_span;
@@ -21,15 +23,34 @@ typedef struct rows_view { /* the rows that a layer goes on with after its K/V *
 
 static const tensor *bias_of(const tensor *t) { return t->data ? t : NULL; }
 
-static tensor cache_view(const session *s, float *cache, int32_t layer, int32_t slot, int32_t n)
+/* Rows in the backend's own type. */
+static tensor rows_of(const session *s, void *data, int64_t n, int64_t width)
+{
+    return (tensor){.data = data, .type = s->backend->rows, .rank = 2, .dim = {n, width, 1, 1}};
+}
+
+static tensor heads_of(const session *s, void *data, int64_t n, int64_t heads)
+{
+    const int64_t width = s->model->config->head_dim;
+    return (tensor){.data = data, .type = s->backend->rows, .rank = 3, .dim = {n, heads, width, 1}};
+}
+
+static tensor cache_view(const session *s, void *cache, int32_t layer, int32_t slot, int32_t n)
 {
     const model_config *c = s->model->config;
     int64_t width = (int64_t)c->n_head_kv * c->head_dim;
-    float *data = cache + ((int64_t)layer * s->shape.slots + slot) * width;
-    return tensor_f32_3(data, n, c->n_head_kv, c->head_dim);
+    int64_t at = ((int64_t)layer * s->shape.slots + slot) * width;
+    char *data = (char *)cache + at * dtype_get(s->backend->rows)->block_bytes;
+    return heads_of(s, data, n, c->n_head_kv);
 }
 
-static tensor flat(tensor t) { return tensor_f32(t.data, t.dim[0], t.dim[1] * t.dim[2]); }
+static tensor flat(tensor t)
+{
+    return (tensor){.data = t.data,
+                    .type = t.type,
+                    .rank = 2,
+                    .dim = {t.dim[0], t.dim[1] * t.dim[2], 1, 1}};
+}
 
 static void norm_rows(session *s, tensor y, tensor x, tensor w)
 {
@@ -75,11 +96,11 @@ static void add_block(session *s, int32_t layer, lora_target target, tensor x, t
 
 /* Where the step's K or V is computed: in the cache itself, or beside it when rows have slots of
  * their own. */
-static tensor new_rows(const session *s, const step *st, float *cache, float *beside, int32_t layer)
+static tensor new_rows(const session *s, const step *st, void *cache, void *beside, int32_t layer)
 {
     const model_config *c = s->model->config;
     if (!st->slot) return cache_view(s, cache, layer, st->first_slot, st->n_row);
-    return tensor_f32_3(beside, st->n_row, c->n_head_kv, c->head_dim);
+    return heads_of(s, beside, st->n_row, c->n_head_kv);
 }
 
 /* K and V of every row into the cache; with `queries`, in the same product, q of every row too. */
@@ -87,10 +108,10 @@ static void write_cache(session *s, const step *st, const layer_weights *w, int3
                         bool queries)
 {
     const model_config *c = s->model->config;
-    tensor h = tensor_f32(s->normed, st->n_row, c->d_model);
+    tensor h = rows_of(s, s->normed, st->n_row, c->d_model);
     tensor k = new_rows(s, st, s->key, s->key_new, layer);
     tensor v = new_rows(s, st, s->value, s->value_new, layer);
-    tensor q = tensor_f32(s->query, st->n_row, (int64_t)c->n_head * c->head_dim);
+    tensor q = rows_of(s, s->query, st->n_row, (int64_t)c->n_head * c->head_dim);
     const matmul_part part[3] = {{.y = flat(k), .w = w->k, .bias = bias_of(&w->k_bias)},
                                  {.y = flat(v), .w = w->v, .bias = bias_of(&w->v_bias)},
                                  {.y = q, .w = w->q, .bias = bias_of(&w->q_bias)}};
@@ -111,8 +132,8 @@ static void write_cache(session *s, const step *st, const layer_weights *w, int3
 static void write_queries(session *s, const layer_weights *w, int32_t layer, rows_view rows)
 {
     const model_config *c = s->model->config;
-    tensor h = tensor_f32(rows.normed, rows.n, c->d_model);
-    tensor q = tensor_f32(s->query, rows.n, (int64_t)c->n_head * c->head_dim);
+    tensor h = rows_of(s, rows.normed, rows.n, c->d_model);
+    tensor q = rows_of(s, s->query, rows.n, (int64_t)c->n_head * c->head_dim);
     op_matmul(s->backend, q, h, w->q, bias_of(&w->q_bias), false);
     adapt(s, layer, LORA_Q, q, h);
 }
@@ -122,8 +143,8 @@ static void attention(session *s, const step *st, const layer_weights *w, int32_
 {
     const model_config *c = s->model->config;
     tensor x = tensor_f32(rows.x, rows.n, c->d_model);
-    tensor q = tensor_f32_3(s->query, rows.n, c->n_head, c->head_dim);
-    tensor o = tensor_f32_3(s->attended, rows.n, c->n_head, c->head_dim);
+    tensor q = heads_of(s, s->query, rows.n, c->n_head);
+    tensor o = heads_of(s, s->attended, rows.n, c->n_head);
     if (w->q_norm.data) norm_rows(s, q, q, w->q_norm);
     op_rope(s->backend, q, rows.position, rope_table(s, layer), style_of(c));
     attend_plan plan = {.span = rows.span,
@@ -142,8 +163,8 @@ static void feed_forward(session *s, const layer_weights *w, int32_t layer, rows
 {
     const model_config *c = s->model->config;
     tensor x = tensor_f32(rows.x, rows.n, c->d_model),
-           h = tensor_f32(rows.normed, rows.n, c->d_model);
-    tensor gate = tensor_f32(s->gate, rows.n, c->d_ff), up = tensor_f32(s->up, rows.n, c->d_ff);
+           h = rows_of(s, rows.normed, rows.n, c->d_model);
+    tensor gate = rows_of(s, s->gate, rows.n, c->d_ff), up = rows_of(s, s->up, rows.n, c->d_ff);
     norm_rows(s, h, x, w->ffn_norm);
     const matmul_part part[2] = {{.y = gate, .w = w->gate, .bias = bias_of(&w->gate_bias)},
                                  {.y = up, .w = w->up, .bias = bias_of(&w->up_bias)}};
@@ -173,8 +194,8 @@ static rows_view keep_out_rows(session *s, const step *st)
     assert(i == st->n_out);
     op_gather(s->backend, tensor_f32(s->out_x, st->n_out, c->d_model),
               tensor_f32(s->x, st->n_row, c->d_model), st->out_row);
-    op_gather(s->backend, tensor_f32(s->out_normed, st->n_out, c->d_model),
-              tensor_f32(s->normed, st->n_row, c->d_model), st->out_row);
+    op_gather(s->backend, rows_of(s, s->out_normed, st->n_out, c->d_model),
+              rows_of(s, s->normed, st->n_row, c->d_model), st->out_row);
     return (rows_view){st->n_out, s->out_x, s->out_normed, s->out_position, s->out_span, st->n_out};
 }
 
@@ -203,7 +224,7 @@ void session_forward(session *s, const step *st)
     rows_view rows = {st->n_row, s->x, s->normed, st->position, st->span, st->n_span};
     for (int32_t i = 0; i < c->n_layer; i++) {
         const layer_weights *w = &s->model->weights.layer[i];
-        norm_rows(s, tensor_f32(s->normed, st->n_row, c->d_model), x, w->attn_norm);
+        norm_rows(s, rows_of(s, s->normed, st->n_row, c->d_model), x, w->attn_norm);
         const bool last = i == c->n_layer - 1;
         write_cache(s, st, w, i, !last);
         if (last) {
@@ -222,9 +243,11 @@ void session_read_logits(session *s, const int32_t *out, int32_t n)
     const model_config *c = s->model->config;
     assert(n > 0 && n <= s->shape.logit_rows);
     tensor hidden = tensor_f32(s->hidden, n, c->d_model);
-    tensor logits = tensor_f32(s->logits, n, c->n_vocab);
+    tensor logits = tensor_f32(s->logits_there, n, c->n_vocab);
     op_gather(s->backend, hidden, tensor_f32(s->out_x, s->shape.out_rows, c->d_model), out);
     op_matmul(s->backend, logits, hidden, s->model->weights.lm_head, NULL, false);
+    device_read(s->backend, s->logits, s->logits_there,
+                (size_t)tensor_count(&logits) * sizeof(float));
     if (c->softcap_final <= 0) return;
     for (int64_t i = 0; i < (int64_t)n * c->n_vocab; i++) {
         s->logits[i] = c->softcap_final * tanhf(s->logits[i] / c->softcap_final);

@@ -2,6 +2,7 @@
 #include "model/lora.h"
 
 #include "base/rng.h"
+#include "compute/device.h"
 
 #include <assert.h>
 #include <math.h>
@@ -85,7 +86,7 @@ bool lora_lay_out(lora *l, const model_config *c, lora_config o, arena *a, err *
             if (l->place) l->place[(int64_t)i * LORA_TARGETS + k] = place;
         }
     }
-    l->value = arena_take(a, (size_t)l->n_value, sizeof *l->value, e);
+    l->value = l->placed = arena_take(a, (size_t)l->n_value, sizeof *l->value, e);
     return e->code == ERR_NONE;
 }
 
@@ -107,6 +108,20 @@ void lora_start(lora *l, uint64_t seed)
     }
 }
 
+bool lora_upload(lora *l, backend *b, err *e)
+{
+    l->placed = device_mirror(b, l->value, (size_t)l->n_value, sizeof *l->value, e);
+    if (l->placed && l->value) {
+        device_write(b, l->placed, l->value, (size_t)l->n_value * sizeof *l->value);
+    }
+    return e->code == ERR_NONE;
+}
+
+void lora_download(lora *l, backend *b)
+{
+    device_read(b, l->value, l->placed, (size_t)l->n_value * sizeof *l->value);
+}
+
 bool lora_pair_of(const lora *l, float *grad, int32_t layer, lora_target t, lora_pair *pair)
 {
     if (!l) return false;
@@ -114,8 +129,8 @@ bool lora_pair_of(const lora *l, float *grad, int32_t layer, lora_target t, lora
     const lora_place place = l->place[(int64_t)layer * LORA_TARGETS + t];
     if (place.a < 0) return false;
     const int64_t r = l->config.rank, in = lora_in(l->model, t), out = lora_out(l->model, t);
-    *pair = (lora_pair){.a = tensor_f32(l->value + place.a, r, in),
-                        .b = tensor_f32(l->value + place.b, out, r),
+    *pair = (lora_pair){.a = tensor_f32(l->placed + place.a, r, in),
+                        .b = tensor_f32(l->placed + place.b, out, r),
                         .scale = (float)(l->config.alpha / l->config.rank)};
     if (grad) {
         pair->da = tensor_f32(grad + place.a, r, in);

@@ -38,7 +38,8 @@ typedef struct lora {
     const model_config *model;
     lora_config config;
     lora_place *place; /* [n_layer, LORA_TARGETS] */
-    float *value;      /* [n_value] */
+    float *value;      /* [n_value] the host's: what files hold */
+    float *placed;     /* [n_value] the device's: what ops read and the optimiser changes */
     int64_t n_value;
 } lora;
 
@@ -54,6 +55,11 @@ bool lora_lay_out(lora *l, const model_config *c, lora_config o, arena *a, err *
 /* As PEFT starts: A uniform in +-1/sqrt(in) (Kaiming with a = sqrt 5), B zero; the model with a
  * fresh adapter is the model. The same seed gives the same numbers, whatever the targets. */
 void lora_start(lora *l, uint64_t seed);
+
+/* The block on its way to the device (measuring: its room there), and back after training. On
+ * devices that compute in the host's memory both are one block and nothing moves. */
+bool lora_upload(lora *l, backend *b, err *e);
+void lora_download(lora *l, backend *b);
 
 /* The pair beside a weight, with gradients out of `grad` [n_value] (NULL: none). False: not
  * adapted. */

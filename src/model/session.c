@@ -2,11 +2,13 @@
  * block is the sum of what this file lists. */
 #include "model/session.h"
 
+#include "compute/device.h"
 #include "model/rope.h"
 
 #include <assert.h>
 
-static float *take_floats(arena *a, int64_t count, int64_t each, err *e)
+/* [count, each] numbers of a type, where the device keeps its numbers. */
+static void *take_numbers(session *s, arena *a, dtype type, int64_t count, int64_t each, err *e)
 {
     assert(count >= 0 && each >= 0);
     size_t items = 0;
@@ -15,7 +17,30 @@ static float *take_floats(arena *a, int64_t count, int64_t each, err *e)
                 (long long)count, (long long)each);
         return NULL;
     }
-    return arena_take(a, items, sizeof(float), e);
+    return device_take(s->backend, a, items, (size_t)dtype_get(type)->block_bytes, e);
+}
+
+static float *take_floats(session *s, arena *a, int64_t count, int64_t each, err *e)
+{
+    return take_numbers(s, a, DTYPE_F32, count, each, e);
+}
+
+static void *take_rows(session *s, arena *a, int64_t count, int64_t each, err *e)
+{
+    return take_numbers(s, a, s->backend->rows, count, each, e);
+}
+
+/* Filled by the host, read by the device. */
+static float *take_angles(session *s, const rope_config *how, arena *a, err *e)
+{
+    const int32_t width = s->model->config->rotary_dim, n = s->shape.positions;
+    const size_t count = (size_t)n * (size_t)width;
+    float *table = arena_take(a, count, sizeof *table, e);
+    float *there = device_mirror(s->backend, table, count, sizeof *table, e);
+    if (!table || !there) return NULL;
+    rope_fill_table(table, how, width, n, n);
+    device_write(s->backend, there, table, count * sizeof *table);
+    return there;
 }
 
 static void lay_out_result(session *s, arena *a, err *e)
@@ -33,15 +58,17 @@ static void lay_out_decode(session *s, arena *a, err *e)
 {
     const model_config *c = s->model->config;
     int64_t rows = s->shape.logit_rows, width_kv = (int64_t)c->n_head_kv * c->head_dim;
-    s->logits = take_floats(a, rows, c->n_vocab, e);
-    s->key_new = take_floats(a, rows, width_kv, e);
-    s->value_new = take_floats(a, rows, width_kv, e);
-    s->hidden = take_floats(a, rows, c->d_model, e);
+    s->key_new = take_rows(s, a, rows, width_kv, e);
+    s->value_new = take_rows(s, a, rows, width_kv, e);
+    s->hidden = take_floats(s, a, rows, c->d_model, e);
+    size_t logits = (size_t)rows * (size_t)c->n_vocab;
+    s->logits = arena_take(a, logits, sizeof *s->logits, e);
+    s->logits_there = device_mirror(s->backend, s->logits, logits, sizeof *s->logits, e);
 }
 
-int64_t session_bytes_slot(const model_config *c)
+int64_t session_bytes_slot(const model_config *c, dtype rows)
 {
-    return (int64_t)c->n_layer * c->n_head_kv * c->head_dim * 2 * (int64_t)sizeof(float);
+    return (int64_t)c->n_layer * c->n_head_kv * c->head_dim * 2 * dtype_get(rows)->block_bytes;
 }
 
 bool session_lay_out(session *s, const model *m, backend *b, session_shape shape, arena *a, err *e)
@@ -52,20 +79,20 @@ bool session_lay_out(session *s, const model *m, backend *b, session_shape shape
     *s = (session){.model = m, .backend = b, .shape = shape};
     int64_t width_kv = (int64_t)c->n_head_kv * c->head_dim,
             width_q = (int64_t)c->n_head * c->head_dim;
-    s->key = take_floats(a, (int64_t)c->n_layer * shape.slots, width_kv, e);
-    s->value = take_floats(a, (int64_t)c->n_layer * shape.slots, width_kv, e);
-    s->x = take_floats(a, shape.rows, c->d_model, e);
-    s->normed = take_floats(a, shape.rows, c->d_model, e);
-    s->query = take_floats(a, shape.rows, width_q, e);
-    s->attended = take_floats(a, shape.rows, width_q, e);
-    s->low = take_floats(a, shape.rows, shape.adapter_rank, e);
-    s->gate = take_floats(a, shape.rows, c->d_ff, e);
-    s->up = take_floats(a, shape.rows, c->d_ff, e);
-    s->out_x = take_floats(a, shape.out_rows, c->d_model, e);
-    s->out_normed = take_floats(a, shape.out_rows, c->d_model, e);
-    if (c->family->post_norms) s->block_out = take_floats(a, shape.rows, c->d_model, e);
-    s->rope_global = take_floats(a, shape.positions, c->rotary_dim, e);
-    s->rope_local = take_floats(a, shape.positions, c->rotary_dim, e);
+    s->key = take_rows(s, a, (int64_t)c->n_layer * shape.slots, width_kv, e);
+    s->value = take_rows(s, a, (int64_t)c->n_layer * shape.slots, width_kv, e);
+    s->x = take_floats(s, a, shape.rows, c->d_model, e);
+    s->normed = take_rows(s, a, shape.rows, c->d_model, e);
+    s->query = take_rows(s, a, shape.rows, width_q, e);
+    s->attended = take_rows(s, a, shape.rows, width_q, e);
+    s->low = take_floats(s, a, shape.rows, shape.adapter_rank, e);
+    s->gate = take_rows(s, a, shape.rows, c->d_ff, e);
+    s->up = take_rows(s, a, shape.rows, c->d_ff, e);
+    s->out_x = take_floats(s, a, shape.out_rows, c->d_model, e);
+    s->out_normed = take_rows(s, a, shape.out_rows, c->d_model, e);
+    if (c->family->post_norms) s->block_out = take_floats(s, a, shape.rows, c->d_model, e);
+    s->rope_global = take_angles(s, &c->rope, a, e);
+    s->rope_local = take_angles(s, &c->rope_local, a, e);
     if (shape.logit_rows > 0) lay_out_decode(s, a, e);
     lay_out_result(s, a, e);
     backend_shape widths = {.rows = shape.rows,
@@ -76,9 +103,5 @@ bool session_lay_out(session *s, const model *m, backend *b, session_shape shape
                             .n_head = c->n_head,
                             .n_head_kv = c->n_head_kv,
                             .head_dim = c->head_dim};
-    bool ok = backend_lay_out(b, &widths, a, e) && e->code == ERR_NONE;
-    if (!ok || arena_measures(a)) return ok;
-    rope_fill_table(s->rope_global, &c->rope, c->rotary_dim, shape.positions, shape.positions);
-    rope_fill_table(s->rope_local, &c->rope_local, c->rotary_dim, shape.positions, shape.positions);
-    return true;
+    return backend_lay_out(b, &widths, a, e) && e->code == ERR_NONE;
 }

@@ -57,20 +57,25 @@ typedef struct session {
         *adapter; /* computed beside the model; NULL: none. Changed between runs: K/V keeps it */
     backend *backend;
     session_shape shape;
+    /* The device's; void: in the backend's `rows` type. */
     float *low;                      /* [rows, adapter_rank] */
-    float *key, *value;              /* each [n_layer, slots, n_head_kv * head_dim] */
-    float *x, *normed;               /* [rows, d_model] */
-    float *query, *attended;         /* [rows, n_head * head_dim] */
-    float *gate, *up;                /* [rows, d_ff] */
+    void *key, *value;               /* each [n_layer, slots, n_head_kv * head_dim] */
+    float *x;                        /* [rows, d_model] */
+    void *normed;                    /* [rows, d_model] */
+    void *query, *attended;          /* [rows, n_head * head_dim] */
+    void *gate, *up;                 /* [rows, d_ff] */
     float *block_out;                /* [rows, d_model], families with post-norms only */
     float *rope_global, *rope_local; /* [positions, rotary_dim]: cos, sin */
-    float *out_x, *out_normed;       /* [out_rows, d_model]: the last layer's rows that go on */
-    int32_t *out_position;           /* [out_rows] */
-    float *logits;                   /* [logit_rows, n_vocab], of session_read_logits */
-    float *key_new, *value_new;      /* [logit_rows, n_head_kv * head_dim], on their way to slots */
+    float *out_x;                    /* [out_rows, d_model]: the last layer's rows that go on */
+    void *out_normed;                /* [out_rows, d_model] */
+    void *key_new, *value_new;       /* [logit_rows, n_head_kv * head_dim], on their way to slots */
     float *hidden;                   /* [logit_rows, d_model] */
-    attend_span *out_span;           /* [out_rows] */
-    head_result got;                 /* of the last step */
+    float *logits_there;             /* [logit_rows, n_vocab] */
+    /* The host's. */
+    float *logits;         /* [logit_rows, n_vocab], of session_read_logits */
+    int32_t *out_position; /* [out_rows] */
+    attend_span *out_span; /* [out_rows] */
+    head_result got;       /* of the last step */
 } session;
 
 bool session_lay_out(session *s, const model *m, backend *b, session_shape shape, arena *a, err *e);
@@ -82,7 +87,7 @@ void session_forward(session *s, const step *st);
  * the last step; n <= logit_rows. */
 void session_read_logits(session *s, const int32_t *out, int32_t n);
 
-/* Bytes of K/V a slot takes over all layers. */
-int64_t session_bytes_slot(const model_config *c);
+/* Bytes of K/V a slot takes over all layers, in a device's `rows` type. */
+int64_t session_bytes_slot(const model_config *c, dtype rows);
 
 #endif

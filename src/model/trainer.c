@@ -1,12 +1,14 @@
 /* trainer: memory, and a micro-batch from its first row to its gradient; see trainer.h. The layers
  * themselves are in backward.c. */
+#include "compute/device.h"
 #include "model/backward_in.h"
 #include "model/rope.h"
 
 #include <assert.h>
 #include <math.h>
 
-static float *take(arena *a, int64_t count, int64_t each, err *e)
+/* [count, each] numbers where the device keeps its numbers. */
+static float *take(trainer *t, arena *a, int64_t count, int64_t each, err *e)
 {
     assert(count >= 0 && each >= 0);
     size_t items = 0;
@@ -15,24 +17,37 @@ static float *take(arena *a, int64_t count, int64_t each, err *e)
                 (long long)count, (long long)each);
         return NULL;
     }
-    return arena_take(a, items, sizeof(float), e);
+    return device_take(t->backend, a, items, sizeof(float), e);
 }
 
-static void take_keep(const model_config *c, layer_keep *keep, int64_t rows, int64_t out, arena *a,
-                      err *e)
+/* Filled by the host, read by the device. */
+static float *take_angles(trainer *t, const rope_config *how, arena *a, err *e)
 {
+    const int32_t width = t->model->config->rotary_dim, n = t->shape.positions;
+    const size_t count = (size_t)n * (size_t)width;
+    float *table = arena_take(a, count, sizeof *table, e);
+    float *there = device_mirror(t->backend, table, count, sizeof *table, e);
+    if (!table || !there) return NULL;
+    rope_fill_table(table, how, width, n, n);
+    device_write(t->backend, there, table, count * sizeof *table);
+    return there;
+}
+
+static void take_keep(trainer *t, layer_keep *keep, int64_t rows, int64_t out, arena *a, err *e)
+{
+    const model_config *c = t->model->config;
     const int64_t q = (int64_t)c->n_head * c->head_dim, kv = (int64_t)c->n_head_kv * c->head_dim;
-    keep->query = take(a, out, q, e);
-    keep->key = take(a, rows, kv, e);
-    keep->value = take(a, rows, kv, e);
-    keep->attended = take(a, out, q, e);
-    keep->log_sum_exp = take(a, out, c->n_head, e);
-    keep->middle = take(a, out, c->d_model, e);
-    keep->gate = take(a, out, c->d_ff, e);
-    keep->up = take(a, out, c->d_ff, e);
+    keep->query = take(t, a, out, q, e);
+    keep->key = take(t, a, rows, kv, e);
+    keep->value = take(t, a, rows, kv, e);
+    keep->attended = take(t, a, out, q, e);
+    keep->log_sum_exp = take(t, a, out, c->n_head, e);
+    keep->middle = take(t, a, out, c->d_model, e);
+    keep->gate = take(t, a, out, c->d_ff, e);
+    keep->up = take(t, a, out, c->d_ff, e);
     if (!c->family->post_norms) return;
-    keep->attn_out = take(a, out, c->d_model, e);
-    keep->ffn_out = take(a, out, c->d_model, e);
+    keep->attn_out = take(t, a, out, c->d_model, e);
+    keep->ffn_out = take(t, a, out, c->d_model, e);
 }
 
 /* The first rerun_layers share one set of everything but x. */
@@ -45,12 +60,12 @@ static void take_layers(trainer *t, arena *a, err *e)
         const bool last = i == c->n_layer - 1, rerun = i < t->shape.rerun_layers;
         layer_keep *keep = t->keep ? &t->keep[i] : &unused;
         if (rerun && !last) {
-            if (i == 0) take_keep(c, &shared, t->shape.rows, t->shape.rows, a, e);
+            if (i == 0) take_keep(t, &shared, t->shape.rows, t->shape.rows, a, e);
             *keep = shared;
         } else { /* the last layer comes first on the way back: nothing is won by a rerun */
-            take_keep(c, keep, t->shape.rows, last ? t->shape.out_rows : t->shape.rows, a, e);
+            take_keep(t, keep, t->shape.rows, last ? t->shape.out_rows : t->shape.rows, a, e);
         }
-        keep->x = take(a, t->shape.rows, c->d_model, e);
+        keep->x = take(t, a, t->shape.rows, c->d_model, e);
     }
 }
 
@@ -61,24 +76,24 @@ static void take_scratch(trainer *t, arena *a, err *e)
     const int64_t q = (int64_t)c->n_head * c->head_dim, kv = (int64_t)c->n_head_kv * c->head_dim;
     float **wide[] = {&t->normed, &t->dx, &t->dh};
     float **narrow[] = {&t->out_x, &t->out_normed, &t->out_dx, &t->out_dh};
-    for (size_t i = 0; i < countof(wide); i++) *wide[i] = take(a, rows, d, e);
-    for (size_t i = 0; i < countof(narrow); i++) *narrow[i] = take(a, out, d, e);
-    if (c->family->qk_norm) t->query = take(a, rows, q, e), t->key = take(a, rows, kv, e);
-    t->dq = take(a, rows, q, e);
-    t->d_o = take(a, rows, q, e);
-    t->dk = take(a, rows, kv, e);
-    t->dv = take(a, rows, kv, e);
-    t->act = take(a, rows, c->d_ff, e);
-    t->dact = take(a, rows, c->d_ff, e);
-    t->low = take(a, rows, t->adapter->config.rank, e);
-    t->dlow = take(a, rows, t->adapter->config.rank, e);
+    for (size_t i = 0; i < countof(wide); i++) *wide[i] = take(t, a, rows, d, e);
+    for (size_t i = 0; i < countof(narrow); i++) *narrow[i] = take(t, a, out, d, e);
+    if (c->family->qk_norm) t->query = take(t, a, rows, q, e), t->key = take(t, a, rows, kv, e);
+    t->dq = take(t, a, rows, q, e);
+    t->d_o = take(t, a, rows, q, e);
+    t->dk = take(t, a, rows, kv, e);
+    t->dv = take(t, a, rows, kv, e);
+    t->act = take(t, a, rows, c->d_ff, e);
+    t->dact = take(t, a, rows, c->d_ff, e);
+    t->low = take(t, a, rows, t->adapter->config.rank, e);
+    t->dlow = take(t, a, rows, t->adapter->config.rank, e);
     t->chunk_ids = q > d ? q : d;
     if (c->d_ff > t->chunk_ids) t->chunk_ids = c->d_ff;
     if (c->n_vocab < t->chunk_ids) t->chunk_ids = c->n_vocab;
-    t->chunk = take(a, out, t->chunk_ids, e);
-    t->answer_logit = take(a, out, 1, e);
-    t->rope_global = take(a, t->shape.positions, c->rotary_dim, e);
-    t->rope_local = take(a, t->shape.positions, c->rotary_dim, e);
+    t->chunk = take(t, a, out, t->chunk_ids, e);
+    t->rope_global = take_angles(t, &c->rope, a, e);
+    t->rope_local = take_angles(t, &c->rope_local, a, e);
+    t->answer_logit = arena_take(a, (size_t)out, sizeof *t->answer_logit, e);
     t->answer_log_sum_exp = arena_take(a, (size_t)out, sizeof(double), e);
     t->out_position = arena_take(a, (size_t)out, sizeof(int32_t), e);
     t->out_span = arena_take(a, (size_t)out, sizeof(attend_span), e);
@@ -95,9 +110,9 @@ bool trainer_lay_out(trainer *t, const train_setup *s, arena *a, err *e)
     assert(shape.rows > 0 && shape.out_rows > 0 && shape.out_rows <= shape.rows);
     assert(shape.positions > 0 && shape.rerun_layers >= 0 && shape.rerun_layers <= c->n_layer);
     *t = (trainer){.model = s->model, .backend = b, .adapter = adapter, .shape = shape};
-    t->grad = take(a, adapter->n_value, 1, e);
-    t->first = take(a, adapter->n_value, 1, e);
-    t->second = take(a, adapter->n_value, 1, e);
+    t->grad = take(t, a, adapter->n_value, 1, e);
+    t->first = take(t, a, adapter->n_value, 1, e);
+    t->second = take(t, a, adapter->n_value, 1, e);
     take_layers(t, a, e);
     take_scratch(t, a, e);
     backend_shape widths = {.rows = shape.rows,
@@ -110,8 +125,6 @@ bool trainer_lay_out(trainer *t, const train_setup *s, arena *a, err *e)
                             .head_dim = c->head_dim};
     bool ok = backend_lay_out(b, &widths, a, e) && train_lay_out(b, &widths, a, e);
     if (!ok || e->code != ERR_NONE || arena_measures(a)) return ok && e->code == ERR_NONE;
-    rope_fill_table(t->rope_global, &c->rope, c->rotary_dim, shape.positions, shape.positions);
-    rope_fill_table(t->rope_local, &c->rope_local, c->rotary_dim, shape.positions, shape.positions);
     for (int32_t i = 0; i < shape.rows; i++) t->count_up[i] = i;
     for (int32_t i = 0; i <= shape.out_rows; i++) t->one_each[i] = i;
     op_zero(b, tensor_f32(t->first, 1, adapter->n_value));
@@ -189,7 +202,7 @@ bool trainer_add(trainer *t, const train_batch *b, double *loss, err *e)
 
 bool trainer_update(trainer *t, const optim_config *o, double *norm, err *e)
 {
-    adamw_state s = {.value = t->adapter->value,
+    adamw_state s = {.value = t->adapter->placed,
                      .grad = t->grad,
                      .first = t->first,
                      .second = t->second,

@@ -1,6 +1,9 @@
 /* engine: see engine.h. */
 #include "study/engine.h"
 
+#include "compute/device.h"
+#include "model/place.h"
+
 #include <assert.h>
 
 static const size_t bytes_memory = (size_t)16
@@ -56,9 +59,19 @@ static bool lay_out_scorer(engine *g, const schedule *s, arena *a, err *e)
            generator_lay_out(&g->generator, &g->scorer, g->header.tokens, a, e);
 }
 
+/* Where weights are: pointers into the file's map. Nothing of them is read. */
+static bool bind_once(engine *g, err *e)
+{
+    return g->model.weights.layer || model_bind(&g->model.weights, &g->header, &g->memory, e);
+}
+
 bool engine_plan(engine *g, const schedule *const *s, int32_t n_schedule, int64_t *bytes, err *e)
 {
     arena plan = ARENA_MEASURE;
+    device_measure(&g->backend);
+    if (device_is_apart(&g->backend) &&
+        !(bind_once(g, e) && model_place(&g->model, &g->backend, e)))
+        return false;
     session_shape shape = shape_of(s, n_schedule);
     if (!check_context(g, shape.positions, e)) return false;
     if (!session_lay_out(&g->session, &g->model, &g->backend, shape, &plan, e)) return false;
@@ -68,19 +81,23 @@ bool engine_plan(engine *g, const schedule *const *s, int32_t n_schedule, int64_
         arena_reset(&plan, g->mark);
     }
     *bytes = (int64_t)plan.peak;
+    g->bytes_device = device_planned(&g->backend);
     return true;
 }
 
 bool engine_start(engine *g, const schedule *const *s, int32_t n_schedule, err *e)
 {
     int64_t bytes = 0;
-    if (!model_bind(&g->model.weights, &g->header, &g->memory, e)) return false;
+    if (!bind_once(g, e)) return false;
     if (!engine_plan(g, s, n_schedule, &bytes, e)) return false;
     g->bytes_planned = (size_t)bytes;
     if (!arena_open(&g->block, g->bytes_planned, "the session", e)) return false;
+    if (!device_reserve(&g->backend, g->bytes_device, e)) return false;
+    if (!model_place(&g->model, &g->backend, e)) return false;
     session_shape shape = shape_of(s, n_schedule);
     if (!session_lay_out(&g->session, &g->model, &g->backend, shape, &g->block, e)) return false;
     assert(g->block.used == g->mark); /* the estimate is the allocation */
+    assert(device_used(&g->backend) == g->bytes_device);
     return true;
 }
 
@@ -92,6 +109,7 @@ bool engine_take_scorer(engine *g, const schedule *s, err *e)
 
 void engine_close(engine *g)
 {
+    backend_close(&g->backend);
     pool_close(g->threads);
     chat_close(g->chat);
     if (g->header.path) model_close_header(&g->header);

@@ -32,6 +32,7 @@ typedef struct engine {
     scorer scorer;
     generator generator; /* of a schedule with streams */
     size_t bytes_planned;
+    size_t bytes_device; /* weights and session where the device has memory of its own */
     size_t mark; /* end of the session in `block` */
 } engine;
 

@@ -1,0 +1,46 @@
+/* device: see device.h. */
+#include "compute/device.h"
+
+#include <assert.h>
+#include <string.h>
+
+bool device_is_apart(const backend *b) { return b->device != NULL; }
+
+void device_measure(backend *b) { b->memory = ARENA_MEASURE; }
+
+size_t device_planned(const backend *b) { return b->device ? b->memory.peak : 0; }
+
+size_t device_used(const backend *b) { return b->device ? b->memory.used : 0; }
+
+bool device_reserve(backend *b, size_t bytes, err *e)
+{
+    return !b->device || b->device->reserve(b, bytes, e);
+}
+
+void *device_take(backend *b, arena *a, size_t count, size_t each, err *e)
+{
+    if (!b->device) return arena_take(a, count, each, e);
+    assert(arena_measures(a) == arena_measures(&b->memory)); /* reserve, then lay out for real */
+    return arena_take(&b->memory, count, each, e);
+}
+
+void *device_mirror(backend *b, void *host, size_t count, size_t each, err *e)
+{
+    return b->device ? arena_take(&b->memory, count, each, e) : host;
+}
+
+void device_write(backend *b, void *to, const void *from, size_t bytes)
+{
+    assert(to && from);
+    if (to == from || bytes == 0) return;
+    if (b->device) b->device->write(b, to, from, bytes);
+    else memcpy(to, from, bytes);
+}
+
+void device_read(backend *b, void *to, const void *from, size_t bytes)
+{
+    assert(to && from);
+    if (to == from || bytes == 0) return;
+    if (b->device) b->device->read(b, to, from, bytes);
+    else memcpy(to, from, bytes);
+}

@@ -1,0 +1,49 @@
+/* device: memory of a device that has its own.
+ *
+ * ref and cpu compute in the caller's arena: device_take is arena_take, a mirror is the thing
+ * itself, writing and reading move nothing. A device with memory of its own (cuda) has one block,
+ * reserved once; nothing is taken from it while a step runs.
+ *
+ * The planner's order, on every device:
+ *
+ *     device_measure(b)           x_lay_out(.., measuring arena)      bytes = device_planned(b)
+ *     device_reserve(b, bytes)    x_lay_out(.., real arena)           device_used(b) == bytes
+ *
+ * What stays the host's on every device: token ids, positions, spans, ranges, row lists, targets,
+ * what op_head and op_sum_squares give back. The ops carry those over.
+ */
+#ifndef CASELOAD_COMPUTE_DEVICE_H
+#define CASELOAD_COMPUTE_DEVICE_H
+
+#include "compute/backend.h"
+
+typedef struct device_table { /* NULL in a backend: it computes in the caller's memory */
+    bool (*reserve)(backend *b, size_t bytes, err *e); /* into b->memory */
+    void (*write)(backend *b, void *to, const void *from, size_t bytes);
+    void (*read)(backend *b, void *to, const void *from, size_t bytes);
+    void (*close)(backend *b);
+} device_table;
+
+/* Has the device memory of its own? */
+bool device_is_apart(const backend *b);
+
+/* Takes only count, from zero, until device_reserve. Before a reservation, not after. */
+void device_measure(backend *b);
+size_t device_planned(const backend *b); /* most bytes taken since; 0 where nothing is apart */
+size_t device_used(const backend *b);
+
+/* One block of the device's memory for all takes; the one before is given back.
+ * ERR_RESOURCE names the device and what is free there. */
+bool device_reserve(backend *b, size_t bytes, err *e);
+
+/* Numbers that ops read and write, from `a` or from the device's block. */
+void *device_take(backend *b, arena *a, size_t count, size_t each, err *e);
+/* The device's memory beside `host` (NULL while measuring); where nothing is apart, `host`. */
+void *device_mirror(backend *b, void *host, size_t count, size_t each, err *e);
+
+/* Copies between host and device; nothing when both are the same place. `write` is done when it
+ * returns as far as `from` goes; `read` waits for all ops before it. */
+void device_write(backend *b, void *to, const void *from, size_t bytes);
+void device_read(backend *b, void *to, const void *from, size_t bytes);
+
+#endif
