@@ -5,6 +5,7 @@
  * for all of them. Keys come in blocks of ATTEND_BLOCK from the start of each range; a block that
  * no row of a tile sees is skipped, which changes no bit (see attend_in.h). */
 #include "compute/cpu/cpu_in.h"
+#include "compute/cpu/train_in.h"
 
 #include <assert.h>
 #include <math.h>
@@ -14,6 +15,7 @@ typedef struct attention {
     const cpu_workspace *space;
     tensor o, q, k, v;
     const attend_plan *plan;
+    float *log_sum_exp; /* [n,h] kept for the way back; NULL: not wanted */
     int64_t items;
 } attention;
 
@@ -186,7 +188,10 @@ static void write_rows(const attend_task *t)
         int64_t query = t->span->row + t->first + i / t->group;
         int64_t head = t->kv_head * t->group + i % t->group;
         float *out = (float *)a->o.data + (query * h + head) * hd;
-        a->space->kernels->attend_end(&job, (int32_t)i, out);
+        float sum = a->space->kernels->attend_end(&job, (int32_t)i, out);
+        if (!a->log_sum_exp) continue;
+        const float log_2 = 0.693147181f;
+        a->log_sum_exp[query * h + head] = sum > 0 ? (t->s.largest[i] + log2f(sum)) * log_2 : 0;
     }
 }
 
@@ -221,10 +226,12 @@ static void attend_run(void *context, int64_t task, int thread)
     write_rows(&t);
 }
 
-void cpu_attend(backend *b, tensor o, tensor q, tensor k, tensor v, const attend_plan *plan)
+static void attend_all(backend *b, attention a)
 {
     cpu_workspace *s = b->workspace;
-    attention a = {.space = s, .o = o, .q = q, .k = k, .v = v, .plan = plan};
+    const attend_plan *plan = a.plan;
+    const tensor q = a.q, k = a.k;
+    a.space = s;
     const int32_t step = queries_a_task(q.dim[1] / k.dim[1], q.dim[2]);
     for (int32_t i = plan->n_span - 1; i >= 0;
          i--) { /* the last rows see most keys: they go first */
@@ -236,4 +243,19 @@ void cpu_attend(backend *b, tensor o, tensor q, tensor k, tensor v, const attend
         }
     }
     pool_run(b->threads, a.items * k.dim[1], attend_run, &a);
+}
+
+void cpu_attend(backend *b, tensor o, tensor q, tensor k, tensor v, const attend_plan *plan)
+{
+    attend_all(b, (attention){.o = o, .q = q, .k = k, .v = v, .plan = plan});
+}
+
+void cpu_attend_keep(backend *b, const attend_tape *t, const attend_plan *plan)
+{
+    attend_all(b, (attention){.o = t->o,
+                              .q = t->q,
+                              .k = t->k,
+                              .v = t->v,
+                              .plan = plan,
+                              .log_sum_exp = t->log_sum_exp});
 }

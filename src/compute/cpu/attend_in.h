@@ -100,7 +100,7 @@ static inline __attribute__((always_inline)) void attend_of(const int rows, cons
     }
 }
 
-static void attend_end(const attend_job *t, int32_t row, float *out)
+static float attend_end(const attend_job *t, int32_t row, float *out)
 {
     const int64_t width = t->head_dim, ld = (width + PANEL - 1) / PANEL * PANEL;
     float sum = vec_sum(vec_load(t->sum + row * LANES));
@@ -108,4 +108,5 @@ static void attend_end(const attend_job *t, int32_t row, float *out)
     for (int64_t c = 0; c < width; c += LANES) {
         store_columns(out + c, vec_div(vec_load(t->mixed + row * ld + c), divisor), width - c);
     }
+    return sum;
 }

@@ -122,7 +122,7 @@ static void rope_rows(const void *context, int64_t first, int64_t count)
     for (int64_t i = first; i < first + count; i++) {
         for (int64_t h = 0; h < a->heads; h++) {
             a->kernels->rope(a->y + i * a->width + h * head_dim, a->w + a->ids[i] * a->turned,
-                             a->style, a->turned);
+                             a->style, a->turned, 1);
         }
     }
 }

@@ -64,6 +64,36 @@ typedef struct attend_job {
     float softcap_log2; /* softcap * log2(e), or 0 */
 } attend_job;
 
+/* One row through a norm, backwards. */
+typedef struct norm_back_job {
+    float *to;
+    const float *dy, *x, *w;
+    float eps;
+    bool add;
+} norm_back_job;
+
+/* Scores and slopes of query rows against a block of keys, on attention's way back. */
+typedef struct soften_job {
+    float *score, *slope;           /* [rows][ATTEND_BLOCK]: q.k and d_o.v become p and ds */
+    const float *log_sum_exp, *own; /* [rows] */
+    const int32_t *low, *high;      /* [rows] keys low <= i < high are seen */
+    int32_t rows;
+    float scale, softcap;
+} soften_job;
+
+/* A tile of rows times panels [columns / C][right_k][C]. */
+typedef struct mix_job {
+    enum {
+        MIX_PACKED, /* to = left [k][R] times panels */
+        MIX_ROWS,   /* to += left [rows][ATTEND_BLOCK] times panels, k of its columns */
+        MIX_COLUMNS /* to += left^T [k][ATTEND_BLOCK] times panels, `rows` of its columns */
+    } way;
+    const float *left, *right;
+    float *to; /* [rows][ld] */
+    int64_t ld, k, right_k, columns;
+    int32_t rows; /* up to tile_rows; to and left hold a whole tile */
+} mix_job;
+
 typedef struct cpu_kernels {
     int32_t lanes, tile_rows, panel;
     /* to [n] = the stored values, the bits of dtype_to_f32; n a multiple of the block */
@@ -76,15 +106,24 @@ typedef struct cpu_kernels {
                       int64_t k, int64_t width);
     void (*tile)(const tile_job *t);
     void (*attend)(const attend_job *t);
-    void (*attend_end)(const attend_job *t, int32_t row, float *out); /* out [hd] = mixed / sum */
+    /* out [hd] = mixed / sum; returns the sum */
+    float (*attend_end)(const attend_job *t, int32_t row, float *out);
     void (*scale)(float *y, const float *x, float s, int64_t n);
     void (*add)(float *y, const float *x, int64_t n);
     void (*rmsnorm)(float *y, const float *x, const float *w, float eps, int64_t n);
     void (*glu)(float *y, const float *gate, const float *up, glu_kind kind, int64_t n);
-    void (*rope)(float *head, const float *table, rope_style style, int64_t turned);
+    /* way: 1, or -1 for the way back */
+    void (*rope)(float *head, const float *table, rope_style style, int64_t turned, float way);
     void (*softcap)(float *x, float cap, int64_t n);
     float (*largest)(const float *x, int64_t n);
     double (*sum_exp)(const float *x, float largest, int64_t n); /* of exp(x - largest) */
+    float (*dot)(const float *x, const float *y, int64_t n);
+    void (*rmsnorm_back)(const norm_back_job *t, int64_t n);
+    void (*glu_back)(float *gate, float *up, const float *dy, glu_kind kind, int64_t n);
+    void (*softmax_back)(float *row, int64_t n, const float log_sum_exp[2], float weight,
+                         float softcap);
+    void (*soften)(const soften_job *t);
+    void (*mix)(const mix_job *t);
 } cpu_kernels;
 
 extern const cpu_kernels cpu_kernels_avx2, cpu_kernels_avx512;

@@ -24,4 +24,10 @@ const cpu_kernels cpu_kernels_avx2 = {
     .softcap = softcap,
     .largest = largest,
     .sum_exp = sum_exp,
+    .dot = dot,
+    .rmsnorm_back = rmsnorm_back,
+    .glu_back = glu_back,
+    .softmax_back = softmax_back,
+    .soften = soften,
+    .mix = mix,
 };

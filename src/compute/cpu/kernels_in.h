@@ -6,6 +6,7 @@
 #include "compute/cpu/tile_in.h"
 
 #include "compute/cpu/attend_in.h"
+#include "compute/cpu/back_in.h"
 #include "compute/cpu/expand_in.h"
 
 #include <assert.h>

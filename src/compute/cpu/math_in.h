@@ -115,32 +115,32 @@ static void glu(float *y, const float *gate, const float *up, glu_kind kind, int
     vec_store_part(y + i, v, n - i);
 }
 
-static void rope_halves(float *head, const float *table, int64_t half)
+static void rope_halves(float *head, const float *table, int64_t half, vec way)
 {
     for (int64_t i = 0; i < half; i += LANES) {
         int64_t n = half - i < LANES ? half - i : LANES;
-        vec c = vec_load_part(table + i, n), s = vec_load_part(table + half + i, n);
+        vec c = vec_load_part(table + i, n), s = vec_mul(vec_load_part(table + half + i, n), way);
         vec x = vec_load_part(head + i, n), y = vec_load_part(head + half + i, n);
         vec_store_part(head + i, vec_fnma(y, s, vec_mul(x, c)), n);
         vec_store_part(head + half + i, vec_fma(y, c, vec_mul(x, s)), n);
     }
 }
 
-static void rope_pairs(float *head, const float *table, int64_t half)
+static void rope_pairs(float *head, const float *table, int64_t half, vec way)
 {
     for (int64_t i = 0; i < half; i += LANES / 2) {
         int64_t n = half - i < LANES / 2 ? half - i : LANES / 2;
-        vec c = vec_doubled(table + i, n), s = vec_doubled(table + half + i, n);
+        vec c = vec_doubled(table + i, n), s = vec_mul(vec_doubled(table + half + i, n), way);
         vec x = vec_load_part(head + 2 * i, 2 * n);
         /* even: x c - y s; odd: y c + x s */
         vec_store_part(head + 2 * i, vec_fma_alternate(x, c, vec_mul(vec_swap_pairs(x), s)), 2 * n);
     }
 }
 
-static void rope(float *head, const float *table, rope_style style, int64_t turned)
+static void rope(float *head, const float *table, rope_style style, int64_t turned, float way)
 {
-    if (style == ROPE_HALVES) rope_halves(head, table, turned / 2);
-    else rope_pairs(head, table, turned / 2);
+    if (style == ROPE_HALVES) rope_halves(head, table, turned / 2, vec_all(way));
+    else rope_pairs(head, table, turned / 2, vec_all(way));
 }
 
 static void softcap(float *x, float cap, int64_t n)

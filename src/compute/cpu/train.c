@@ -31,6 +31,7 @@ static void share_rows(backend *b, row_work w, int64_t values_a_row)
 }
 
 typedef struct row_args {
+    const cpu_kernels *kernels;
     float *to, *second;
     const float *dy, *x, *w; /* w: norm weight or rotation table */
     const int32_t *ids;
@@ -42,23 +43,22 @@ typedef struct row_args {
     bool add;
 } row_args;
 
+static const cpu_kernels *kernels_of(const backend *b)
+{
+    return ((const cpu_workspace *)b->workspace)->kernels;
+}
+
 static void rmsnorm_row(const void *context, int64_t i)
 {
     const row_args *a = context;
-    const int64_t d = a->width;
-    const float *x = a->x + i * d, *dy = a->dy + i * d;
-    float *to = a->to + i * d;
-    double square = 0, along = 0;
-    for (int64_t j = 0; j < d; j++) {
-        square += (double)(x[j] * x[j]);
-        along += (double)(dy[j] * a->w[j] * x[j]);
-    }
-    const double scale = 1 / sqrt(square / (double)d + (double)a->eps);
-    const float s = (float)scale, back = (float)(along * scale * scale / (double)d);
-    for (int64_t j = 0; j < d; j++) {
-        float g = s * (dy[j] * a->w[j] - x[j] * back);
-        to[j] = a->add ? to[j] + g : g;
-    }
+    const int64_t at = i * a->width;
+    norm_back_job t = {.to = a->to + at,
+                       .dy = a->dy + at,
+                       .x = a->x + at,
+                       .w = a->w,
+                       .eps = a->eps,
+                       .add = a->add};
+    a->kernels->rmsnorm_back(&t, a->width);
 }
 
 static void cpu_rmsnorm_back(backend *b, tensor dx, tensor dy, tensor x, const norm_shape *norm,
@@ -66,7 +66,12 @@ static void cpu_rmsnorm_back(backend *b, tensor dx, tensor dy, tensor x, const n
 {
     const cpu_workspace *s = b->workspace;
     cpu_train_space *t = b->train_space;
-    row_args a = {.to = dx.data, .dy = dy.data, .x = x.data, .w = t->vector, .add = add};
+    row_args a = {.kernels = kernels_of(b),
+                  .to = dx.data,
+                  .dy = dy.data,
+                  .x = x.data,
+                  .w = t->vector,
+                  .add = add};
     a.width = norm->w.dim[0], a.eps = norm->eps;
     assert(a.width <= t->vector_size);
     s->kernels->expand(t->vector, norm->w.type, norm->w.data, a.width);
@@ -78,60 +83,33 @@ static void cpu_rmsnorm_back(backend *b, tensor dx, tensor dy, tensor x, const n
 static void rope_row(const void *context, int64_t i)
 {
     const row_args *a = context;
-    const int64_t hd = a->width / a->heads, half = a->turned / 2;
-    const float *cosine = a->w + a->ids[i] * a->turned, *sine = cosine + half;
+    const int64_t hd = a->width / a->heads;
     for (int64_t h = 0; h < a->heads; h++) {
-        float *head = a->to + i * a->width + h * hd;
-        for (int64_t j = 0; j < half; j++) {
-            float *first = a->style == ROPE_HALVES ? head + j : head + 2 * j;
-            float *second = a->style == ROPE_HALVES ? first + half : first + 1;
-            float x = *first, y = *second;
-            *first = x * cosine[j] + y * sine[j];
-            *second = y * cosine[j] - x * sine[j];
-        }
+        a->kernels->rope(a->to + i * a->width + h * hd, a->w + a->ids[i] * a->turned, a->style,
+                         a->turned, -1);
     }
 }
 
 static void cpu_rope_back(backend *b, tensor dx, const int32_t *positions, tensor table,
                           rope_style style)
 {
-    row_args a = {.to = dx.data, .w = table.data, .ids = positions, .style = style};
+    row_args a = {
+        .kernels = kernels_of(b), .to = dx.data, .w = table.data, .ids = positions, .style = style};
     a.width = dx.dim[1] * dx.dim[2], a.heads = dx.dim[1], a.turned = table.dim[1];
     share_rows(b, (row_work){.run = rope_row, .context = &a, .n = dx.dim[0]}, a.width);
-}
-
-static void silu_back(float *gate, float *up, const float *dy, int64_t n)
-{
-    for (int64_t i = 0; i < n; i++) {
-        float sigmoid = 1 / (1 + expf(-gate[i])), g = gate[i];
-        gate[i] = dy[i] * up[i] * (sigmoid * (1 + g * (1 - sigmoid)));
-        up[i] = dy[i] * (g * sigmoid);
-    }
-}
-
-static void gelu_back(float *gate, float *up, const float *dy, int64_t n)
-{
-    const float root = 0.797884561f; /* sqrt(2 / pi) */
-    for (int64_t i = 0; i < n; i++) {
-        float g = gate[i], t = tanhf(root * (g + 0.044715f * g * g * g));
-        float slope = 0.5f * (1 + t);
-        slope += 0.5f * g * (1 - t * t) * root * (1 + 3 * 0.044715f * g * g);
-        gate[i] = dy[i] * up[i] * slope;
-        up[i] = dy[i] * (0.5f * g * (1 + t));
-    }
 }
 
 static void glu_row(const void *context, int64_t i)
 {
     const row_args *a = context;
     const int64_t at = i * a->width;
-    if (a->kind == GLU_SILU) silu_back(a->to + at, a->second + at, a->dy + at, a->width);
-    else gelu_back(a->to + at, a->second + at, a->dy + at, a->width);
+    a->kernels->glu_back(a->to + at, a->second + at, a->dy + at, a->kind, a->width);
 }
 
 static void cpu_glu_back(backend *b, tensor gate, tensor up, tensor dy, glu_kind kind)
 {
-    row_args a = {.to = gate.data, .second = up.data, .dy = dy.data, .kind = kind};
+    row_args a = {
+        .kernels = kernels_of(b), .to = gate.data, .second = up.data, .dy = dy.data, .kind = kind};
     a.width = tensor_count(&gate) / gate.dim[0];
     share_rows(b, (row_work){.run = glu_row, .context = &a, .n = gate.dim[0]}, 4 * a.width);
 }
@@ -139,12 +117,16 @@ static void cpu_glu_back(backend *b, tensor gate, tensor up, tensor dy, glu_kind
 static void scale_row(const void *context, int64_t i)
 {
     const row_args *a = context;
-    for (int64_t j = 0; j < a->width; j++) a->to[i * a->width + j] *= a->factor;
+    float *row = a->to + i * a->width;
+    a->kernels->scale(row, row, a->factor, a->width);
 }
 
 static void cpu_scale(backend *b, tensor y, float factor)
 {
-    row_args a = {.to = y.data, .factor = factor, .width = tensor_count(&y) / y.dim[0]};
+    row_args a = {.kernels = kernels_of(b),
+                  .to = y.data,
+                  .factor = factor,
+                  .width = tensor_count(&y) / y.dim[0]};
     share_rows(b, (row_work){.run = scale_row, .context = &a, .n = y.dim[0]}, a.width);
 }
 
@@ -158,12 +140,13 @@ static void scatter_row(const void *context, int64_t i)
 {
     const row_args *a = context;
     float *to = a->to + a->ids[i] * a->width;
-    for (int64_t j = 0; j < a->width; j++) to[j] += a->x[i * a->width + j];
+    a->kernels->add(to, a->x + i * a->width, a->width);
 }
 
 static void cpu_scatter_add(backend *b, tensor y, tensor x, const int32_t *rows)
 {
-    row_args a = {.to = y.data, .x = x.data, .ids = rows, .width = x.dim[1]};
+    row_args a = {
+        .kernels = kernels_of(b), .to = y.data, .x = x.data, .ids = rows, .width = x.dim[1]};
     for (int64_t i = 0; i < x.dim[0]; i++) assert(rows[i] >= 0 && rows[i] < y.dim[0]);
     share_rows(b, (row_work){.run = scatter_row, .context = &a, .n = x.dim[0]}, a.width);
 }
@@ -173,19 +156,26 @@ static void softmax_row(const void *context, int64_t i)
     const row_args *a = context;
     const loss_rows *l = a->loss;
     const float cap = l->softcap, weight = l->weight[i];
-    float *row = a->to + i * a->width;
+    const float high = (float)l->log_sum_exp[i];
+    const float both[2] = {high, (float)(l->log_sum_exp[i] - (double)high)};
+    float *row = a->to + i * a->width, pull = weight;
     const int64_t target = l->target[i] - a->first_id;
-    for (int64_t j = 0; j < a->width; j++) {
-        float capped = cap > 0 ? cap * tanhf(row[j] / cap) : row[j];
-        float g = expf((float)((double)capped - l->log_sum_exp[i])) - (j == target);
-        if (cap > 0) g *= 1 - capped / cap * (capped / cap);
-        row[j] = g * weight;
+    const bool here = target >= 0 && target < a->width;
+    if (here && cap > 0) {
+        float t = tanhf(row[target] / cap);
+        pull *= 1 - t * t;
     }
+    a->kernels->softmax_back(row, a->width, both, weight, cap);
+    if (here) row[target] -= pull;
 }
 
 static void cpu_softmax_back(backend *b, tensor logits, const loss_rows *l, int64_t first_id)
 {
-    row_args a = {.to = logits.data, .loss = l, .width = logits.dim[1], .first_id = first_id};
+    row_args a = {.kernels = kernels_of(b),
+                  .to = logits.data,
+                  .loss = l,
+                  .width = logits.dim[1],
+                  .first_id = first_id};
     share_rows(b, (row_work){.run = softmax_row, .context = &a, .n = logits.dim[0]}, 8 * a.width);
 }
 
@@ -266,6 +256,8 @@ static bool lay_out(backend *b, const backend_shape *shape, arena *a, err *e)
     s->grad_size = (size_t)GRAD_K * (size_t)(GRAD_COLUMNS + kernels->tile_rows + LANES_MAX);
     s->vector_size = larger(larger(shape->d_model, shape->d_ff), heads) + LANES_MAX;
     s->sums_max = 4096;
+    s->own_max = shape->rows * shape->n_head;
+    s->own = arena_take(a, (size_t)s->own_max, f, e);
     s->attention = arena_take(a, threads * s->attend_size, f, e);
     s->grad = arena_take(a, threads * s->grad_size, f, e);
     s->vector = arena_take(a, (size_t)s->vector_size, f, e);

@@ -1,4 +1,5 @@
-/* cpu attention of training: the log-sum-exp of each row, and the way back, on the tiles of matmul.
+/* cpu attention on its way back, on the tiles of back_in.h. The way forward is attend.c's, which
+ * keeps each row's log-sum-exp.
  *
  * Two passes, each output in one task. First dQ: a task is a stretch of query rows of one span and
  * one K/V head (all query heads of it as rows beside each other, row = query * group + head), and
@@ -9,7 +10,6 @@
 #include "compute/cpu/train_in.h"
 
 #include <assert.h>
-#include <math.h>
 #include <string.h>
 
 typedef struct attention {
@@ -26,11 +26,11 @@ typedef struct back_space {  /* one thread's; R tile height, C panel, M query ro
     float *k, *v;            /* [ATTEND_BLOCK / C][hd][C] */
     float *k_rows;           /* [ld / C][ATTEND_BLOCK][C] */
     float *score, *slope;    /* [M][ATTEND_BLOCK]: p, then ds */
-    float *strip;            /* [max(M, ATTEND_BLOCK)][R] */
     float *dq;               /* [M][ld] */
     float *dk, *dv;          /* [ATTEND_BLOCK + R][ld] */
     float *gather;           /* [M][hd] */
     float *lse, *own;        /* [M] */
+    int32_t *low, *high;     /* [M] */
 } back_space;
 
 static int64_t up_to(int64_t n, int64_t unit) { return (n + unit - 1) / unit * unit; }
@@ -41,10 +41,10 @@ static size_t cut(back_space *s, float *at, const cpu_kernels *kernels, int64_t 
 {
     const int64_t height = kernels->tile_rows, m = up_to(rows, height);
     const int64_t ld = up_to(head_dim, kernels->panel), block = ATTEND_BLOCK;
-    const int64_t most = m > block ? m : block;
-    float **part[] = {&s->q,      &s->d_o,    &s->q_rows, &s->do_rows, &s->k,  &s->v,
-                      &s->k_rows, &s->score,  &s->slope,  &s->strip,   &s->dq, &s->dk,
-                      &s->dv,     &s->gather, &s->lse,    &s->own};
+    float *low = NULL, *high = NULL;
+    float **part[] = {&s->q,      &s->d_o,   &s->q_rows, &s->do_rows, &s->k,  &s->v,
+                      &s->k_rows, &s->score, &s->slope,  &s->dq,      &s->dk, &s->dv,
+                      &s->gather, &s->lse,   &s->own,    &low,        &high};
     const int64_t size[] = {m * head_dim,
                             m * head_dim,
                             m * ld,
@@ -54,11 +54,12 @@ static size_t cut(back_space *s, float *at, const cpu_kernels *kernels, int64_t 
                             block * ld,
                             m * block,
                             m * block,
-                            most * height,
                             m * ld,
                             (block + height) * ld,
                             (block + height) * ld,
                             m * head_dim,
+                            m,
+                            m,
                             m,
                             m};
     size_t used = 0;
@@ -66,6 +67,8 @@ static size_t cut(back_space *s, float *at, const cpu_kernels *kernels, int64_t 
         *part[i] = at ? at + used : NULL;
         used += (size_t)up_to(size[i] + LANES_MAX, 16);
     }
+    s->low = (int32_t *)(void *)low;
+    s->high = (int32_t *)(void *)high;
     return used;
 }
 
@@ -100,15 +103,21 @@ static void pack_queries(const block_task *t, tensor from, float *tiles, float *
     const cpu_kernels *kernels = t->a->space->kernels;
     const int64_t hd = from.dim[2], height = kernels->tile_rows, panel = kernels->panel;
     const int64_t m = up_to(t->rows, height);
-    for (int64_t i = 0; i < t->rows; i++) {
-        const float *row = row_of(from, t->span->row + t->first + i / t->group,
-                                  t->kv_head * t->group + i % t->group);
-        memcpy(t->s.gather + i * hd, row, (size_t)hd * sizeof *row);
-        for (int64_t c = 0; panels && c < hd; c += panel) {
-            int64_t n = hd - c < panel ? hd - c : panel;
+    for (int64_t i = 0; i < t->rows; i += t->group) {
+        const float *heads =
+            row_of(from, t->span->row + t->first + i / t->group, t->kv_head * t->group);
+        memcpy(t->s.gather + i * hd, heads, (size_t)(t->group * hd) * sizeof *heads);
+    }
+    for (int64_t c = 0; panels && c < hd; c += panel) {
+        int64_t n = hd - c < panel ? hd - c : panel;
+        for (int64_t i = 0; i < t->rows; i++) {
             float *to = panels + c * m + i * panel;
-            memcpy(to, row + c, (size_t)n * sizeof *to);
-            if (n < panel) memset(to + n, 0, (size_t)(panel - n) * sizeof *to);
+            if (n == panel) {
+                memcpy(to, t->s.gather + i * hd + c, (size_t)panel * sizeof *to);
+            } else {
+                memcpy(to, t->s.gather + i * hd + c, (size_t)n * sizeof *to);
+                memset(to + n, 0, (size_t)(panel - n) * sizeof *to);
+            }
         }
     }
     for (int64_t row = 0; row < t->rows; row += height) {
@@ -143,37 +152,17 @@ static void times_keys(const block_task *t, float *to, const float *tiles, const
                        int64_t keys)
 {
     const cpu_kernels *kernels = t->a->space->kernels;
-    const int64_t hd = t->a->tape->k.dim[2], height = kernels->tile_rows, panel = kernels->panel;
+    const int64_t hd = t->a->tape->k.dim[2], height = kernels->tile_rows;
     for (int64_t row = 0; row < t->rows; row += height) {
-        for (int64_t c = 0; c < keys; c += panel) {
-            tile_job job = {.a = tiles + row * hd,
-                            .b = columns + c * hd,
-                            .k = hd,
-                            .y = to + row * ATTEND_BLOCK + c,
-                            .ld = ATTEND_BLOCK,
-                            .rows = (int32_t)(t->rows - row < height ? t->rows - row : height),
-                            .columns = (int32_t)panel};
-            kernels->tile(&job);
-        }
-    }
-}
-
-/* to [rows][ld] += left [k][R tiles] times right panels [ld / C][right_k][C]: one tile of rows. */
-static void add_tile(const block_task *t, float *to, int64_t rows, int64_t k, const float *right,
-                     int64_t right_k)
-{
-    const cpu_kernels *kernels = t->a->space->kernels;
-    const int64_t ld = up_to(t->a->tape->k.dim[2], kernels->panel), panel = kernels->panel;
-    for (int64_t c = 0; c < ld; c += panel) {
-        tile_job job = {.a = t->s.strip,
-                        .b = right + c * right_k,
-                        .k = k,
-                        .y = to + c,
-                        .ld = ld,
-                        .rows = (int32_t)rows,
-                        .columns = (int32_t)panel,
-                        .add = true};
-        kernels->tile(&job);
+        mix_job job = {.way = MIX_PACKED,
+                       .left = tiles + row * hd,
+                       .right = columns,
+                       .to = to + row * ATTEND_BLOCK,
+                       .ld = ATTEND_BLOCK,
+                       .k = hd,
+                       .columns = keys,
+                       .rows = (int32_t)(t->rows - row < height ? t->rows - row : height)};
+        kernels->mix(&job);
     }
 }
 
@@ -193,30 +182,28 @@ static bool sees_any(const attend_plan *plan, int64_t first_q, int64_t last_q, i
     return plan->window == 0 || position + keys - 1 > first_q - plan->window;
 }
 
-static float logit_of(const attend_plan *plan, float product)
-{
-    float s = product * plan->scale;
-    return plan->softcap > 0 ? plan->softcap * tanhf(s / plan->softcap) : s;
-}
-
 /* score: products become p; slope: d_o.v becomes ds. Keys outside [low, high) get 0. */
 static void soften(const block_task *t, int64_t position, int64_t low_key, int64_t high_key)
 {
     const attend_plan *plan = t->a->plan;
-    for (int64_t i = 0; i < t->rows; i++) {
+    for (int64_t i = 0; i < t->rows; i += t->group) {
         int64_t low = low_key, high = high_key;
         seen(plan, t->span->position + t->first + i / t->group, position, &low, &high);
-        float *p = t->s.score + i * ATTEND_BLOCK, *ds = t->s.slope + i * ATTEND_BLOCK;
-        for (int64_t j = 0; j < low; j++) p[j] = ds[j] = 0;
-        for (int64_t j = low; j < high; j++) {
-            float s = logit_of(plan, p[j]);
-            p[j] = expf(s - t->s.lse[i]);
-            float g = p[j] * (ds[j] - t->s.own[i]);
-            if (plan->softcap > 0) g *= 1 - s / plan->softcap * (s / plan->softcap);
-            ds[j] = g * plan->scale;
+        for (int64_t j = i; j < i + t->group; j++) {
+            t->s.low[j] = (int32_t)low;
+            t->s.high[j] = (int32_t)high;
         }
-        for (int64_t j = high; j < ATTEND_BLOCK; j++) p[j] = ds[j] = 0;
     }
+    soften_job job = {.score = t->s.score,
+                      .slope = t->s.slope,
+                      .log_sum_exp = t->s.lse,
+                      .own = t->s.own,
+                      .low = t->s.low,
+                      .high = t->s.high,
+                      .rows = (int32_t)t->rows,
+                      .scale = plan->scale,
+                      .softcap = plan->softcap};
+    t->a->space->kernels->soften(&job);
 }
 
 static block_task task_of(const attention *a, int64_t kv_head, int thread)
@@ -228,43 +215,53 @@ static block_task task_of(const attention *a, int64_t kv_head, int thread)
     return t;
 }
 
-/* lse and d_o.o of the task's rows. */
-static void row_terms(const block_task *t)
+/* lse and d_o.o of the task's rows; the first pass computes d_o.o for the second. */
+static void row_terms(const block_task *t, bool compute)
 {
-    const attend_tape *tape = t->a->tape;
+    const attention *a = t->a;
+    const attend_tape *tape = a->tape;
     const int64_t h = tape->q.dim[1], hd = tape->q.dim[2];
     for (int64_t i = 0; i < t->rows; i++) {
         int64_t row = t->span->row + t->first + i / t->group;
         int64_t head = t->kv_head * t->group + i % t->group;
-        const float *o = row_of(tape->o, row, head), *d_o = row_of(t->a->grad->d_o, row, head);
-        double own = 0;
-        for (int64_t j = 0; j < hd; j++) own += (double)(o[j] * d_o[j]);
-        t->s.own[i] = (float)own;
+        float *own = &a->train->own[row * h + head];
+        if (compute) {
+            *own = a->space->kernels->dot(row_of(tape->o, row, head),
+                                          row_of(a->grad->d_o, row, head), hd);
+        }
+        t->s.own[i] = *own;
         t->s.lse[i] = tape->log_sum_exp[row * h + head];
     }
 }
 
 static void load_queries(block_task *t, const attend_span *span, int64_t first, int64_t count,
-                         bool as_panels)
+                         bool first_pass)
 {
     t->span = span;
     t->first = first;
     t->rows = count * t->group;
-    pack_queries(t, t->a->tape->q, t->s.q, as_panels ? t->s.q_rows : NULL);
-    pack_queries(t, t->a->grad->d_o, t->s.d_o, as_panels ? t->s.do_rows : NULL);
-    row_terms(t);
+    pack_queries(t, t->a->tape->q, t->s.q, first_pass ? NULL : t->s.q_rows);
+    pack_queries(t, t->a->grad->d_o, t->s.d_o, first_pass ? NULL : t->s.do_rows);
+    row_terms(t, first_pass);
 }
 
-/* Rows of dQ: += ds k, the ds of a tile transposed first. */
+/* Rows of dQ: += ds k. */
 static void add_dq(const block_task *t, int64_t keys)
 {
     const cpu_kernels *kernels = t->a->space->kernels;
-    const int64_t height = kernels->tile_rows, ld = up_to(t->a->tape->k.dim[2], kernels->panel);
+    const int64_t hd = t->a->tape->k.dim[2], height = kernels->tile_rows;
+    const int64_t ld = up_to(hd, kernels->panel);
     for (int64_t row = 0; row < t->rows; row += height) {
-        int64_t n = t->rows - row < height ? t->rows - row : height;
-        kernels->transpose(t->s.strip, height, t->s.slope + row * ATTEND_BLOCK, ATTEND_BLOCK, n,
-                           keys, height);
-        add_tile(t, t->s.dq + row * ld, n, keys, t->s.k_rows, ATTEND_BLOCK);
+        mix_job job = {.way = MIX_ROWS,
+                       .left = t->s.slope + row * ATTEND_BLOCK,
+                       .right = t->s.k_rows,
+                       .to = t->s.dq + row * ld,
+                       .ld = ld,
+                       .k = keys,
+                       .right_k = ATTEND_BLOCK,
+                       .columns = hd,
+                       .rows = (int32_t)(t->rows - row < height ? t->rows - row : height)};
+        kernels->mix(&job);
     }
 }
 
@@ -276,7 +273,7 @@ static void query_task(void *context, int64_t task, int thread)
     const attend_span *span = &a->plan->span[item->span];
     block_task t = task_of(a, task % g, thread);
     const int64_t ld = up_to(hd, a->space->kernels->panel);
-    load_queries(&t, span, item->first, item->count, false);
+    load_queries(&t, span, item->first, item->count, true);
     memset(t.s.dq, 0, (size_t)(up_to(t.rows, a->space->kernels->tile_rows) * ld) * sizeof(float));
     const int64_t first_q = span->position + t.first, last_q = first_q + item->count - 1;
     for (int32_t r = span->first_range; r < span->first_range + span->n_range; r++) {
@@ -299,19 +296,24 @@ static void query_task(void *context, int64_t task, int thread)
     }
 }
 
-/* dK += ds^T q and dV += p^T d_o of the whole block, a strip of keys at a time. */
+/* dK += ds^T q or dV += p^T d_o of the whole block, a tile of keys at a time. */
 static void add_dkv(const block_task *t, const float *left, const float *right, float *to)
 {
     const cpu_kernels *kernels = t->a->space->kernels;
-    const int64_t height = kernels->tile_rows, ld = up_to(t->a->tape->k.dim[2], kernels->panel);
-    const int64_t m = up_to(t->rows, height);
+    const int64_t hd = t->a->tape->k.dim[2], height = kernels->tile_rows;
+    const int64_t ld = up_to(hd, kernels->panel), m = up_to(t->rows, height);
     for (int64_t key = 0; key < ATTEND_BLOCK; key += height) {
-        int64_t n = ATTEND_BLOCK - key < height ? ATTEND_BLOCK - key : height;
-        for (int64_t i = 0; i < t->rows; i++) {
-            memcpy(t->s.strip + i * height, left + i * ATTEND_BLOCK + key,
-                   (size_t)n * sizeof *left);
-        }
-        add_tile(t, to + key * ld, n, t->rows, right, m);
+        mix_job job = {.way = MIX_COLUMNS,
+                       .left = left + key,
+                       .right = right,
+                       .to = to + key * ld,
+                       .ld = ld,
+                       .k = t->rows,
+                       .right_k = m,
+                       .columns = hd,
+                       .rows =
+                           (int32_t)(ATTEND_BLOCK - key < height ? ATTEND_BLOCK - key : height)};
+        kernels->mix(&job);
     }
 }
 
@@ -329,7 +331,7 @@ static void meet_range(block_task *t, const attend_span *span, const attend_rang
         int64_t count = span->count - first < step ? span->count - first : step;
         int64_t first_q = span->position + first;
         if (!sees_any(a->plan, first_q, first_q + count - 1, position + from, to - from)) continue;
-        load_queries(t, span, first, count, true);
+        load_queries(t, span, first, count, false);
         times_keys(t, t->s.score, t->s.q, t->s.k, to);
         times_keys(t, t->s.slope, t->s.d_o, t->s.v, to);
         soften(t, position, from, to);
@@ -390,54 +392,4 @@ void cpu_attend_back(backend *b, const attend_tape *t, const attend_grad *g,
     pool_run(b->threads, make_items(&a) * kv_heads, query_task, &a);
     int64_t blocks = (t->k.dim[0] + ATTEND_BLOCK - 1) / ATTEND_BLOCK;
     pool_run(b->threads, blocks * kv_heads, key_task, &a);
-}
-
-/* One block of keys into the running largest and sum (in `lse` and `own`) of each row. */
-static void fold_block(const block_task *t, int64_t position, int64_t keys)
-{
-    for (int64_t i = 0; i < t->rows; i++) {
-        int64_t low = 0, high = keys;
-        seen(t->a->plan, t->span->position + t->first + i / t->group, position, &low, &high);
-        const float *score = t->s.score + i * ATTEND_BLOCK;
-        float largest = t->s.lse[i], sum = 0;
-        for (int64_t j = low; j < high; j++)
-            largest = fmaxf(largest, logit_of(t->a->plan, score[j]));
-        for (int64_t j = low; j < high; j++) sum += expf(logit_of(t->a->plan, score[j]) - largest);
-        if (low < high) t->s.own[i] = t->s.own[i] * expf(t->s.lse[i] - largest) + sum;
-        t->s.lse[i] = largest;
-    }
-}
-
-static void keep_task(void *context, int64_t task, int thread)
-{
-    const attention *a = context;
-    const int64_t g = a->tape->k.dim[1], h = a->tape->q.dim[1];
-    const attend_item *item = &a->space->item[task / g];
-    const attend_span *span = &a->plan->span[item->span];
-    block_task t = task_of(a, task % g, thread);
-    t.span = span, t.first = item->first, t.rows = item->count * t.group;
-    pack_queries(&t, a->tape->q, t.s.q, NULL);
-    for (int64_t i = 0; i < t.rows; i++) t.s.lse[i] = -3e38f, t.s.own[i] = 0;
-    const int64_t first_q = span->position + t.first, last_q = first_q + item->count - 1;
-    for (int32_t r = span->first_range; r < span->first_range + span->n_range; r++) {
-        const attend_range *range = &a->plan->range[r];
-        for (int64_t i = 0; i < range->count; i += ATTEND_BLOCK) {
-            int64_t keys = range->count - i < ATTEND_BLOCK ? range->count - i : ATTEND_BLOCK;
-            if (!sees_any(a->plan, first_q, last_q, range->position + i, keys)) continue;
-            pack_keys(&t, a->tape->k, range->slot + i, keys, t.s.k, NULL);
-            times_keys(&t, t.s.score, t.s.q, t.s.k, keys);
-            fold_block(&t, range->position + i, keys);
-        }
-    }
-    for (int64_t i = 0; i < t.rows; i++) {
-        int64_t row = span->row + t.first + i / t.group, head = t.kv_head * t.group + i % t.group;
-        a->tape->log_sum_exp[row * h + head] = t.s.own[i] > 0 ? t.s.lse[i] + logf(t.s.own[i]) : 0;
-    }
-}
-
-void cpu_attend_keep(backend *b, const attend_tape *t, const attend_plan *plan)
-{
-    attention a = {.space = b->workspace, .train = b->train_space, .tape = t, .plan = plan};
-    b->ops->attend(b, t->o, t->q, t->k, t->v, plan);
-    pool_run(b->threads, make_items(&a) * t->k.dim[1], keep_task, &a);
 }

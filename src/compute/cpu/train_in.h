@@ -11,7 +11,7 @@ enum {
     GRAD_COLUMNS = 64,    /* stretch of columns of a weight's gradient */
     GRAD_TILES = 8,       /* tiles of rows of a task of it */
     GRAD_K = 768,         /* rows of the batch summed at a time */
-    BACK_QUERIES = 96,    /* query rows (times heads of a group) met with a block of keys */
+    BACK_QUERIES = 84,    /* query rows (times heads of a group) met with a block of keys */
     SUM_FLOATS = 1 << 14, /* values a task of sums and optimiser steps */
     LANES_MAX = 16
 };
@@ -19,6 +19,8 @@ enum {
 typedef struct cpu_train_space {
     float *attention; /* a thread: cpu_back_floats */
     size_t attend_size;
+    float *own; /* [rows, n_head] d_o.o of attention's rows */
+    int64_t own_max;
     float *grad; /* a thread: GRAD_K x (GRAD_COLUMNS + tile_rows + LANES) */
     size_t grad_size;
     float *vector; /* [vector_size] norm weights as f32 */
