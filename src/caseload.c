@@ -203,7 +203,7 @@ bool caseload_run(const caseload_run_options *o, caseload_error *e)
     if (o->plan) ok = ok && run_describe_plan(&r, &shown, &failure);
     else ok = ok && run_score(&r, &failure);
     if (ok && !o->plan) {
-        engine_close(&r.engine); /* drawing takes memory of its own */
+        run_close_models(&r); /* drawing takes memory of its own */
         ok = judge_folder(r.store, &show, &shown, &failure);
     }
     if (ok) pour(&shown, o->sink, o->context);

@@ -68,8 +68,9 @@ static void generate(world *w, const generate_ask *asks, int32_t streams)
 {
     schedule_options how = {.rows = 64, .streams = streams, .stream_tokens = TOKENS};
     const schedule *only = &w->schedule;
+    engine_work all = {.schedule = &only, .n_schedule = 1};
     bool ok = schedule_make(&w->schedule, &w->tree, how, &w->memory, &w->e) &&
-              engine_start(&w->engine, &only, 1, &w->e) &&
+              engine_start(&w->engine, &all, NULL, &w->e) &&
               engine_take_scorer(&w->engine, &w->schedule, &w->e);
     w->engine.generator.done = keep_sample;
     w->engine.generator.context = w;

@@ -81,10 +81,9 @@ bool spec_set_name(spec_reader *r, const spec_key *key, const yaml_item *value, 
 }
 
 /* Kept as its bytes are; relative to the study file's folder. */
-bool spec_set_path(spec_reader *r, const spec_key *key, const yaml_item *value, void *base)
+bool spec_keep_path(spec_reader *r, const spec_key *key, const yaml_item *value, spec_text *to)
 {
     if (!spec_need_text(r, key, value)) return false;
-    spec_text *to = (spec_text *)(void *)((char *)base + key->offset);
     to->line = value->line;
     buf path = buf_up_to(1 << 16);
     if (value->text.data[0] != '/' && strcmp(r->s->folder, ".") != 0)
@@ -94,10 +93,17 @@ bool spec_set_path(spec_reader *r, const spec_key *key, const yaml_item *value, 
         spec_fail(r->s, value->line, r->e, "'%s' is too long a path", key->name);
     else to->text = str_keep(r->a, buf_view(&path), r->e);
     buf_close(&path);
+    return r->e->code == ERR_NONE;
+}
+
+bool spec_set_path(spec_reader *r, const spec_key *key, const yaml_item *value, void *base)
+{
+    spec_text *to = (spec_text *)(void *)((char *)base + key->offset);
+    if (!spec_keep_path(r, key, value, to)) return false;
     if (base == r->s) r->model_written = value->text;
     else if (key->offset == offsetof(spec_data, file)) r->file_written = value->text;
     else r->split_written = value->text;
-    return r->e->code == ERR_NONE;
+    return true;
 }
 
 bool spec_read_number(spec_reader *r, const spec_key *key, const yaml_item *value, int64_t *n)

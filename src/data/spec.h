@@ -31,7 +31,8 @@
  *   seed: 1                          of everything random in the study
  *   limits: {max_tokens: 1024, cut: refuse | head | tail | head+tail}      default: refuse
  *   arms:                            default: one arm `zero-shot`
- *     - {name: three-shot, shots: 3, seed: 1, question: .., system: .., classes: .., lora: ..}
+ *     - {name: three-shot, shots: 3, seed: 1, question: .., system: .., classes: ..,
+ *        model: models/y.gguf, adapter: adapters/z, lora: ..}   a model or adapter of its own
  *   primary, operating_point, recalibrate:     what is declared beforehand (spec_evidence.h)
  *   paper: yes | no                  yes: arms with `lora` (spec_lora.h) have at least three seeds
  *
@@ -85,9 +86,15 @@ typedef struct spec_data {
     spec_class *labels; /* [n_labels] */
 } spec_data;
 
+typedef struct spec_path { /* a file or folder of an arm; file.text.data NULL: absent */
+    spec_text file;        /* resolved */
+    str written;           /* as in the study file */
+} spec_path;
+
 typedef struct spec_arm { /* complete: what an arm does not say is the study's */
     spec_text name, question, system;
-    spec_class *classes; /* [n_class of the study], in the study's order of classes */
+    spec_path model, adapter; /* absent: the study's model; no adapter */
+    spec_class *classes;      /* [n_class of the study], in the study's order of classes */
     int32_t shots, line;
     uint64_t seed;
     const struct spec_training *training; /* spec_lora.h; NULL: the model as it is */

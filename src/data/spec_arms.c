@@ -24,6 +24,14 @@ static bool set_arm_classes(spec_reader *r, const spec_key *key, const yaml_item
                      r->s->n_class);
 }
 
+/* A model or an adapter of the arm's own. */
+static bool set_arm_path(spec_reader *r, const spec_key *key, const yaml_item *value, void *base)
+{
+    spec_path *to = (spec_path *)(void *)((char *)base + key->offset);
+    to->written = value->text;
+    return spec_keep_path(r, key, value, &to->file);
+}
+
 static const spec_key arm_keys[] = {
     {"name", "the arm's name", spec_set_name, .offset = offsetof(spec_arm, name), .required = true},
     {"question", "what the model is asked", spec_set_text, .offset = offsetof(spec_arm, question)},
@@ -35,6 +43,9 @@ static const spec_key arm_keys[] = {
     {"seed", "of the choice of examples", spec_set_seed, .offset = offsetof(spec_arm, seed),
      .most = INT64_MAX},
     {"lora", "how an adapter is trained", spec_set_lora, .offset = 0},
+    {"model", "the arm's own model", set_arm_path, .offset = offsetof(spec_arm, model)},
+    {"adapter", "the folder of a LoRA adapter", set_arm_path,
+     .offset = offsetof(spec_arm, adapter)},
 };
 static const spec_keys arm_place = {arm_keys, countof(arm_keys)};
 
@@ -117,6 +128,8 @@ void spec_write_arms(const spec *s, buf *out)
         if (arm->classes != s->classes)
             spec_write_classes(out, "  class", arm->classes, s->n_class);
         buf_printf(out, "  shots: %d\n  seed: %llu\n", arm->shots, (unsigned long long)arm->seed);
+        spec_write_text(out, "  model", arm->model.written);
+        spec_write_text(out, "  adapter", arm->adapter.written);
         spec_write_lora(s, arm, out);
     }
 }

@@ -71,6 +71,7 @@ bool spec_set_map(spec_reader *r, const spec_key *key, const yaml_item *value, v
 /* What setters are made of; false with a sentence. */
 bool spec_need_text(spec_reader *r, const spec_key *key, const yaml_item *value);
 spec_text spec_keep_text(spec_reader *r, const yaml_item *value);
+bool spec_keep_path(spec_reader *r, const spec_key *key, const yaml_item *value, spec_text *to);
 bool spec_read_number(spec_reader *r, const spec_key *key, const yaml_item *value, int64_t *n);
 bool spec_read_list(spec_reader *r, const spec_key *key, const yaml_item *value, spec_list *to);
 /* class -> answers; or a list of classes that are their own answers. */

@@ -646,6 +646,10 @@ hash_text store_key(const store_key_parts *k)
     hash_add_field(&h, k->model_hash);
     hash_add_field(&h, k->tokenizer_hash);
     hash_add_field(&h, k->numerics);
+    if (k->adapter_hash.size) {
+        hash_add_field(&h, STR("adapter"));
+        hash_add_field(&h, k->adapter_hash);
+    }
     hash_add_field(&h, (str){(const char *)k->prompt, (size_t)k->n_prompt * sizeof *k->prompt});
     for (int32_t i = 0; i < k->n_answer; i++) {
         const int32_t *ids = k->answer_id + k->answer_start[i];

@@ -79,6 +79,7 @@ bool store_get_study(const store *s, store_study *study, arena *a, err *e);
 
 typedef struct store_key_parts {              /* everything that shapes a score */
     str model_hash, tokenizer_hash, numerics; /* numerics: scorer version, backend, ISA label */
+    str adapter_hash;                         /* empty: no adapter */
     int32_t n_prompt;
     const int32_t *prompt; /* [n_prompt] token ids */
     int32_t n_answer;

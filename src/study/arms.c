@@ -68,10 +68,10 @@ typedef struct fitted { /* a text within a budget */
     int32_t n_cut;      /* tokens left out; under `refuse`: tokens too many */
 } fitted;
 
-/* `text` within `budget` tokens by the study's rule. */
-static bool fit_text(const arms *a, str text, int32_t budget, fitted *out_fit, err *e)
+/* `text` within `budget` tokens of a tokenizer by the study's rule. */
+static bool fit_tokens(const arms *a, const tokenizer *t, str text, int32_t budget, fitted *out_fit,
+                       err *e)
 {
-    const tokenizer *t = a->rules.tokens;
     spec_cut rule = a->spec->cut;
     token_list ids = {0}, again = {0};
     buf out = buf_up_to(TEXT_BYTES_MAX);
@@ -99,11 +99,50 @@ static bool fit_text(const arms *a, str text, int32_t budget, fitted *out_fit, e
     return ok && e->code == ERR_NONE;
 }
 
+/* Tokens that a text has too many for one of the models: the most. */
+static bool find_excess(const arms *a, str text, const int32_t *budget, int32_t *excess, err *e)
+{
+    token_list ids = {0};
+    bool ok = true;
+    *excess = 0;
+    for (int32_t i = 0; ok && i < a->n_model; i++) {
+        ok = count_tokens(a->model[i].rules.tokens, text, &ids, e);
+        if (ids.n - budget[i] > *excess) *excess = (int32_t)(ids.n - budget[i]);
+    }
+    token_list_close(&ids);
+    return ok;
+}
+
+/* `text` within budget[m] tokens of every model m: the shortest text that one of them needs. */
+static bool fit_text(const arms *a, str text, const int32_t *budget, fitted *out, err *e)
+{
+    int32_t by = 0, most = 0, excess = 0;
+    if (!fit_tokens(a, a->model[0].rules.tokens, text, budget[0], out, e)) return false;
+    most = out->n_cut;
+    for (int32_t i = 1; i < a->n_model; i++) {
+        fitted other;
+        if (!fit_tokens(a, a->model[i].rules.tokens, text, budget[i], &other, e)) return false;
+        if (other.n_cut > most) most = other.n_cut;
+        if (other.text.size < out->text.size) *out = other, by = i;
+    }
+    int32_t room = budget[by];
+    while (a->n_model > 1 && most > 0 && a->spec->cut != SPEC_CUT_REFUSE) {
+        if (!find_excess(a, out->text, budget, &excess, e)) return false;
+        if (excess == 0) break;
+        room -= excess;
+        if (!fit_tokens(a, a->model[by].rules.tokens, text, room, out, e)) return false;
+        if (out->n_cut > most) most = out->n_cut;
+    }
+    out->n_cut = most;
+    return true;
+}
+
 /* ---- messages ---- */
 
 typedef struct writer { /* of one arm's messages, in the run's memory */
     const arms *arms;
     const spec_arm *arm;
+    const arms_model *model;
     arena *memory;
     prompt_message *message;
     int32_t n;
@@ -145,23 +184,26 @@ static bool add_example(writer *w, int32_t example, int32_t number, err *e)
     const row_set *pool = &w->arms->rows->pool;
     str before, after;
     fitted fit;
-    int32_t budget = w->arms->max_tokens / (w->arm->shots + 2);
+    int32_t *budget = arena_take(w->memory, (size_t)w->arms->n_model, sizeof *budget, e);
+    for (int32_t i = 0; budget && i < w->arms->n_model; i++)
+        budget[i] = w->arms->model[i].max_tokens / (w->arm->shots + 2);
     question_parts(w, &before, &after, e);
-    if (!fit_text(w->arms, str_trim_unicode(pool->text[example]), budget, &fit, e)) return false;
+    if (!budget || !fit_text(w->arms, str_trim_unicode(pool->text[example]), budget, &fit, e))
+        return false;
     if (fit.n_cut > 0 && w->arms->spec->cut == SPEC_CUT_REFUSE) {
         return spec_fail(w->arms->spec, w->arm->line, e,
                          "the example row '%.*s' has %d tokens more than the %d that %d examples "
                          "leave each; set "
                          "`limits: cut: head+tail`, or raise `max_tokens`",
-                         (int)pool->id[example].size, pool->id[example].data, fit.n_cut, budget,
-                         w->arm->shots);
+                         (int)pool->id[example].size, pool->id[example].data, fit.n_cut,
+                         budget[w->model - w->arms->model], w->arm->shots);
     }
     char name[32];
     snprintf(name, sizeof name, "{example %d}", number);
     str text = w->masked ? str_keep(w->memory, str_of(name), e) : fit.text;
     str label = str_trim_unicode(surface_of(w->arm, pool->label[example]));
     str asked = join(w->memory, before, text, after, e);
-    if (!w->arms->chat) {
+    if (!w->model->chat) {
         add_message(w, "user", join(w->memory, asked, STR("\nAnswer: "), label, e));
         add_message(w, "user", STR("\n\n"));
     } else {
@@ -175,18 +217,18 @@ static bool write_messages(writer *w, const int32_t *example, err *e)
 {
     str system = str_trim_unicode(w->arm->system.text);
     if (system.size) {
-        str content = w->arms->chat ? system : join(w->memory, system, STR("\n\n"), STR(""), e);
-        if (w->arms->takes_system) add_message(w, "system", content);
+        str content = w->model->chat ? system : join(w->memory, system, STR("\n\n"), STR(""), e);
+        if (w->model->takes_system) add_message(w, "system", content);
     }
     for (int32_t i = 0; i < w->arm->shots; i++) {
         if (!add_example(w, example[i], i + 1, e)) return false;
     }
     str before, after;
     question_parts(w, &before, &after, e);
-    if (!w->arms->chat) after = join(w->memory, after, STR("\nAnswer:"), STR(""), e);
+    if (!w->model->chat) after = join(w->memory, after, STR("\nAnswer:"), STR(""), e);
     w->message[w->n++] =
         (prompt_message){.role = "user", .content = before, .after = after, .slot = true};
-    if (system.size && !w->arms->takes_system) { /* the role text goes into the first message */
+    if (system.size && !w->model->takes_system) { /* the role text goes into the first message */
         str *first = &w->message[0].content;
         *first = join(w->memory, system, STR("\n\n"), *first, e);
     }
@@ -196,12 +238,13 @@ static bool write_messages(writer *w, const int32_t *example, err *e)
 static bool make_form(const arms *a, const arm *m, int32_t set, bool masked, prompt_form *f, err *e)
 {
     size_t n_message = 2 + 2 * (size_t)m->spec->shots;
-    writer w = {.arms = a, .arm = m->spec, .memory = a->memory, .masked = masked};
+    writer w = {
+        .arms = a, .arm = m->spec, .model = m->model, .memory = a->memory, .masked = masked};
     w.message = arena_take_zero(a->memory, n_message, sizeof *w.message, e);
     if (!w.message) return false;
     const int32_t *example = m->spec->shots ? m->shots.example + (int64_t)set * m->shots.k : NULL;
     return write_messages(&w, example, e) &&
-           prompt_form_make(f, &a->rules, w.message, w.n, a->memory, e);
+           prompt_form_make(f, &m->model->rules, w.message, w.n, a->memory, e);
 }
 
 static bool make_forms(const arms *a, arm *m, err *e)
@@ -228,7 +271,7 @@ static bool list_answers(const arms *a, arm *m, err *e)
         const spec_list *surfaces = &m->spec->classes[c].surfaces;
         for (int32_t i = 0; i < surfaces->n; i++) {
             str text = surfaces->item[i].text;
-            bool space = !a->chat && text.size && text.data[0] != ' ';
+            bool space = !m->model->chat && text.size && text.data[0] != ' ';
             m->answer[n] = space ? join(memory, STR(" "), text, STR(""), e) : text;
             m->answer_class[n++] = c;
         }
@@ -238,7 +281,7 @@ static bool list_answers(const arms *a, arm *m, err *e)
 
 static bool make_arm(const arms *a, arm *m, const spec_arm *s, err *e)
 {
-    *m = (arm){.spec = s, .n_form = 1};
+    *m = (arm){.spec = s, .model = &a->model[a->model_of[s - a->spec->arms]], .n_form = 1};
     if (s->shots > 0) {
         if (!shots_pick(&m->shots, a->rows, s, a->spec->seed, a->memory, e)) return false;
         m->n_form = m->shots.n_set;
@@ -249,8 +292,8 @@ static bool make_arm(const arms *a, arm *m, const spec_arm *s, err *e)
     return err_in(e, "arm %.*s", (int)s->name.text.size, s->name.text.data);
 }
 
-/* Tokens that the longest frame of any arm takes with its longest answer. */
-static bool find_longest_frame(const arms *a, int32_t *longest, err *e)
+/* Tokens that the longest frame of any arm of a model takes with its longest answer. */
+static bool find_longest_frame(const arms *a, const arms_model *of, int32_t *longest, err *e)
 {
     token_list ids = {0};
     bool ok = true;
@@ -258,6 +301,7 @@ static bool find_longest_frame(const arms *a, int32_t *longest, err *e)
     for (int32_t i = 0; ok && i < a->n_arm; i++) {
         const arm *m = &a->arm[i];
         int64_t answer = 0;
+        if (m->model != of) continue;
         for (int32_t j = 0; ok && j < m->n_answer; j++) {
             ok = count_tokens(m->form[0].rules.tokens, m->answer[j], &ids, e);
             if (ids.n > answer) answer = ids.n;
@@ -274,13 +318,17 @@ static bool find_longest_frame(const arms *a, int32_t *longest, err *e)
 
 static bool refuse_row(const arms *a, int32_t row, int32_t n_too_long, err *e)
 {
+    const arms_model *m = &a->model[0];
+    for (int32_t i = 1; i < a->n_model; i++) {
+        if (a->model[i].note_tokens < m->note_tokens) m = &a->model[i];
+    }
     str id = a->rows->scored.id[row];
     return err_set(e, ERR_DATA,
                    "row '%.*s' has %d tokens of text, but `max_tokens: %d` leaves %d for it; %d of "
                    "%d rows are too long: "
                    "raise `limits: max_tokens`, or state how to cut them (`cut: head+tail`)",
-                   (int)id.size, id.data, a->note_tokens + a->n_cut[row], a->max_tokens,
-                   a->note_tokens, n_too_long, a->rows->scored.n);
+                   (int)id.size, id.data, m->note_tokens + a->n_cut[row], m->max_tokens,
+                   m->note_tokens, n_too_long, a->rows->scored.n);
 }
 
 static bool fit_rows(arms *a, err *e)
@@ -288,12 +336,14 @@ static bool fit_rows(arms *a, err *e)
     const row_set *scored = &a->rows->scored;
     a->text = arena_take(a->memory, (size_t)scored->n, sizeof *a->text, e);
     a->n_cut = arena_take_zero(a->memory, (size_t)scored->n, sizeof *a->n_cut, e);
-    if (!a->text || !a->n_cut) return false;
+    int32_t *budget = arena_take(a->memory, (size_t)a->n_model, sizeof *budget, e);
+    if (!a->text || !a->n_cut || !budget) return false;
+    for (int32_t i = 0; i < a->n_model; i++) budget[i] = a->model[i].note_tokens;
     int32_t first = -1;
     for (int32_t i = 0; i < scored->n; i++) {
         str text = str_trim_unicode(scored->text[i]);
         fitted fit;
-        if (!fit_text(a, text, a->note_tokens, &fit, e)) {
+        if (!fit_text(a, text, budget, &fit, e)) {
             return err_in(e, "row '%.*s'", (int)scored->id[i].size, scored->id[i].data);
         }
         a->text[i] = fit.text;
@@ -316,28 +366,37 @@ static bool template_takes_system(const prompt_rules *rules)
     return takes;
 }
 
-bool arms_make(arms *a, int32_t n_context, err *e)
+static bool find_budget(const arms *a, arms_model *m, err *e)
+{
+    int32_t frame = 0;
+    if (!find_longest_frame(a, m, &frame, e)) return false;
+    m->note_tokens = m->max_tokens - frame - SLACK_TOKENS;
+    if (m->note_tokens >= 16) return true;
+    return err_set(e, ERR_USAGE,
+                   "%s: `max_tokens: %d` leaves %d tokens for a text after the longest "
+                   "instructions and examples "
+                   "(%d tokens); raise it or use fewer shots",
+                   a->spec->path, m->max_tokens, m->note_tokens > 0 ? m->note_tokens : 0, frame);
+}
+
+bool arms_make(arms *a, err *e)
 {
     const spec *s = a->spec;
-    assert(s && a->rows && a->rules.tokens && a->memory);
-    a->chat = a->rules.chat != NULL;
-    a->takes_system = !a->chat || template_takes_system(&a->rules);
+    assert(s && a->rows && a->n_model > 0 && a->model_of && a->memory);
     a->n_arm = s->n_arm;
-    a->max_tokens = s->max_tokens > 0 ? s->max_tokens : n_context > 0 ? n_context : 4096;
+    for (int32_t i = 0; i < a->n_model; i++) {
+        arms_model *m = &a->model[i];
+        m->chat = m->rules.chat != NULL;
+        m->takes_system = !m->chat || template_takes_system(&m->rules);
+        m->max_tokens = s->max_tokens > 0 ? s->max_tokens : m->n_context > 0 ? m->n_context : 4096;
+    }
     a->arm = arena_take_zero(a->memory, (size_t)s->n_arm, sizeof *a->arm, e);
     if (!a->arm) return false;
     for (int32_t i = 0; i < s->n_arm; i++) {
         if (!make_arm(a, &a->arm[i], &s->arms[i], e)) return false;
     }
-    int32_t frame = 0;
-    if (!find_longest_frame(a, &frame, e)) return false;
-    a->note_tokens = a->max_tokens - frame - SLACK_TOKENS;
-    if (a->note_tokens < 16) {
-        return err_set(e, ERR_USAGE,
-                       "%s: `max_tokens: %d` leaves %d tokens for a text after the longest "
-                       "instructions and examples "
-                       "(%d tokens); raise it or use fewer shots",
-                       s->path, a->max_tokens, a->note_tokens > 0 ? a->note_tokens : 0, frame);
+    for (int32_t i = 0; i < a->n_model; i++) {
+        if (!find_budget(a, &a->model[i], e)) return false;
     }
     return fit_rows(a, e);
 }

@@ -11,7 +11,8 @@
  *
  * One note budget serves all arms: what `limits: max_tokens` leaves after the longest frame of any
  * arm and the longest answer. So every arm sees the same text of a row. A text that is longer is
- * cut by the study's rule, or refused.
+ * cut by the study's rule, or refused. With several models the budget holds for each one's tokens:
+ * the text kept is the shortest that any of them needs.
  */
 #ifndef CASELOAD_STUDY_ARMS_H
 #define CASELOAD_STUDY_ARMS_H
@@ -26,6 +27,7 @@
 
 typedef struct arm {
     const spec_arm *spec;
+    const struct arms_model *model;
     shots shots;
     int32_t n_form;    /* one a set of examples; at least 1 */
     prompt_form *form; /* [n_form] */
@@ -35,26 +37,33 @@ typedef struct arm {
     str shown; /* the prompt with {text} and {example 1} .. in the place of texts: for the report */
 } arm;
 
+typedef struct arms_model { /* what a model brings; rules and n_context are given */
+    prompt_rules rules;
+    int32_t n_context;   /* tokens that it was made for; 0: unknown */
+    bool chat;           /* through the model's template */
+    bool takes_system;   /* else the role text stands before the first question */
+    int32_t max_tokens;  /* of a prompt and its longest answer */
+    int32_t note_tokens; /* the note budget in its tokens */
+} arms_model;
+
 typedef struct arms {
     const spec *spec;
     const rows *rows;
-    prompt_rules rules;
-    bool chat;         /* through the model's template */
-    bool takes_system; /* else the role text stands before the first question */
-    arena *memory;     /* of the run */
+    arena *memory; /* of the run */
+    int32_t n_model;
+    arms_model *model;       /* [n_model] */
+    const int32_t *model_of; /* [spec->n_arm] */
     int32_t n_arm;
     arm *arm;
-    int32_t max_tokens;  /* of a prompt and its longest answer */
-    int32_t note_tokens; /* the note budget */
-    str *text;           /* [rows->scored.n] as asked: whole or cut */
-    int32_t *n_cut;      /* [rows->scored.n] tokens cut away */
+    str *text;      /* [rows->scored.n] as asked: whole or cut */
+    int32_t *n_cut; /* [rows->scored.n] tokens cut away, counted by the model that cut most */
     int32_t n_row_cut;
 } arms;
 
-/* spec, rows, rules and memory of `a` are given. `n_context`: tokens that the model was made for;
- * 0: unknown. ERR_USAGE for what the study file asks and cannot have, ERR_DATA for a text that is
- * too long under `cut: refuse` (naming the row), ERR_MODEL from the template. */
-bool arms_make(arms *a, int32_t n_context, err *e);
+/* spec, rows, memory, models and model_of of `a` are given. ERR_USAGE for what the study file asks
+ * and cannot have, ERR_DATA for a text that is too long under `cut: refuse` (naming the row),
+ * ERR_MODEL from the template. */
+bool arms_make(arms *a, err *e);
 
 /* A row is asked in one or more ways (variants): the row's score is made of all of theirs. */
 int32_t arms_variants(const arms *a, int32_t arm, int32_t row);

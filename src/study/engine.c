@@ -27,10 +27,11 @@ bool engine_peek(engine *g, const engine_options *o, err *e)
 
 static int32_t larger(int32_t a, int32_t b) { return a > b ? a : b; }
 
-static session_shape shape_of(const schedule *const *s, int32_t n)
+static session_shape shape_of(const engine_work *w)
 {
-    session_shape shape = {0};
-    for (int32_t i = 0; i < n; i++) {
+    const schedule *const *s = w->schedule;
+    session_shape shape = {.adapter_rank = w->adapter_rank};
+    for (int32_t i = 0; i < w->n_schedule; i++) {
         shape.rows = larger(shape.rows, s[i]->shape.rows);
         shape.slots = larger(shape.slots, s[i]->shape.slots);
         shape.positions = larger(shape.positions, s[i]->shape.positions);
@@ -65,19 +66,19 @@ static bool bind_once(engine *g, err *e)
     return g->model.weights.layer || model_bind(&g->model.weights, &g->header, &g->memory, e);
 }
 
-bool engine_plan(engine *g, const schedule *const *s, int32_t n_schedule, int64_t *bytes, err *e)
+bool engine_plan(engine *g, const engine_work *w, int64_t *bytes, err *e)
 {
     arena plan = ARENA_MEASURE;
     device_measure(&g->backend);
     if (device_is_apart(&g->backend) &&
         !(bind_once(g, e) && model_place(&g->model, &g->backend, e)))
         return false;
-    session_shape shape = shape_of(s, n_schedule);
+    session_shape shape = shape_of(w);
     if (!check_context(g, shape.positions, e)) return false;
     if (!session_lay_out(&g->session, &g->model, &g->backend, shape, &plan, e)) return false;
     g->mark = plan.used;
-    for (int32_t i = 0; i < n_schedule; i++) {
-        if (!lay_out_scorer(g, s[i], &plan, e)) return false;
+    for (int32_t i = 0; i < w->n_schedule; i++) {
+        if (!lay_out_scorer(g, w->schedule[i], &plan, e)) return false;
         arena_reset(&plan, g->mark);
     }
     *bytes = (int64_t)plan.peak;
@@ -85,20 +86,28 @@ bool engine_plan(engine *g, const schedule *const *s, int32_t n_schedule, int64_
     return true;
 }
 
-bool engine_start(engine *g, const schedule *const *s, int32_t n_schedule, err *e)
+bool engine_start(engine *g, const engine_work *w, const lora *adapter, err *e)
 {
     int64_t bytes = 0;
+    assert(!g->block.block && (adapter ? adapter->config.rank : 0) == w->adapter_rank);
     if (!bind_once(g, e)) return false;
-    if (!engine_plan(g, s, n_schedule, &bytes, e)) return false;
+    if (!engine_plan(g, w, &bytes, e)) return false;
     g->bytes_planned = (size_t)bytes;
     if (!arena_open(&g->block, g->bytes_planned, "the session", e)) return false;
     if (!device_reserve(&g->backend, g->bytes_device, e)) return false;
     if (!model_place(&g->model, &g->backend, e)) return false;
-    session_shape shape = shape_of(s, n_schedule);
-    if (!session_lay_out(&g->session, &g->model, &g->backend, shape, &g->block, e)) return false;
+    if (!session_lay_out(&g->session, &g->model, &g->backend, shape_of(w), &g->block, e))
+        return false;
     assert(g->block.used == g->mark); /* the estimate is the allocation */
     assert(device_used(&g->backend) == g->bytes_device);
+    g->session.adapter = adapter;
     return true;
+}
+
+void engine_stop(engine *g)
+{
+    if (device_is_apart(&g->backend)) g->model.weights = (model_weights){0}; /* they go with it */
+    arena_close(&g->block);
 }
 
 bool engine_take_scorer(engine *g, const schedule *s, err *e)

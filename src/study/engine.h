@@ -33,16 +33,23 @@ typedef struct engine {
     generator generator; /* of a schedule with streams */
     size_t bytes_planned;
     size_t bytes_device; /* weights and session where the device has memory of its own */
-    size_t mark; /* end of the session in `block` */
+    size_t mark;         /* end of the session in `block` */
 } engine;
 
 bool engine_peek(engine *g, const engine_options *o, err *e);
-/* Binds the weights and lays out a session that serves each of the schedules, and room for the
- * largest scorer. */
-bool engine_start(engine *g, const schedule *const *s, int32_t n_schedule, err *e);
+typedef struct engine_work { /* what one session is to serve */
+    const schedule *const *schedule;
+    int32_t n_schedule;
+    int32_t adapter_rank; /* 0: no adapter */
+} engine_work;
 
-/* The bytes that engine_start would lay out for them. */
-bool engine_plan(engine *g, const schedule *const *s, int32_t n_schedule, int64_t *bytes, err *e);
+/* Binds the weights and lays out a session that serves each of the schedules, and room for the
+ * largest scorer. `adapter` (NULL: none) is computed beside the model; its rank is the work's. */
+bool engine_start(engine *g, const engine_work *w, const lora *adapter, err *e);
+void engine_stop(engine *g); /* gives the session back; engine_start may follow */
+
+/* The bytes that engine_start would lay out. */
+bool engine_plan(engine *g, const engine_work *w, int64_t *bytes, err *e);
 
 /* The scorer of one of them; the one before is gone. */
 bool engine_take_scorer(engine *g, const schedule *s, err *e);

@@ -336,7 +336,8 @@ static bool compute(work *w, requests_options o, arena *a, buf *out, err *e)
                             .prompt_logprob = true};
     ask_for_streams(w, &how);
     const schedule *only = &s;
-    if (!schedule_make(&s, &w->tree, how, a, e) || !engine_start(w->engine, &only, 1, e))
+    engine_work all = {.schedule = &only, .n_schedule = 1};
+    if (!schedule_make(&s, &w->tree, how, a, e) || !engine_start(w->engine, &all, NULL, e))
         return false;
     if (!engine_take_scorer(w->engine, &s, e)) return false;
     scorer *r = &w->engine->scorer;

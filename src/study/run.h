@@ -1,7 +1,10 @@
 /* run: a whole study, from left to right, once.
  *
- *   read study and table -> peek at the model -> write and tokenise every prompt
+ *   read study and table -> peek at the models -> write and tokenise every prompt
  *   -> plan from the true lengths -> open the weights -> score step by step, one transaction a step
+ *
+ * Arms that share a model and an adapter are one pass (pass.h). Every pass is peeked, tokenised and
+ * planned before any weights are opened; then one after the other is opened, scored and closed.
  *
  * Running again with the same output folder goes on where the last run stopped: a score is keyed by
  * everything that shapes it, so what is there is kept, and what changed is computed anew.
@@ -13,6 +16,7 @@
 #include "study/arms.h"
 #include "study/baseline.h"
 #include "study/engine.h"
+#include "study/pass.h"
 
 #define RUN_SCORER_VERSION "label-logprob-1" /* changes whenever the meaning of a score does */
 
@@ -21,6 +25,22 @@ typedef struct run_state {
     int64_t texts_done, texts_all, texts_now, tokens_done, tokens_all;
 } run_state;
 
+typedef struct run_adapter {
+    const char *folder; /* where the adapter is or will be; NULL: the arm has none */
+    int32_t rank;
+    bool ready; /* it is there, whole */
+} run_adapter;
+
+/* Whoever trains the adapters of a study's arms. `find` is asked while everything is planned, and
+ * opens no weights. `make` is called just before the pass of an adapter that was not ready opens:
+ * nothing else is open then, prompts and rows of `r` stand; afterwards the adapter is in its
+ * folder. Its hash becomes part of every key, so the pass is then asked anew. */
+typedef struct run_maker {
+    bool (*find)(void *context, const struct run *r, int32_t arm, run_adapter *out, err *e);
+    bool (*make)(void *context, struct run *r, int32_t arm, err *e);
+    void *context;
+} run_maker;
+
 typedef struct run_options {
     const char *study;
     const char *out; /* folder of results; NULL: nothing is written (try, plan) */
@@ -28,27 +48,17 @@ typedef struct run_options {
     int32_t batch_items, rows, limit;
     bool unshared;
     const char *only_row; /* id: ask about this row alone (try); NULL: all */
+    run_maker maker;      /* zero: none; arms name their adapters' folders */
     bool (*progress)(void *context, const run_state *s); /* NULL: none; false stops */
     void *context;
 } run_options;
 
-typedef struct todo { /* one text under one arm that has no score yet */
-    int32_t row;
-    int32_t case_segment;          /* its answers follow in the arm's tree */
-    int32_t n_answer, first_class; /* their classes, in arm_job.answer_class */
-    hash_text key;
-} todo;
-
-typedef struct arm_job { /* what is left of an arm */
-    tree tree;
-    int32_t n_todo;
-    todo *todo;
-    token_list answer_class; /* of all todos, one after the other */
-    int32_t n_answer_most;   /* of one of them */
-    schedule schedule;
-    int64_t tokens_forwarded,
-        tokens_unshared; /* of the whole arm: as computed; every prompt alone */
-} arm_job;
+typedef struct run_model { /* a model of the study, peeked at */
+    const char *path;
+    engine engine;
+    hash_text hash, tokenizer_hash, template_hash;
+    char numerics[160]; /* scorer version, backend, instruction set: part of every key */
+} run_model;
 
 typedef struct run {
     arena memory;
@@ -56,13 +66,14 @@ typedef struct run {
     spec spec;
     table table;
     rows rows;
-    engine engine;
+    int32_t n_model, n_pass;
+    run_model *model;  /* [n_model] in the order of the arms */
+    int32_t *model_of; /* [spec.n_arm] */
+    pass *pass;        /* [n_pass] in the order of the arms */
     arms arms;
     baselines baselines; /* arms of the store after those of the study */
-    arm_job *job;        /* [n_arm] */
+    arm_job *job;        /* [spec.n_arm] */
     store *store;        /* NULL without an output folder */
-    hash_text model_hash, tokenizer_hash, template_hash;
-    char numerics[160]; /* scorer version, backend, instruction set: part of every key */
     run_options options;
     run_state state;
 } run;
@@ -76,6 +87,10 @@ bool run_describe_plan(run *r, buf *out, err *e);
 /* Computes what is missing; ERR_STOPPED when progress() said so, with every finished step kept. */
 bool run_score(run *r, err *e);
 
+void run_close_models(run *r); /* the store stays open */
 void run_close(run *r);
+
+/* Tells progress(); false with ERR_STOPPED when it says so. */
+bool run_tell(run *r, const char *phase, err *e);
 
 #endif

@@ -87,7 +87,7 @@ static bool score_baseline(run *r, int32_t k, err *e)
                             .detail = buf_up_to(10000)};
     double *part = arena_take(&r->memory, n_class, sizeof *part, e);
     bool ok = made.z && part &&
-              baselines_score(&r->baselines, k, r->engine.threads, &r->memory, &made, e) &&
+              baselines_score(&r->baselines, k, r->model[0].engine.threads, &r->memory, &made, e) &&
               store_begin(r->store, e);
     if (ok) {
         ok = append_all(r, k, made.z, part, buf_view(&made.detail), e);

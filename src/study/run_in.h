@@ -4,15 +4,23 @@
 
 #include "study/run.h"
 
-/* Inside the transaction that records the study: the baselines' rows and keys, the split's facts.
- * */
+/* Inside the transaction that records the study: its rows and arms, its facts, the baselines' rows
+ * and keys, the split's facts. */
+bool run_record_study(run *r, err *e);
+bool run_record_facts(run *r, err *e);
 bool run_record_baselines(run *r, err *e);
 bool run_record_split(run *r, err *e);
+bool run_set_number(run *r, const char *key, int64_t n, err *e);
+
+/* What a pass took, for each of its arms: fact "cost/ARM". Inside a transaction. */
+bool run_record_cost(run *r, const pass *p, err *e);
 
 /* In the same transaction: what is declared about the evidence, what the table's parts hold. */
 bool run_record_evidence(run *r, err *e);
 
 /* Makes the baselines' scores that are not in the store yet. */
 bool run_score_baselines(run *r, err *e);
+
+double run_clock(void); /* seconds, monotonic */
 
 #endif

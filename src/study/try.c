@@ -44,14 +44,15 @@ static void show_tokens(const tree *t, int32_t segment, const tokenizer *tokens,
     buf_add_char(out, '\n');
 }
 
-static void show_answers(run *r, int32_t which, const todo *what, bool coloured, buf *out)
+static void show_answers(run *r, const scorer *scored, int32_t which, const todo *what,
+                         bool coloured, buf *out)
 {
     const arm *m = &r->arms.arm[which];
     const tree *t = &r->job[which].tree;
     double mass = 0;
     for (int32_t i = 0; i < what->n_answer; i++) {
         int32_t g = what->case_segment + 1 + i;
-        double logprob = r->engine.scorer.logprob[g];
+        double logprob = scored->logprob[g];
         int32_t class = r->job[which].answer_class.id[what->first_class + i];
         str name = r->spec.classes[class].name.text;
         buf_printf(out, "  %9.4f  %7.3f %%  ", logprob, 100 * exp(logprob));
@@ -77,15 +78,14 @@ static bool show_arm(run *r, int32_t which, int32_t row, const try_options *what
         if (job->todo[i].row == row) at = i;
     }
     if (at < 0) return err_set(e, ERR_OTHER, "the row has no prompt");
-    if (!engine_take_scorer(&r->engine, &job->schedule, e) ||
-        !scorer_run_heads(&r->engine.scorer, e))
-        return false;
+    engine *g = &r->model[r->model_of[which]].engine;
+    if (!engine_take_scorer(g, &job->schedule, e) || !scorer_run_heads(&g->scorer, e)) return false;
     const schedule *s = &job->schedule;
     for (int32_t b = 0; b < s->n_batch; b++) {
         bool here = false;
         for (int32_t i = s->batch[b]; i < s->batch[b + 1]; i++)
             here = here || s->item[i].owner == at;
-        if (here && !scorer_run_batch(&r->engine.scorer, b, e)) return false;
+        if (here && !scorer_run_batch(&g->scorer, b, e)) return false;
     }
     str name = r->spec.arms[which].name.text;
     colour(out, what->colour, "1");
@@ -98,29 +98,38 @@ static bool show_arm(run *r, int32_t which, int32_t row, const try_options *what
     buf_add_text(out, "\n--- tokens ---\n");
     buf_close(&prompt);
     int32_t c = job->todo[at].case_segment, head = tree_at(&job->tree, c)->parent;
-    if (head >= 0) show_tokens(&job->tree, head, r->engine.header.tokens, what->colour, out);
-    show_tokens(&job->tree, c, r->engine.header.tokens, what->colour, out);
+    if (head >= 0) show_tokens(&job->tree, head, g->header.tokens, what->colour, out);
+    show_tokens(&job->tree, c, g->header.tokens, what->colour, out);
     if (r->arms.n_cut[row] > 0)
         buf_printf(out, "  cut: %d tokens of the text were left out\n", r->arms.n_cut[row]);
     buf_add_text(out, "--- answers ---\n");
-    show_answers(r, which, &job->todo[at], what->colour, out);
+    show_answers(r, &g->scorer, which, &job->todo[at], what->colour, out);
     buf_add_char(out, '\n');
     return true;
+}
+
+/* The arms of a pass that are asked for. */
+static bool show_pass(run *r, pass *p, const try_options *what, int32_t *shown, buf *out, err *e)
+{
+    bool opened = false, ok = true;
+    for (int32_t i = 0; ok && i < p->n_arm; i++) {
+        if (what->arm && !str_is(r->spec.arms[p->arm[i]].name.text, what->arm)) continue;
+        if (!opened) ok = pass_open(r, p, e);
+        opened = true;
+        ok = ok && show_arm(r, p->arm[i], r->first_row, what, out, e);
+        (*shown)++;
+    }
+    if (opened) pass_shut(r, p);
+    return ok;
 }
 
 static bool show(run *r, const try_options *what, buf *out, err *e)
 {
     int32_t row = r->first_row, shown = 0;
-    const schedule **all = arena_take(&r->memory, (size_t)r->spec.n_arm, sizeof *all, e);
-    if (!all) return false;
-    for (int32_t i = 0; i < r->spec.n_arm; i++) all[i] = &r->job[i].schedule;
-    if (!engine_start(&r->engine, all, r->spec.n_arm, e)) return false;
     str id = r->rows.scored.id[row], label = r->spec.classes[r->rows.scored.label[row]].name.text;
     buf_printf(out, "row %.*s, label %.*s\n\n", (int)id.size, id.data, (int)label.size, label.data);
-    for (int32_t i = 0; i < r->spec.n_arm; i++) {
-        if (what->arm && !str_is(r->spec.arms[i].name.text, what->arm)) continue;
-        if (!show_arm(r, i, row, what, out, e)) return false;
-        shown++;
+    for (int32_t i = 0; i < r->n_pass; i++) {
+        if (!show_pass(r, &r->pass[i], what, &shown, out, e)) return false;
     }
     if (shown == 0) return err_set(e, ERR_USAGE, "%s has no arm '%s'", r->spec.path, what->arm);
     return buf_check(out, "the prompt", e);
