@@ -289,6 +289,79 @@ static void test_memory_runs_out(void **state)
     assert_in_range(n_failed, 40, 900);
 }
 
+static void expect_arms(const place *p, const char *const *name, int32_t n)
+{
+    assert_int_equal(p->s.n_arm, n);
+    for (int32_t i = 0; i < n; i++) assert_str(p->s.arms[i].name.text, name[i]);
+}
+
+/* What the study says holds for every arm that does not say otherwise. */
+static void test_study_speaks_for_its_arms(void **state)
+{
+    place *p = *state;
+    assert_true(parse_with(p, "framing: options\nscore: both\nposition: cyclic\nmethod: [role]\n"
+                              "parts: {role: Be kind., letter: Letter!}\nlanguage: ko\n"
+                              "arms:\n  - name: a\n  - {name: b, framing: labels, score: letter,\n"
+                              "     position: as-is, method: none, language: en}\n"));
+    const spec_arm *a = &p->s.arms[0], *b = &p->s.arms[1];
+    assert_int_equal(a->ask.framing, SPEC_OPTIONS);
+    assert_int_equal(a->ask.position, SPEC_CYCLIC);
+    assert_int_equal(spec_ways(a), 2);
+    assert_str(a->system.text, "Be kind.");
+    assert_str(a->ask.part[SPEC_PART_LETTER].text, "Letter!");
+    assert_str(a->ask.part[SPEC_PART_ANSWER].text, "답:");
+    assert_int_equal(a->ask.think.samples, 0);
+    assert_int_equal(b->ask.framing, SPEC_LABELS);
+    assert_int_equal(spec_ways(b), 1);
+    assert_null(b->system.text.data);
+    assert_str(b->ask.part[SPEC_PART_ANSWER].text, "Answer:");
+    assert_str(b->question.text, "Was it?");
+}
+
+static void test_thinking(void **state)
+{
+    place *p = *state;
+    assert_true(
+        parse_with(p, "arms:\n  - {name: cot, method: cot}\n"
+                      "  - {name: sc, method: [self-consistency, definitions],\n"
+                      "     parts: {definitions: {yes: ill, no: well}}, think: {samples: 7}}\n"
+                      "  - {name: text, framing: text, parse: [{after: \"Answer:\"}, first]}\n"));
+    const spec_think *cot = &p->s.arms[0].ask.think, *sc = &p->s.arms[1].ask.think,
+                     *text = &p->s.arms[2].ask.think;
+    assert_int_equal(cot->samples, 1);
+    assert_true(cot->temperature == 0);
+    assert_int_equal(cot->parse[2].kind, SPEC_PARSE_LAST);
+    assert_int_equal(sc->samples, 7);
+    assert_true(sc->temperature == 0.7);
+    assert_str(p->s.arms[1].ask.part[SPEC_PART_DEFINITIONS].text, "- yes: ill\n- no: well");
+    assert_int_equal(text->n_parse, 2);
+    assert_int_equal(text->parse[0].kind, SPEC_PARSE_AFTER);
+    assert_str(text->parse[0].text.text, "Answer:");
+}
+
+static void test_matrix(void **state)
+{
+    place *p = *state;
+    static const char *const names[] = {"labels_plain_zero-shot",    "labels_plain_3-shot",
+                                        "labels_role-cot_zero-shot", "labels_role-cot_3-shot",
+                                        "options_plain_zero-shot",   "options_role-cot_zero-shot"};
+    static const char *const only[] = {"no-calibrate", "contextual"};
+    static const char text[] =
+        "study: s\ndata: {file: t.csv, id: id, text: text, label: label, split: s}\n"
+        "classes: {yes: [Yes], no: [No]}\npositive: yes\nquestion: Was it?\n"
+        "matrix:\n  framing: [labels, options]\n  method: [[], [role, cot]]\n  shots: [0, 3]\n"
+        "  without: [{framing: options, shots: 3}]\n";
+    assert_true(parse(p, text));
+    expect_arms(p, names, 6);
+    assert_int_equal(p->s.arms[3].shots, 3);
+    assert_int_equal(p->s.arms[3].ask.think.samples, 1);
+    assert_int_equal(p->s.arms[4].ask.framing, SPEC_OPTIONS);
+    assert_true(parse_with(p, "matrix: {calibrate: [none, contextual], method: [[role]]}\n"));
+    expect_arms(p, only, 2);
+    assert_int_equal(p->s.arms[1].ask.calibrate, SPEC_CONTEXTUAL);
+    assert_true(p->s.arms[1].system.text.size > 0);
+}
+
 static void test_evidence(void **state)
 {
     place *p = *state;
@@ -357,6 +430,9 @@ int main(void)
         TEST(test_later_errors_have_lines),
         TEST(test_every_prefix),
         TEST(test_memory_runs_out),
+        TEST(test_study_speaks_for_its_arms),
+        TEST(test_thinking),
+        TEST(test_matrix),
         TEST(test_evidence),
         TEST(test_broken_files),
     };

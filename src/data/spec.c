@@ -263,6 +263,7 @@ bool spec_check_surfaces(spec_reader *r, const char *key, const spec_class *c, i
 static bool set_study_classes(spec_reader *r, const spec_key *key, const yaml_item *v, void *base)
 {
     spec *s = base;
+    s->lettered = false;
     return spec_read_classes(r, key, v, &s->n_class, &s->classes) &&
            spec_check_surfaces(r, key->name, s->classes, s->n_class);
 }
@@ -307,6 +308,42 @@ static bool set_positive(spec_reader *r, const spec_key *key, const yaml_item *v
 
 static bool set_splits(spec_reader *r, const spec_key *key, const yaml_item *value, void *base);
 
+/* A row's own options have letters for classes, until `classes` says other names. How many there
+ * are is known when the table is read (rows_count_options). */
+static bool make_letters(spec_reader *r, int32_t n)
+{
+    spec *s = r->s;
+    s->n_class = n;
+    s->classes = arena_take_zero(r->a, (size_t)n, sizeof *s->classes, r->e);
+    spec_text *answer = arena_take_zero(r->a, (size_t)n, sizeof *answer, r->e);
+    for (int32_t i = 0; i < n && r->e->code == ERR_NONE; i++) {
+        char letter[2] = {(char)('A' + i), 0};
+        answer[i] = (spec_text){str_keep(r->a, str_of(letter), r->e), s->data.options.line};
+        s->classes[i] = (spec_class){answer[i], {1, s->data.options.line, &answer[i]}};
+    }
+    s->lettered = true;
+    return r->e->code == ERR_NONE;
+}
+
+static bool set_data(spec_reader *r, const spec_key *key, const yaml_item *value, void *base)
+{
+    if (!spec_set_map(r, key, value, base)) return false;
+    const spec_data *d = &r->s->data;
+    bool compares = d->reference.text.data != NULL;
+    if (!d->label.text.data && !compares)
+        return spec_fail(r->s, value->line, r->e,
+                         "data lacks the key 'label' (the column with the right answer)");
+    if (d->options.n > 0 && !d->label.text.data)
+        return spec_fail(r->s, d->options.line, r->e,
+                         "'options' needs 'label' (the column that names the right one)");
+    if (d->label_is != SPEC_LABEL_AUTO && d->options.n == 0)
+        return spec_fail(r->s, value->line, r->e,
+                         "'label_is' says which of a row's own options is right; 'options' (their "
+                         "columns) is missing");
+    if (d->options.n == 0) return true;
+    return make_letters(r, d->options.n > 1 ? d->options.n : SPEC_OPTIONS_MAX);
+}
+
 static const char *const baseline_names[] = {"prevalence", "keywords", "tfidf"};
 
 static bool set_baselines(spec_reader *r, const spec_key *key, const yaml_item *value, void *base)
@@ -347,18 +384,22 @@ static bool set_keywords(spec_reader *r, const spec_key *key, const yaml_item *v
 /* --- the keys --- */
 
 static const char *const template_choices[] = {"auto", "chat", "plain", NULL};
-static const char *const cut_choices[] = {"refuse", "head", "tail", "head+tail", NULL};
+static const char *const cut_choices[] = {"refuse",   "head",   "tail", "head+tail",
+                                          "sections", "chunks", NULL};
 
 static const char *const rule_choices[] = {"random", "time", "site", NULL};
 static const char *const stratify_choices[] = {"label", "none", NULL};
 static const char *const paper_choices[] = {"no", "yes", NULL};
 static const char *const tfidf_choices[] = {"auto", "words", "characters", NULL};
 
+static const char *const label_choices[] = {"auto",          "letter", "number",
+                                            "number-from-1", "text",   NULL};
+
 static const spec_key across_keys[] = {
     {"allowed", "why it is", spec_set_text, .offset = offsetof(spec_data, across),
      .required = true},
 };
-static const spec_keys across_place = {across_keys, countof(across_keys)};
+static const spec_keys across_place = {.key = across_keys, .n = countof(across_keys)};
 
 static const spec_key split_keys[] = {
     {"by", "how the table is divided", spec_set_choice, .offset = offsetof(spec_splits, rule),
@@ -382,7 +423,7 @@ static const spec_key split_keys[] = {
     {"hold_out", "the sites to test on", spec_set_list, .offset = offsetof(spec_splits, hold_out),
      .least = 1, .most = SPEC_COLUMNS_MAX},
 };
-static const spec_keys split_place = {split_keys, countof(split_keys)};
+static const spec_keys split_place = {.key = split_keys, .n = countof(split_keys)};
 
 static const spec_key data_keys[] = {
     {"file", "the table of texts", spec_set_path, .offset = offsetof(spec_data, file),
@@ -393,7 +434,7 @@ static const spec_key data_keys[] = {
     {"text", "the column or columns with the text", spec_set_list,
      .offset = offsetof(spec_data, text), .required = true, .least = 1, .most = SPEC_COLUMNS_MAX},
     {"label", "the column with the right answer", spec_set_text,
-     .offset = offsetof(spec_data, label), .required = true},
+     .offset = offsetof(spec_data, label)},
     {"labels", "values of the label column, by class", set_labels, .offset = 0, .least = 1,
      .most = SPEC_CLASSES_MAX},
     {"missing", "label values that count as none", spec_set_list,
@@ -412,29 +453,41 @@ static const spec_key data_keys[] = {
      .offset = offsetof(spec_data, tune)},
     {"split_file", "the file that says which part a row is in", spec_set_path,
      .offset = offsetof(spec_data, split_file)},
+    {"options", "the column or columns with a row's own options", spec_set_list,
+     .offset = offsetof(spec_data, options), .least = 1, .most = SPEC_OPTIONS_MAX},
+    {"label_is", "how the label names the right option", spec_set_choice,
+     .offset = offsetof(spec_data, label_is), .choices = label_choices},
+    {"reference", "the column with texts to compare with", spec_set_text,
+     .offset = offsetof(spec_data, reference)},
     {"patients_across_splits", "whether a patient may be in several parts", spec_set_map,
      .offset = 0, .keys = &across_place},
 };
-static const spec_keys data_place = {data_keys, countof(data_keys)};
+static const spec_keys data_place = {.key = data_keys, .n = countof(data_keys)};
 
 static const spec_key limit_keys[] = {
     {"max_tokens", "the longest prompt", spec_set_count, .offset = offsetof(spec, max_tokens),
      .least = 16, .most = 1 << 24},
     {"cut", "what to do with a longer one", spec_set_choice, .offset = offsetof(spec, cut),
      .choices = cut_choices},
+    {"sections", "headings that are kept, the dearest first", spec_set_list,
+     .offset = offsetof(spec, sections), .least = 1, .most = SPEC_SURFACES_MAX},
+    {"chunk_tokens", "the longest chunk", spec_set_count, .offset = offsetof(spec, chunk_tokens),
+     .least = 16, .most = 1 << 24},
+    {"overlap", "of chunks, in percent", spec_set_count, .offset = offsetof(spec, overlap),
+     .most = 50},
+    {"combine", "how a row's chunks make one score", spec_set_choice,
+     .offset = offsetof(spec, combine), .choices = spec_combine_choices},
 };
-static const spec_keys limit_place = {limit_keys, countof(limit_keys)};
+static const spec_keys limit_place = {.key = limit_keys, .n = countof(limit_keys)};
 
 static const spec_key study_keys[] = {
     {"study", "the study's name", spec_set_name, .offset = offsetof(spec, study), .required = true},
     {"model", "the model's file or folder", spec_set_path, .offset = offsetof(spec, model)},
-    {"data", "the table and its columns", spec_set_map, .offset = offsetof(spec, data),
+    {"data", "the table and its columns", set_data, .offset = offsetof(spec, data),
      .required = true, .keys = &data_place},
-    {"classes", "the answers by class", set_study_classes, .offset = 0, .required = true,
-     .least = 2, .most = SPEC_CLASSES_MAX},
+    {"classes", "the answers by class", set_study_classes, .offset = 0, .least = 2,
+     .most = SPEC_CLASSES_MAX},
     {"positive", "the class that counts as positive", set_positive, .offset = 0},
-    {"question", "what the model is asked", spec_set_text, .offset = offsetof(spec, question)},
-    {"system", "the role text", spec_set_text, .offset = offsetof(spec, system)},
     {"template", "how a prompt is framed", spec_set_choice, .offset = offsetof(spec, template_kind),
      .choices = template_choices},
     {"paper", "whether it is for a paper", spec_set_choice, .offset = offsetof(spec, paper),
@@ -449,6 +502,7 @@ static const spec_key study_keys[] = {
      .most = SPEC_CLASSES_MAX},
     {"tfidf", "what the bag of words counts", spec_set_choice, .offset = offsetof(spec, tfidf),
      .choices = tfidf_choices},
+    {"matrix", "keys with several values", spec_set_matrix, .offset = 0},
     {"arms", "the ways of asking that are compared", spec_set_arms, .offset = 0},
     {"primary", "the comparison that the study is made for", spec_set_primary,
      .offset = offsetof(spec, evidence)},
@@ -457,19 +511,47 @@ static const spec_key study_keys[] = {
     {"recalibrate", "what makes probabilities of scores, on tune rows", spec_set_recalibrate,
      .offset = offsetof(spec, evidence)},
 };
-static const spec_keys study_place = {study_keys, countof(study_keys)};
+static const spec_keys study_place = {.key = study_keys,
+                                      .n = countof(study_keys),
+                                      .also = &spec_ask_place,
+                                      .also_before = 5, /* behind the classes */
+                                      .also_offset = offsetof(spec, all)};
 
-static bool fail_key(spec_reader *r, const char *place, const yaml_item *key, spec_keys keys)
+/* The keys of a place in the order they are read: with those of another that are taken here too. */
+typedef struct key_list {
+    const spec_key *key[SPEC_KEYS_MAX];
+    size_t offset[SPEC_KEYS_MAX], n;
+} key_list;
+
+static void add_keys(key_list *l, const spec_key *key, size_t n, size_t offset)
+{
+    assert(l->n + n <= SPEC_KEYS_MAX);
+    for (size_t i = 0; i < n; i++) {
+        l->key[l->n] = &key[i];
+        l->offset[l->n++] = offset;
+    }
+}
+
+static key_list list_keys(spec_keys keys)
+{
+    key_list l = {.n = 0};
+    size_t first = keys.also ? keys.also_before : keys.n;
+    add_keys(&l, keys.key, first, 0);
+    if (keys.also) add_keys(&l, keys.also->key, keys.also->n, keys.also_offset);
+    add_keys(&l, keys.key + first, keys.n - first, 0);
+    return l;
+}
+
+static bool fail_key(spec_reader *r, const char *place, const yaml_item *key, const key_list *keys)
 {
     const char *names[SPEC_KEYS_MAX];
     buf list = buf_up_to(2000);
-    assert(keys.n <= countof(names));
-    for (size_t i = 0; i < keys.n; i++) {
-        names[i] = keys.key[i].name;
+    for (size_t i = 0; i < keys->n; i++) {
+        names[i] = keys->key[i]->name;
         buf_printf(&list, "%s%s", i ? ", " : "", names[i]);
     }
     str shown = encoding_cut(key->text, 60);
-    const char *nearest = str_nearest(key->text, names, keys.n);
+    const char *nearest = str_nearest(key->text, names, keys->n);
     if (nearest)
         spec_fail(r->s, key->line, r->e, "unknown key '%.*s'; did you mean '%s'?", (int)shown.size,
                   shown.data, nearest);
@@ -484,18 +566,19 @@ bool spec_read_map(spec_reader *r, const char *place, const yaml_item *map, spec
                    void *base)
 {
     const yaml_item *values[SPEC_KEYS_MAX] = {NULL};
-    assert(map->kind == YAML_MAP && keys.n <= countof(values));
+    key_list list = list_keys(keys);
+    assert(map->kind == YAML_MAP);
     for (const yaml_item *k = spec_child(r, map->first); k;) {
         const yaml_item *value = spec_child(r, k->next);
         size_t i = 0;
-        while (i < keys.n && !str_is(k->text, keys.key[i].name)) i++;
-        if (i == keys.n) return fail_key(r, place, k, keys);
+        while (i < list.n && !str_is(k->text, list.key[i]->name)) i++;
+        if (i == list.n) return fail_key(r, place, k, &list);
         values[i] = value;
         k = spec_child(r, value->next);
     }
-    for (size_t i = 0; i < keys.n; i++) {
-        const spec_key *key = &keys.key[i];
-        if (values[i] && !key->set(r, key, values[i], base)) return false;
+    for (size_t i = 0; i < list.n; i++) {
+        const spec_key *key = list.key[i];
+        if (values[i] && !key->set(r, key, values[i], (char *)base + list.offset[i])) return false;
         if (!values[i] && key->required)
             return spec_fail(r->s, map->line, r->e, "%s lacks the key '%s' (%s)", place, key->name,
                              key->what);
@@ -541,6 +624,14 @@ static bool set_splits(spec_reader *r, const spec_key *key, const yaml_item *val
 
 static bool check_positive(spec_reader *r)
 {
+    const spec_data *d = &r->s->data;
+    bool compares = d->reference.text.data && !d->label.text.data;
+    if (compares && r->s->n_class > 0)
+        return spec_fail(r->s, d->line, r->e, "a study with 'classes' needs 'label' under 'data'");
+    if (r->s->n_class == 0 && !compares)
+        return spec_fail(r->s, r->tree.item[0].line, r->e,
+                         "a study lacks the key 'classes' (the answers by class)");
+    if (r->s->lettered || compares) return true;
     if (r->s->n_class > 2 || r->s->positive >= 0) return true;
     return spec_fail(r->s, r->tree.item[0].line, r->e,
                      "with two classes a study needs the key 'positive' (the class that counts as "
@@ -644,6 +735,9 @@ static void write_data(const spec_reader *r, buf *out)
     spec_write_text(out, "data.tune", d->tune.text);
     spec_write_text(out, "data.split_file", r->split_written);
     spec_write_text(out, "data.patients_across_splits", d->across.text);
+    spec_write_list(out, "data.options", d->options);
+    if (d->label_is) buf_printf(out, "data.label_is: %s\n", label_choices[d->label_is]);
+    if (d->reference.text.data) spec_write_text(out, "data.reference", d->reference.text);
 }
 
 static void write_splits(const spec *s, buf *out)
@@ -671,6 +765,10 @@ static bool write_canonical(spec_reader *r)
                s->positive, template_choices[s->template_kind], (unsigned long long)s->seed,
                s->max_tokens, cut_choices[s->cut]);
     if (s->paper) buf_printf(&out, "paper: yes\n");
+    spec_write_list(&out, "section", s->sections);
+    if (s->cut == SPEC_CUT_CHUNKS)
+        buf_printf(&out, "chunk_tokens: %d\noverlap: %d\ncombine: %s\n", s->chunk_tokens,
+                   s->overlap, spec_combine_name(s->combine));
     write_splits(s, &out);
     spec_write_arms(s, &out);
     spec_write_evidence(s, &out);
@@ -686,7 +784,11 @@ static bool write_canonical(spec_reader *r)
 bool spec_parse(spec *s, str yaml, const char *path, arena *a, err *e)
 {
     assert(s && path && !arena_measures(a));
-    *s = (spec){.seed = 1, .positive = -1};
+    *s = (spec){.seed = 1, .positive = -1, .overlap = 15};
+    s->all.ask = (spec_ask){.draws = 1,
+                            .orders = 1,
+                            .language = SPEC_LANGUAGE_COUNT,
+                            .think = {.temperature = -1}};
     s->baselines = SPEC_PREVALENCE | SPEC_KEYWORDS | SPEC_TFIDF;
     s->splits.seed = 1;
     memcpy(s->splits.share, default_shares, sizeof default_shares);
@@ -714,6 +816,6 @@ bool spec_read(spec *s, const char *path, arena *a, err *e)
 
 const char *spec_cut_name(spec_cut c)
 {
-    assert(c <= SPEC_CUT_HEAD_TAIL);
+    assert(c <= SPEC_CUT_CHUNKS);
     return cut_choices[c];
 }

@@ -3,21 +3,7 @@
  *   study: serious-events            name: letters, digits, . _ -
  *   model: models/x.gguf             file or folder; `--model` may replace it
  *   data:
- *     file: texts.csv                CSV, TSV, JSONL
- *     encoding: cp949                default: looked at (encoding.h)
- *     id: id                         columns of the table, from here on
- *     text: [findings, impression]   one name or a list; several are joined under their names
- *     label: label                   holds class names, or the values named under `labels`
- *     labels: {serious: [1, Y]}      optional: class -> values of the label column that mean it
- *     missing: [NA, "."]             optional: label values that count as no label
- *     patient: patient               optional
- *     group: [site, sex]             optional: subgroup columns
- *     split: split                   optional column; then `use` (default test) names the rows to
- *     use: test                        score, `train` (default train) those that examples and
- *     train: train                     baselines learn from, `tune` those that choose settings
- *     tune: tune
- *     split_file: splits.csv           instead of a column: made by `caseload split` (partition.h)
- *     patients_across_splits: {allowed: why}     else a patient in two parts is an error
+ *     ..                             the table and its columns: spec_data.h
  *   splits: {by: random | time | site, train: 60, tune: 20, test: 20, folds: 0, seed: 1,
  *            stratify: label | none, date: COLUMN, site: COLUMN, hold_out: [B]}     for `split`
  *   baselines: none | [prevalence, keywords, tfidf]      default: all three (study/baseline.h)
@@ -29,10 +15,13 @@
  *   system: ...                      optional role text, here or in arms
  *   template: chat | plain           default: chat when the model brings a template
  *   seed: 1                          of everything random in the study
- *   limits: {max_tokens: 1024, cut: refuse | head | tail | head+tail}      default: refuse
+ *   limits: {max_tokens: 1024, cut: refuse | head | tail | head+tail | sections | chunks,
+ *            sections: [Impression, 결론], chunk_tokens: 400, overlap: 15, combine: mean | max |
+ *            noisy-or}               default: refuse
  *   arms:                            default: one arm `zero-shot`
- *     - {name: three-shot, shots: 3, seed: 1, question: .., system: .., classes: ..,
- *        model: models/y.gguf, adapter: adapters/z, lora: ..}   a model or adapter of its own
+ *     - {name: three-shot, shots: 3, ..}     how an arm asks: spec_ask.h; lora: spec_lora.h;
+ *                                      model, adapter: files of its own
+ *   matrix: ..                       an arm of every combination (spec_ask.h)
  *   primary, operating_point, recalibrate:     what is declared beforehand (spec_evidence.h)
  *   paper: yes | no                  yes: arms with `lora` (spec_lora.h) have at least three seeds
  *
@@ -44,7 +33,8 @@
 
 #include "base/hash.h"
 #include "base/str.h"
-#include "data/encoding.h"
+#include "data/spec_ask.h"
+#include "data/spec_data.h"
 #include "data/spec_evidence.h"
 
 enum {
@@ -56,35 +46,19 @@ enum {
     SPEC_COLUMNS_MAX = 64 /* text columns; group columns */
 };
 
-typedef struct spec_class {
-    spec_text name;
-    spec_list surfaces; /* under `classes`: answers; under `data: labels`: values of the column */
-} spec_class;
-
 typedef enum spec_cut {
     SPEC_CUT_REFUSE,
     SPEC_CUT_HEAD,
     SPEC_CUT_TAIL,
-    SPEC_CUT_HEAD_TAIL
+    SPEC_CUT_HEAD_TAIL,
+    SPEC_CUT_SECTIONS,
+    SPEC_CUT_CHUNKS
 } spec_cut;
 typedef enum spec_template {
     SPEC_TEMPLATE_AUTO,
     SPEC_TEMPLATE_CHAT,
     SPEC_TEMPLATE_PLAIN
 } spec_template;
-
-typedef struct spec_data {
-    int32_t line;
-    spec_text file; /* resolved: relative to the study file's folder */
-    encoding encoding;
-    spec_text id, label, patient, split;
-    spec_text use, train, tune; /* set when there is a split, else absent */
-    spec_text split_file;       /* resolved */
-    spec_text across;           /* why patients may be in several parts; absent: they may not */
-    spec_list text, group, missing;
-    int32_t n_labels;
-    spec_class *labels; /* [n_labels] */
-} spec_data;
 
 typedef struct spec_path { /* a file or folder of an arm; file.text.data NULL: absent */
     spec_text file;        /* resolved */
@@ -98,7 +72,11 @@ typedef struct spec_arm { /* complete: what an arm does not say is the study's *
     int32_t shots, line;
     uint64_t seed;
     const struct spec_training *training; /* spec_lora.h; NULL: the model as it is */
+    spec_ask ask;
 } spec_arm;
+
+/* Ways of asking of an arm: wordings x label words x orders x draws .., at most SPEC_WAYS_MAX. */
+int32_t spec_ways(const spec_arm *arm);
 
 enum { SPEC_SPLIT_RANDOM, SPEC_SPLIT_TIME, SPEC_SPLIT_SITE };
 
@@ -119,12 +97,17 @@ typedef struct spec {
     spec_data data;
     int32_t n_class;
     spec_class *classes; /* [n_class] */
+    bool lettered;       /* classes are A, B, .. of the rows' own options */
     int32_t positive;    /* index, or -1: more than two classes and none named */
     spec_text question, system;
     spec_template template_kind;
     uint64_t seed;
     int32_t paper, max_tokens; /* 0: what the model allows */
     spec_cut cut;
+    spec_combine combine;          /* of chunks */
+    int32_t chunk_tokens, overlap; /* 0: the note budget; percent of a chunk */
+    spec_list sections;            /* headings that are kept, the dearest first */
+    spec_arm all;                  /* what holds for all arms */
     spec_splits splits;
     int32_t baselines, tfidf,
         n_keywords;       /* SPEC_PREVALENCE | ..; 0: auto, 1: words, 2: characters */

@@ -35,7 +35,7 @@ bool spec_set_primary(spec_reader *r, const spec_key *key, const yaml_item *valu
         {"margin", "of non-inferiority in AUROC", set_share,
          .offset = offsetof(spec_evidence, margin)},
     };
-    static const spec_keys place = {primary_keys, countof(primary_keys)};
+    static const spec_keys place = {.key = primary_keys, .n = countof(primary_keys)};
     if (value->kind != YAML_MAP)
         return spec_fail(r->s, value->line, r->e,
                          "'primary' (%s) is one map such as {compare: [few-shot, zero-shot]}: a "

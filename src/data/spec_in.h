@@ -32,6 +32,8 @@ typedef struct spec_reader {
     arena *a;
     err *e;
     str file_written, model_written, split_written; /* paths as the study file has them */
+    int32_t arms_room;
+    struct prompt_list *versions; /* of the question; NULL: not read yet */
 } spec_reader;
 
 enum { SPEC_KEYS_MAX = 64 }; /* of one place */
@@ -53,6 +55,8 @@ struct spec_key {
 typedef struct spec_keys {
     const spec_key *key;
     size_t n;
+    const struct spec_keys *also;    /* keys of another place that are taken here too; NULL: none */
+    size_t also_before, also_offset; /* read before this many-th of `key`; where they go */
 } spec_keys;
 
 const yaml_item *spec_child(const spec_reader *r, int32_t i); /* NULL: none */
@@ -90,10 +94,27 @@ void spec_write_text(buf *out, const char *key, str value);
 void spec_write_list(buf *out, const char *key, spec_list list);
 void spec_write_classes(buf *out, const char *key, const spec_class *c, int32_t n);
 
+/* spec_ask.c: keys that an arm and the study for all its arms have */
+extern const spec_keys spec_ask_place;
+const char *spec_part_words(spec_part p,
+                            spec_language l); /* our own; NULL: the user's are needed */
+bool spec_thinks(const spec_ask *a);
+const char *spec_language_name(spec_language l);
+const char *spec_parse_name(spec_parse_kind k);
+extern const char *const spec_combine_choices[];
+
 /* spec_arms.c */
+extern const spec_keys spec_arm_place;
+/* A set of answers for all the study's classes. */
+bool spec_read_words(spec_reader *r, const spec_key *key, const yaml_item *value, spec_class **to);
+spec_arm *spec_add_arm(spec_reader *r, int32_t line); /* a copy of what holds for all; then */
+bool spec_keep_arm(spec_reader *r);                   /* counted, when its name is new */
 bool spec_set_arms(spec_reader *r, const spec_key *key, const yaml_item *value, void *base);
 bool spec_finish_arms(spec_reader *r);
 void spec_write_arms(const spec *s, buf *out);
+
+/* spec_matrix.c: an arm of every combination */
+bool spec_set_matrix(spec_reader *r, const spec_key *key, const yaml_item *value, void *base);
 
 /* spec_evidence.c: primary, operating_point, recalibrate */
 bool spec_set_recalibrate(spec_reader *r, const spec_key *key, const yaml_item *value, void *base);

@@ -141,7 +141,7 @@ static const spec_key learn_keys[] = {
     {"column", "the column with the text to write", spec_set_text,
      .offset = offsetof(spec_lora, column), .required = true},
 };
-static const spec_keys learn_place = {learn_keys, countof(learn_keys)};
+static const spec_keys learn_place = {.key = learn_keys, .n = countof(learn_keys)};
 
 static bool set_learn(spec_reader *r, const spec_key *key, const yaml_item *value, void *base)
 {
@@ -183,7 +183,7 @@ static const spec_key sweep_keys[] = {
      .most = SPEC_SWEEP_MAX},
     {"rank", "the ranks to try", set_ranks, .offset = 0, .least = 1, .most = SPEC_SWEEP_MAX},
 };
-static const spec_keys sweep_place = {sweep_keys, countof(sweep_keys)};
+static const spec_keys sweep_place = {.key = sweep_keys, .n = countof(sweep_keys)};
 
 static const spec_key lora_keys[] = {
     {"rank", "columns of the adapter", spec_set_count, .offset = offsetof(spec_lora, rank),
@@ -219,7 +219,7 @@ static const spec_key lora_keys[] = {
     {"sweep", "settings to choose from", spec_set_map, .offset = offsetof(spec_lora, sweep),
      .keys = &sweep_place},
 };
-static const spec_keys lora_place = {lora_keys, countof(lora_keys)};
+static const spec_keys lora_place = {.key = lora_keys, .n = countof(lora_keys)};
 
 bool spec_set_lora(spec_reader *r, const spec_key *key, const yaml_item *value, void *base)
 {
