@@ -64,6 +64,19 @@ typedef struct caseload_inspect_options {
 bool caseload_inspect(const caseload_inspect_options *o, caseload_sink *sink, void *context,
                       caseload_error *e);
 
+/* What fits: memory of a model in each number type and task, on a card or here. Headers are enough:
+ * a folder with config.json alone will do. 0 and NULL: the defaults (cli/cmd_fit.c has them). */
+typedef struct caseload_fit_options {
+    const char *model, *shape, *study; /* a model or a published shape; a study's own when absent */
+    const char *card, *memory;         /* neither: this computer */
+    const char *device;
+    int cards, threads;
+    int tokens, shared, shots, samples, new_tokens, rank, prompts, rows;
+    bool json, list, colour; /* list: the names of shapes and cards, nothing else */
+} caseload_fit_options;
+bool caseload_fit(const caseload_fit_options *o, caseload_sink *sink, void *context,
+                  caseload_error *e);
+
 /* JSONL requests in, JSONL answers out (study/requests.h tells the format). */
 typedef struct caseload_score_options {
     caseload_engine_options engine;

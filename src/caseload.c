@@ -7,10 +7,12 @@
 #include "data/notes.h"
 #include "data/partition.h"
 #include "model/describe.h"
+#include "study/fit_open.h"
 #include "study/requests.h"
 #include "study/run.h"
 #include "study/try.h"
 #include "view/compare.h"
+#include "view/fit.h"
 #include "view/judge.h"
 #include "view/show.h"
 
@@ -64,6 +66,42 @@ bool caseload_inspect(const caseload_inspect_options *o, caseload_sink *sink, vo
     if (ok) pour(&out, sink, context);
     if (h.path) model_close_header(&h);
     if (opened) arena_close(&memory);
+    buf_close(&out);
+    return hand_over(&failure, e);
+}
+
+static bool fit_all(const caseload_fit_options *o, buf *out, err *e)
+{
+    fit_options how = {.model = o->model,
+                       .shape = o->shape,
+                       .card = o->card,
+                       .memory = o->memory,
+                       .n_card = o->cards,
+                       .device = o->device,
+                       .threads = o->threads,
+                       .ask = {.head_tokens = o->shared,
+                               .text_tokens = o->tokens,
+                               .shots = o->shots,
+                               .samples = o->samples,
+                               .new_tokens = o->new_tokens,
+                               .rank = o->rank,
+                               .batch = o->prompts,
+                               .rows = o->rows}};
+    fit_opened opened;
+    fit f;
+    bool ok = fit_open(&opened, &how, e) && fit_make(&f, &opened.setup, &opened.memory, e);
+    ok = ok && (o->json ? fit_write_json(&f, out, e) : fit_write_text(&f, o->colour, out, e));
+    fit_close(&opened);
+    return ok;
+}
+
+bool caseload_fit(const caseload_fit_options *o, caseload_sink *sink, void *context,
+                  caseload_error *e)
+{
+    err failure = {0};
+    buf out = buf_up_to(OUTPUT_BYTES_MAX);
+    bool ok = o->list ? fit_write_lists(&out, &failure) : fit_all(o, &out, &failure);
+    if (ok) pour(&out, sink, context);
     buf_close(&out);
     return hand_over(&failure, e);
 }

@@ -12,6 +12,11 @@ size_t device_planned(const backend *b) { return b->device ? b->memory.peak : 0;
 
 size_t device_used(const backend *b) { return b->device ? b->memory.used : 0; }
 
+size_t device_mark(const backend *b, const arena *a)
+{
+    return b->device ? b->memory.used : arena_mark(a);
+}
+
 bool device_reserve(backend *b, size_t bytes, err *e)
 {
     return !b->device || b->device->reserve(b, bytes, e);

@@ -32,6 +32,10 @@ void device_measure(backend *b);
 size_t device_planned(const backend *b); /* most bytes taken since; 0 where nothing is apart */
 size_t device_used(const backend *b);
 
+/* Bytes taken so far where the device keeps its numbers: of its block, or of `a`. The difference of
+ * two marks is what stood between them. */
+size_t device_mark(const backend *b, const arena *a);
+
 /* One block of the device's memory for all takes; the one before is given back.
  * ERR_RESOURCE names the device and what is free there. */
 bool device_reserve(backend *b, size_t bytes, err *e);

@@ -150,6 +150,15 @@ static int64_t extent_of(const model_config *c, extent x)
     }
 }
 
+bool model_slot_shape(const model_config *c, weight_slot slot, int64_t *rows, int64_t *columns)
+{
+    assert((unsigned)slot < SLOT_COUNT);
+    if (!config_has(c, slot) || !family_has(c->family, slot)) return false;
+    *rows = extent_of(c, slots[slot].rows);
+    *columns = slots[slot].columns == X_ONE ? 0 : extent_of(c, slots[slot].columns);
+    return true;
+}
+
 typedef struct binder {
     const model_header *h;
     const char *prefix; /* NULL: GGUF */
@@ -185,11 +194,11 @@ static bool bind_slot(binder *b, weight_slot slot, int32_t layer, tensor *out)
         return err_set(b->e, ERR_MODEL, "%s: no tensor `%s`, which a %s model needs", b->h->path,
                        wanted, c->family->name);
     }
-    int64_t rows = extent_of(c, slots[slot].rows);
-    bool vector = slots[slot].columns == X_ONE;
-    int64_t columns = vector ? 0 : extent_of(c, slots[slot].columns);
-    bool fits = vector ? t->view.rank == 1 && t->view.dim[0] == rows
-                       : t->view.rank == 2 && t->view.dim[0] == rows && t->view.dim[1] == columns;
+    int64_t rows = 0, columns = 0;
+    if (!model_slot_shape(c, slot, &rows, &columns)) return true;
+    bool fits = columns == 0
+                    ? t->view.rank == 1 && t->view.dim[0] == rows
+                    : t->view.rank == 2 && t->view.dim[0] == rows && t->view.dim[1] == columns;
     if (!fits) return report_shape(b, t, rows, columns);
     b->used[t - b->h->tensor] = 1;
     *out = t->view;

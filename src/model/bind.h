@@ -58,6 +58,10 @@ typedef struct model_weights {
 const char *model_tensor_name(const model_family *f, bool from_gguf, weight_slot slot,
                               int32_t layer, char buffer[128]);
 
+/* Rows and columns (0: a vector) of a slot's tensor; false: a model of this configuration has no
+ * such tensor of its own. */
+bool model_slot_shape(const model_config *c, weight_slot slot, int64_t *rows, int64_t *columns);
+
 /* ERR_MODEL names the missing or misshapen tensor, the file, and both shapes. */
 bool model_bind(model_weights *w, const model_header *h, arena *a, err *e);
 

@@ -3,7 +3,7 @@
 
 #include <assert.h>
 
-static bool peek(model_header *h, const char *path, bool with_tokenizer, arena *a, err *e)
+static bool peek(model_header *h, const char *path, peek_how how, arena *a, err *e)
 {
     assert(h && path && a);
     *h = (model_header){.licence = ""};
@@ -11,12 +11,12 @@ static bool peek(model_header *h, const char *path, bool with_tokenizer, arena *
     if (!h->path) return false;
     bool ok;
     if (file_is_folder(path)) {
-        ok = files_read_folder(h, with_tokenizer, a, e);
+        ok = files_read_folder(h, how, a, e);
     } else if (str_ends(str_of(path), ".safetensors") || str_ends(str_of(path), ".json")) {
         ok =
             err_set(e, ERR_MODEL, "%s is one file of a model folder; give the folder itself", path);
     } else {
-        ok = files_read_gguf(h, with_tokenizer, a, e);
+        ok = files_read_gguf(h, how, a, e);
     }
     if (!ok) model_close_header(h);
     return ok;
@@ -24,12 +24,17 @@ static bool peek(model_header *h, const char *path, bool with_tokenizer, arena *
 
 bool model_peek(model_header *h, const char *path, arena *a, err *e)
 {
-    return peek(h, path, true, a, e);
+    return peek(h, path, (peek_how){.tokenizer = true}, a, e);
 }
 
 bool model_peek_without_tokenizer(model_header *h, const char *path, arena *a, err *e)
 {
-    return peek(h, path, false, a, e);
+    return peek(h, path, (peek_how){0}, a, e);
+}
+
+bool model_peek_sizes(model_header *h, const char *path, bool with_tokenizer, arena *a, err *e)
+{
+    return peek(h, path, (peek_how){.tokenizer = with_tokenizer, .sizes_only = true}, a, e);
 }
 
 void model_close_header(model_header *h)

@@ -44,6 +44,9 @@ typedef struct model_header {
  * place and what is wrong. On failure nothing stays open. */
 bool model_peek(model_header *h, const char *path, arena *a, err *e);
 bool model_peek_without_tokenizer(model_header *h, const char *path, arena *a, err *e);
+/* What planning needs: weights may be absent (a folder with config.json alone: n_tensor 0) or cut
+ * off (the first bytes of a GGUF file: views without data). `with_tokenizer`: it must be there. */
+bool model_peek_sizes(model_header *h, const char *path, bool with_tokenizer, arena *a, err *e);
 void model_close_header(model_header *h); /* twice is fine */
 
 /* By name; NULL when absent. */

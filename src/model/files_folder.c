@@ -124,7 +124,20 @@ static bool check_index(const model_header *h, const json_t *map, const char *in
     return true;
 }
 
-static bool read_weights(model_header *h, arena *a, err *e)
+/* Is every file of the index there? */
+static bool shards_are_here(const model_header *h, const json_t *root, arena *a, err *e)
+{
+    const char **names = NULL;
+    const char *index = "model.safetensors.index.json";
+    int32_t n = list_shards(json_object_get(root, "weight_map"), index, &names, a, e);
+    for (int32_t i = 0; i < n; i++) {
+        const char *path = path_join(a, h->path, names[i], e);
+        if (!path || !file_exists(path)) return false;
+    }
+    return n > 0;
+}
+
+static bool read_weights(model_header *h, peek_how how, arena *a, err *e)
 {
     const char *one = path_join(a, h->path, "model.safetensors", e);
     const char *index = path_join(a, h->path, "model.safetensors.index.json", e);
@@ -134,6 +147,7 @@ static bool read_weights(model_header *h, arena *a, err *e)
         const char *name = "model.safetensors";
         return open_shards(h, &name, 1, a, e);
     }
+    if (!file_exists(index) && how.sizes_only) return true;
     if (!file_exists(index)) {
         return err_set(e, ERR_MODEL,
                        "%s: no model.safetensors and no model.safetensors.index.json%s", h->path,
@@ -142,6 +156,10 @@ static bool read_weights(model_header *h, arena *a, err *e)
     }
     json_t *root = json_read_file(index, INDEX_MAX, e);
     if (!root) return false;
+    if (how.sizes_only && !shards_are_here(h, root, a, e)) {
+        json_decref(root);
+        return e->code == ERR_NONE;
+    }
     const json_t *map = json_object_get(root, "weight_map");
     const char **names = NULL;
     int32_t n = list_shards(map, index, &names, a, e);
@@ -238,20 +256,20 @@ static bool read_config(model_header *h, arena *a, err *e)
     return ok;
 }
 
-bool files_read_folder(model_header *h, bool with_tokenizer, arena *a, err *e)
+bool files_read_folder(model_header *h, peek_how how, arena *a, err *e)
 {
     size_t n = strlen(h->path), from;
     while (n > 1 && h->path[n - 1] == '/') n--;
     for (from = n; from > 0 && h->path[from - 1] != '/'; from--) continue;
     h->name = arena_copy_text(a, h->path + from, n - from, e);
     h->format = "safetensors";
-    if (!h->name || !read_config(h, a, e) || !read_weights(h, a, e)) return false;
+    if (!h->name || !read_config(h, a, e) || !read_weights(h, how, a, e)) return false;
     if (!read_jinja(h, a, e) || !read_words_of(h, "chat_template.json", a, e) ||
         !read_words_of(h, "tokenizer_config.json", a, e) ||
         !read_words_of(h, "special_tokens_map.json", a, e)) {
         return false;
     }
-    if (!with_tokenizer) return true;
+    if (!how.tokenizer) return true;
     h->tokens = token_open_folder(h->path, a, e);
     if (h->tokens) token_limit_ids(h->tokens, h->config.n_vocab);
     return h->tokens != NULL;

@@ -24,12 +24,13 @@ static int five_digits(const char *p)
 typedef struct split { /* what a file's name says */
     int n_part;        /* 1 when it has no "-00001-of-0000N" ending */
     size_t stem;       /* bytes of the path before that ending */
+    bool sizes_only;   /* the data may be cut off */
 } split;
 
 static split split_by_name(const char *path)
 {
     size_t n = strlen(path);
-    split whole = {1, n};
+    split whole = {1, n, false};
     if (n < NAME_TAIL) return whole;
     const char *tail = path + n - NAME_TAIL;
     int part = five_digits(tail + 1), count = five_digits(tail + 10);
@@ -37,13 +38,13 @@ static split split_by_name(const char *path)
         part < 1 || count < part) {
         return whole;
     }
-    return (split){count, n - NAME_TAIL};
+    return (split){count, n - NAME_TAIL, false};
 }
 
-static bool open_part(model_header *h, gguf *g, int part, split parts, arena *a, err *e)
+static bool open_part(model_header *h, gguf *g, int part, const split *parts, arena *a, err *e)
 {
-    int n_part = parts.n_part;
-    size_t stem = parts.stem;
+    int n_part = parts->n_part;
+    size_t stem = parts->stem;
     const char *path = h->path;
     if (n_part > 1) {
         char tail[32]; /* n_part has at most four digits here */
@@ -58,7 +59,9 @@ static bool open_part(model_header *h, gguf *g, int part, split parts, arena *a,
     if (!file_map_open(m, path, ERR_MODEL, e)) return false;
     h->n_file = part + 1;
     if (m->size == 0) return err_set(e, ERR_MODEL, "%s is empty", path);
-    if (!gguf_read(g, path, m->data, m->size, a, e)) return false;
+    bool ok = parts->sizes_only ? gguf_read_header(g, path, m->data, m->size, a, e)
+                                : gguf_read(g, path, m->data, m->size, a, e);
+    if (!ok) return false;
     const gguf_value *no = gguf_find(g, "split.no"), *count = gguf_find(g, "split.count");
     int64_t said_no = 0, said_count = 1;
     if ((no && !gguf_item_int(no, 0, &said_no)) ||
@@ -213,9 +216,10 @@ static bool read_words(model_header *h, const gguf *g, bool with_tokenizer, aren
     return h->tokens != NULL;
 }
 
-bool files_read_gguf(model_header *h, bool with_tokenizer, arena *a, err *e)
+bool files_read_gguf(model_header *h, peek_how how, arena *a, err *e)
 {
     split parts = split_by_name(h->path);
+    parts.sizes_only = how.sizes_only;
     int n_part = parts.n_part;
     if (n_part > PARTS_MAX) {
         return err_set(e, ERR_MODEL, "%s: %d parts; at most %d are read", h->path, n_part,
@@ -225,7 +229,7 @@ bool files_read_gguf(model_header *h, bool with_tokenizer, arena *a, err *e)
     gguf *g = arena_take_zero(a, (size_t)n_part, sizeof *g, e);
     if (!h->file || !g) return false;
     for (int i = 0; i < n_part; i++) {
-        if (!open_part(h, &g[i], i, parts, a, e)) return false;
+        if (!open_part(h, &g[i], i, &parts, a, e)) return false;
     }
     if (!list_tensors(h, g, n_part, a, e)) return false;
     if (!config_from_gguf(&h->config, &g[0], h, a, e)) return false;
@@ -234,5 +238,5 @@ bool files_read_gguf(model_header *h, bool with_tokenizer, arena *a, err *e)
     h->name = text_or(&g[0], "general.name", slash ? slash + 1 : h->path, a, e);
     h->licence = text_or(&g[0], "general.license", "", a, e);
     if (!h->name || !h->licence) return false;
-    return read_words(h, &g[0], with_tokenizer, a, e);
+    return read_words(h, &g[0], how.tokenizer, a, e);
 }

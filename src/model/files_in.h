@@ -25,8 +25,13 @@ bool config_check(const model_config *c, const char *path, err *e);
 /* A JSON file of at most `bytes_max`, duplicate keys refused; NULL on failure. json_decref it. */
 json_t *json_read_file(const char *path, size_t bytes_max, err *e);
 
-bool files_read_gguf(model_header *h, bool with_tokenizer, arena *a, err *e);
-bool files_read_folder(model_header *h, bool with_tokenizer, arena *a, err *e);
+typedef struct peek_how {
+    bool tokenizer;  /* must be there */
+    bool sizes_only; /* weights may be absent or cut off */
+} peek_how;
+
+bool files_read_gguf(model_header *h, peek_how how, arena *a, err *e);
+bool files_read_folder(model_header *h, peek_how how, arena *a, err *e);
 
 /* Sorts the directory by name, refuses names that are there twice, sums sizes. */
 bool files_sort_tensors(model_header *h, tensor_entry *entry, int32_t n, err *e);

@@ -260,7 +260,7 @@ static bool read_tensors(gguf *g, cursor *c, arena *a)
 }
 
 /* Turns offsets into places in the file: aligned, inside it, disjoint. */
-static bool place_tensors(gguf *g, cursor *c, int64_t alignment, arena *a)
+static bool place_tensors(gguf *g, cursor *c, int64_t alignment, bool may_end, arena *a)
 {
     char shown[NAME_SHOWN], other[NAME_SHOWN];
     gguf_tensor *list = (gguf_tensor *)(uintptr_t)g->tensor; /* ours, not yet given out */
@@ -278,12 +278,14 @@ static bool place_tensors(gguf *g, cursor *c, int64_t alignment, arena *a)
         }
         int64_t end;
         if (__builtin_add_overflow(t->offset, start, &t->offset) ||
-            __builtin_add_overflow(t->offset, t->bytes, &end) || end > (int64_t)c->size) {
+            __builtin_add_overflow(t->offset, t->bytes, &end) ||
+            (end > (int64_t)c->size && !may_end)) {
             return err_set(c->e, ERR_MODEL,
                            "%s: tensor `%s` ends beyond the file's %zu bytes; its download may be "
                            "incomplete",
                            g->path, name_shown(shown, t->name), c->size);
         }
+        if (end > (int64_t)c->size) continue;
         t->view.data = (void *)(uintptr_t)(c->data + t->offset); /* read-only by agreement */
     }
     qsort(by_offset, (size_t)g->n_tensor, sizeof(gguf_tensor *), order_offsets);
@@ -341,11 +343,9 @@ static bool read_start(gguf *g, cursor *c)
     return true;
 }
 
-bool gguf_read(gguf *g, const char *path, const uint8_t *data, size_t size, arena *a, err *e)
+static bool read_all(gguf *g, cursor c, bool may_end, arena *a, err *e)
 {
-    assert(g && path && a && !arena_measures(a));
-    *g = (gguf){.path = path};
-    cursor c = {.data = data, .size = size, .path = path, .e = e};
+    const char *path = c.path;
     if (!read_start(g, &c) || !read_pairs(g, &c, a)) return false;
     int64_t alignment = 32;
     const gguf_value *v = gguf_find(g, "general.alignment");
@@ -354,7 +354,21 @@ bool gguf_read(gguf *g, const char *path, const uint8_t *data, size_t size, aren
         return err_set(e, ERR_MODEL,
                        "%s: general.alignment must be a power of two from 8 to 1048576", path);
     }
-    return read_tensors(g, &c, a) && place_tensors(g, &c, alignment, a);
+    return read_tensors(g, &c, a) && place_tensors(g, &c, alignment, may_end, a);
+}
+
+bool gguf_read(gguf *g, const char *path, const uint8_t *data, size_t size, arena *a, err *e)
+{
+    assert(g && path && a && !arena_measures(a));
+    *g = (gguf){.path = path};
+    return read_all(g, (cursor){.data = data, .size = size, .path = path, .e = e}, false, a, e);
+}
+
+bool gguf_read_header(gguf *g, const char *path, const uint8_t *data, size_t size, arena *a, err *e)
+{
+    assert(g && path && a && !arena_measures(a));
+    *g = (gguf){.path = path};
+    return read_all(g, (cursor){.data = data, .size = size, .path = path, .e = e}, true, a, e);
 }
 
 const gguf_value *gguf_find(const gguf *g, const char *key)

@@ -78,6 +78,11 @@ typedef struct gguf {
 /* Reads and checks the whole directory; touches no tensor data. Tables go into `a`. */
 bool gguf_read(gguf *g, const char *path, const uint8_t *data, size_t size, arena *a, err *e);
 
+/* For planning: the data may be cut off, as in a file of which only the first bytes were fetched. A
+ * tensor whose bytes are not all there has no data. */
+bool gguf_read_header(gguf *g, const char *path, const uint8_t *data, size_t size, arena *a,
+                      err *e);
+
 const gguf_value *gguf_find(const gguf *g, const char *key);          /* NULL: absent */
 const gguf_tensor *gguf_find_tensor(const gguf *g, const char *name); /* NULL: absent */
 

@@ -79,8 +79,10 @@ bool session_lay_out(session *s, const model *m, backend *b, session_shape shape
     *s = (session){.model = m, .backend = b, .shape = shape};
     int64_t width_kv = (int64_t)c->n_head_kv * c->head_dim,
             width_q = (int64_t)c->n_head * c->head_dim;
+    size_t start = device_mark(b, a);
     s->key = take_rows(s, a, (int64_t)c->n_layer * shape.slots, width_kv, e);
     s->value = take_rows(s, a, (int64_t)c->n_layer * shape.slots, width_kv, e);
+    s->bytes_kv = device_mark(b, a) - start;
     s->x = take_floats(s, a, shape.rows, c->d_model, e);
     s->normed = take_rows(s, a, shape.rows, c->d_model, e);
     s->query = take_rows(s, a, shape.rows, width_q, e);
@@ -103,5 +105,8 @@ bool session_lay_out(session *s, const model *m, backend *b, session_shape shape
                             .n_head = c->n_head,
                             .n_head_kv = c->n_head_kv,
                             .head_dim = c->head_dim};
-    return backend_lay_out(b, &widths, a, e) && e->code == ERR_NONE;
+    start = device_mark(b, a);
+    bool ok = backend_lay_out(b, &widths, a, e) && e->code == ERR_NONE;
+    s->bytes_workspace = device_mark(b, a) - start;
+    return ok;
 }

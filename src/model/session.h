@@ -72,10 +72,11 @@ typedef struct session {
     float *hidden;                   /* [logit_rows, d_model] */
     float *logits_there;             /* [logit_rows, n_vocab] */
     /* The host's. */
-    float *logits;         /* [logit_rows, n_vocab], of session_read_logits */
-    int32_t *out_position; /* [out_rows] */
-    attend_span *out_span; /* [out_rows] */
-    head_result got;       /* of the last step */
+    float *logits;                    /* [logit_rows, n_vocab], of session_read_logits */
+    int32_t *out_position;            /* [out_rows] */
+    attend_span *out_span;            /* [out_rows] */
+    head_result got;                  /* of the last step */
+    size_t bytes_kv, bytes_workspace; /* where the device keeps its numbers: K/V; its own */
 } session;
 
 bool session_lay_out(session *s, const model *m, backend *b, session_shape shape, arena *a, err *e);

@@ -110,9 +110,11 @@ bool trainer_lay_out(trainer *t, const train_setup *s, arena *a, err *e)
     assert(shape.rows > 0 && shape.out_rows > 0 && shape.out_rows <= shape.rows);
     assert(shape.positions > 0 && shape.rerun_layers >= 0 && shape.rerun_layers <= c->n_layer);
     *t = (trainer){.model = s->model, .backend = b, .adapter = adapter, .shape = shape};
+    size_t start = device_mark(b, a);
     t->grad = take(t, a, adapter->n_value, 1, e);
     t->first = take(t, a, adapter->n_value, 1, e);
     t->second = take(t, a, adapter->n_value, 1, e);
+    t->bytes_optimiser = device_mark(b, a) - start;
     take_layers(t, a, e);
     take_scratch(t, a, e);
     backend_shape widths = {.rows = shape.rows,
@@ -123,7 +125,9 @@ bool trainer_lay_out(trainer *t, const train_setup *s, arena *a, err *e)
                             .n_head = c->n_head,
                             .n_head_kv = c->n_head_kv,
                             .head_dim = c->head_dim};
+    start = device_mark(b, a);
     bool ok = backend_lay_out(b, &widths, a, e) && train_lay_out(b, &widths, a, e);
+    t->bytes_workspace = device_mark(b, a) - start;
     if (!ok || e->code != ERR_NONE || arena_measures(a)) return ok && e->code == ERR_NONE;
     for (int32_t i = 0; i < shape.rows; i++) t->count_up[i] = i;
     for (int32_t i = 0; i <= shape.out_rows; i++) t->one_each[i] = i;

@@ -72,6 +72,7 @@ typedef struct trainer {
     float *answer_logit;                         /* [out_rows] */
     float *chunk;                                /* [out_rows, chunk_ids] */
     int64_t chunk_ids;
+    size_t bytes_optimiser, bytes_workspace; /* where the device keeps its numbers */
 } trainer;
 
 typedef struct train_setup { /* what a trainer is made of; all borrowed */

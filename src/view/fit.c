@@ -1,0 +1,269 @@
+/* fit: see fit.h. */
+#include "view/fit.h"
+
+#include "view/json_out.h"
+
+#include <math.h>
+#include <stdio.h>
+
+static double gb(int64_t bytes) { return (double)bytes / 1e9; }
+
+const char *fit_kind_name(fit_kind kind, bool quantised)
+{
+    static const char *const name[FIT_KINDS] = {"score", "few-shot", "generate", "LoRA"};
+    return kind == FIT_TUNE && quantised ? "QLoRA" : name[kind];
+}
+
+static const char *unit_of(fit_kind kind)
+{
+    static const char *const unit[FIT_KINDS] = {"rows", "rows", "samples", "prompts"};
+    return unit[kind];
+}
+
+static void add_grouped(buf *out, int64_t n)
+{
+    char digits[32];
+    int size = snprintf(digits, sizeof digits, "%lld", (long long)n);
+    for (int i = 0; i < size; i++) {
+        if (i > 0 && (size - i) % 3 == 0) buf_add_char(out, ',');
+        buf_add_char(out, digits[i]);
+    }
+}
+
+static void write_head(const fit *f, buf *out)
+{
+    const model_config *c = &f->header->config;
+    const fit_target *t = &f->target;
+    buf_printf(out, "%s: ", f->title);
+    add_grouped(out, f->n_parameter);
+    buf_printf(out, " parameters%s, %s, %d layers of %d, context %d\n",
+               f->shape && f->shape->n_eyes ? " (text part)" : "", c->family->name, c->n_layer,
+               c->d_model, c->n_context);
+    buf_printf(out, "on %s%s: %.1f GB to use", t->n_card > 1 ? "several of: " : "", t->title,
+               gb(t->bytes_free));
+    if (t->bytes_reserve > 0)
+        buf_printf(out, ", after %.1f GB that %s", gb(t->bytes_reserve),
+                   t->cuda ? "driver and context keep" : "the system keeps");
+    if (t->n_card > 1) buf_printf(out, "; %d cards", t->n_card);
+    buf_printf(out,
+               "\nprompts: %d tokens shared, texts of %d; few-shot with %d example%s; %d samples "
+               "of %d tokens; LoRA of rank %d on all seven matrices\n",
+               f->ask.head_tokens, f->ask.text_tokens, f->ask.shots, f->ask.shots == 1 ? "" : "s",
+               f->ask.samples, f->ask.new_tokens, f->ask.rank);
+    if (t->cuda)
+        buf_add_text(out, "planned for the CUDA backend, not yet measured: "
+                          "workspace as designed\n");
+    buf_add_char(out, '\n');
+}
+
+static void write_verdict(const fit *f, const fit_line *l, bool colour, buf *out)
+{
+    char word[32];
+    if (l->fits && f->target.n_card > 1) snprintf(word, sizeof word, "%d copies", f->target.n_card);
+    else if (l->fits) snprintf(word, sizeof word, "yes");
+    else if (l->n_split > 1) snprintf(word, sizeof word, "split over %d", l->n_split);
+    else snprintf(word, sizeof word, "no");
+    const char *paint = l->fits ? "\033[32m" : l->n_split > 1 ? "\033[33m" : "\033[31m";
+    buf_printf(out, " %s%-13s%s", colour ? paint : "", word, colour ? "\033[0m" : "");
+}
+
+static void write_line(const fit *f, const fit_line *l, bool colour, buf *out)
+{
+    const fit_bytes *b = &l->bytes;
+    char size[32] = "-", k[32] = "";
+    if (l->largest > 0)
+        snprintf(size, sizeof size, "%s%d %s", l->largest >= FIT_SIZE_MAX ? ">= " : "", l->largest,
+                 unit_of(l->kind));
+    if (l->kind == FIT_TUNE) snprintf(k, sizeof k, "%d of %d", l->rerun, f->header->config.n_layer);
+    buf_printf(out, "%-8s %-9s %8.2f %7.2f %7.2f %7.2f %7.2f %8.2f", l->numbers,
+               fit_kind_name(l->kind, l->quantised), gb(b->weights), gb(b->kv), gb(b->activations),
+               gb(b->optimiser), gb(b->workspace), gb(b->total));
+    write_verdict(f, l, colour, out);
+    double over = 100.0 * ((double)l->textbook / (double)b->total - 1);
+    buf_printf(out, " %-15s %-9s %7.1f %+5.0f %%", size, k, gb(l->textbook), over);
+    if (f->shape) buf_printf(out, "  %s", l->best ? l->best->title : "none");
+    buf_add_char(out, '\n');
+}
+
+static void write_table(const fit *f, bool colour, buf *out)
+{
+    const char *bold = colour ? "\033[1m" : "", *plain = colour ? "\033[0m" : "";
+    buf_printf(out, "%s%-8s %-9s %8s %7s %7s %7s %7s %8s %-13s %-15s %-9s %15s%s%s\n", bold,
+               "numbers", "task", "weights", "K/V", "activ.", "optim.", "worksp.", "total GB",
+               " fits", " at most", " k", "rule of thumb",
+               f->shape ? "  largest that fits of " : "", plain);
+    if (f->shape) {
+        out->size--; /* the title's line goes on with the series */
+        buf_printf(out, "%s\n", f->shape->series);
+    }
+    for (int32_t i = 0; i < f->n_line; i++) {
+        if (i > 0 && f->line[i].kind == 0) buf_add_char(out, '\n');
+        write_line(f, &f->line[i], colour, out);
+    }
+    buf_printf(
+        out,
+        "\nat most: rows a step (score, few-shot), samples at once, prompts a micro-batch with "
+        "every layer checkpointed.\nk: checkpointed layers, the fewest with which %d prompts "
+        "(or as many as fit) fit.\n",
+        f->ask.batch);
+}
+
+static void write_shares(const fit *f, buf *out)
+{
+    bool any = false;
+    for (int32_t i = 0; i < f->n_line; i++) {
+        const fit_line *l = &f->line[i];
+        if (l->n_split < 2) continue;
+        if (!any) buf_add_text(out, "\nLayers split over cards, GB on each:\n");
+        any = true;
+        buf_printf(out, "%-8s %-9s", l->numbers, fit_kind_name(l->kind, l->quantised));
+        for (int32_t k = 0; k < l->n_split; k++) {
+            buf_printf(out, "%s layers %d-%d %.1f", k ? "," : "", l->share[k].first_layer + 1,
+                       l->share[k].end_layer, gb(l->share[k].bytes.total));
+        }
+        buf_add_char(out, '\n');
+    }
+    if (f->target.n_card > 1)
+        buf_add_text(out, "Where one copy fits, each card holds a whole copy and takes its part of "
+                          "the texts.\n");
+}
+
+/* The rule counts Q bits a weight and a fifth on top; say what is there instead. */
+static void write_rule(const fit *f, buf *out)
+{
+    buf_add_text(out,
+                 "\nThe rule of thumb, M = P x 4 bytes / (32 / Q) x 1.2, knows neither prompts nor "
+                 "training:\n");
+    for (int32_t i = 0; i + FIT_KINDS <= f->n_line; i += FIT_KINDS) {
+        const fit_line *l = &f->line[i];
+        double bits = 8.0 * (double)l->bytes.weights / (double)f->n_parameter;
+        int64_t base = (int64_t)((double)l->textbook / 1.2);
+        buf_printf(out, "%-8s %5.2f bits a weight, not %d (%+.1f GB); a fifth is %.1f GB, in truth",
+                   l->numbers, bits, l->bits, gb(l->bytes.weights - base), gb(l->textbook - base));
+        for (int32_t k = 0; k < FIT_KINDS; k++) {
+            const fit_line *t = &f->line[i + k];
+            buf_printf(out, "%s %s %.1f", k ? "," : "", fit_kind_name(t->kind, t->quantised),
+                       gb(t->bytes.total - t->bytes.weights));
+        }
+        buf_add_char(out, '\n');
+    }
+}
+
+/* When nothing at all fits: the way out in order of least harm. */
+static void write_way_out(const fit *f, buf *out)
+{
+    bool any = false;
+    const shape *best = NULL;
+    for (int32_t i = 0; i < f->n_line; i++) {
+        any = any || f->line[i].n_split > 0;
+        const shape *b = f->line[i].best;
+        if (b && (!best || b->n_parameter > best->n_parameter)) best = b;
+    }
+    if (any) return;
+    buf_printf(out, "\nNothing fits. Take a larger card or more of them (--card, --cards)");
+    if (best) buf_printf(out, ", or a smaller model: %s fits", best->title);
+    else buf_add_text(out, ", or a smaller model");
+    buf_add_text(out, ".\n");
+}
+
+bool fit_write_text(const fit *f, bool colour, buf *out, err *e)
+{
+    write_head(f, out);
+    write_table(f, colour, out);
+    write_shares(f, out);
+    write_rule(f, out);
+    write_way_out(f, out);
+    return buf_check(out, "the plan", e);
+}
+
+static void put_bytes(buf *out, const char *key, const fit_bytes *b)
+{
+    json_open(out, key, '{');
+    json_whole(out, "weights", b->weights);
+    json_whole(out, "kv", b->kv);
+    json_whole(out, "activations", b->activations);
+    json_whole(out, "optimiser", b->optimiser);
+    json_whole(out, "workspace", b->workspace);
+    json_whole(out, "total", b->total);
+    json_close(out, '}');
+}
+
+static void put_line(buf *out, const fit_line *l)
+{
+    json_open(out, NULL, '{');
+    json_text(out, "numbers", l->numbers);
+    json_whole(out, "bits", l->bits);
+    json_text(out, "task", fit_kind_name(l->kind, l->quantised));
+    put_bytes(out, "bytes", &l->bytes);
+    json_bool(out, "fits", l->fits);
+    json_whole(out, "size", l->size);
+    json_whole(out, "largest", l->largest);
+    json_text(out, "unit", unit_of(l->kind));
+    json_whole(out, "checkpointed_layers", l->rerun);
+    json_whole(out, "cards_needed", l->n_split);
+    json_whole(out, "textbook_bytes", l->textbook);
+    json_text(out, "largest_of_series", l->best ? l->best->name : NULL);
+    json_open(out, "split", '[');
+    for (int32_t k = 0; k < l->n_split && l->share; k++) {
+        json_open(out, NULL, '{');
+        json_whole(out, "first_layer", l->share[k].first_layer);
+        json_whole(out, "end_layer", l->share[k].end_layer);
+        put_bytes(out, "bytes", &l->share[k].bytes);
+        json_close(out, '}');
+    }
+    json_close(out, ']');
+    json_close(out, '}');
+}
+
+bool fit_write_json(const fit *f, buf *out, err *e)
+{
+    const fit_target *t = &f->target;
+    json_open(out, NULL, '{');
+    json_text(out, "model", f->title);
+    json_text(out, "shape", f->shape ? f->shape->name : NULL);
+    json_whole(out, "parameters", f->n_parameter);
+    json_bool(out, "has_weights", f->has_weights);
+    json_open(out, "target", '{');
+    json_text(out, "name", t->title);
+    json_text(out, "card", t->card ? t->card->name : NULL);
+    json_whole(out, "cards", t->n_card);
+    json_whole(out, "bytes_free", t->bytes_free);
+    json_whole(out, "bytes_reserve", t->bytes_reserve);
+    json_bool(out, "measured", !t->cuda);
+    json_close(out, '}');
+    json_open(out, "prompts", '{');
+    json_whole(out, "head_tokens", f->ask.head_tokens);
+    json_whole(out, "text_tokens", f->ask.text_tokens);
+    json_whole(out, "shots", f->ask.shots);
+    json_whole(out, "samples", f->ask.samples);
+    json_whole(out, "new_tokens", f->ask.new_tokens);
+    json_whole(out, "rank", f->ask.rank);
+    json_whole(out, "batch", f->ask.batch);
+    json_whole(out, "rows", f->ask.rows);
+    json_close(out, '}');
+    json_open(out, "plan", '[');
+    for (int32_t i = 0; i < f->n_line; i++) put_line(out, &f->line[i]);
+    json_close(out, ']');
+    json_close(out, '}');
+    buf_add_char(out, '\n');
+    return buf_check(out, "the plan", e);
+}
+
+bool fit_write_lists(buf *out, err *e)
+{
+    int32_t n = 0;
+    const shape *s = shapes_all(&n);
+    buf_add_text(out, "shapes (--shape):\n");
+    for (int32_t i = 0; i < n; i++) {
+        buf_printf(out, "  %-16s %-20s ", s[i].name, s[i].title);
+        add_grouped(out, s[i].n_parameter);
+        buf_printf(out, " parameters%s\n", s[i].n_eyes ? ", its eyes included" : "");
+    }
+    const card *c = cards_all(&n);
+    buf_add_text(out, "\ncards (--card):\n");
+    for (int32_t i = 0; i < n; i++) {
+        buf_printf(out, "  %-19s %-45s %6.1f GB, %5.0f GB/s, %7.1f TFLOP/s\n", c[i].name,
+                   c[i].title, gb(c[i].bytes_total), c[i].bandwidth / 1e9, c[i].rate / 1e12);
+    }
+    return buf_check(out, "the lists", e);
+}
