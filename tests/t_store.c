@@ -1,5 +1,5 @@
 /* Tests of data/store: what was scored is there, bit for bit, whatever happens to the program. */
-#include "data/store.h"
+#include "data/store_parts.h"
 
 #include "base/file.h"
 #include "base/rng.h"
@@ -441,6 +441,167 @@ static void refuse(place *p, err_code code, const char *words)
     }
 }
 
+/* ---- parts and samples ---- */
+
+static void add_parts(place *p, store *s)
+{
+    double z[] = {-0.1, -2.5}, answer[] = {-0.25, -3, -INFINITY};
+    ok(p, store_begin(s, &p->e));
+    for (int32_t row = 0; row < 3; row++) {
+        for (int32_t variant = 0; variant < 2; variant++) {
+            hash_text key = key_of(100 * row + variant);
+            ok(p, store_add_asked_part(s, 1, row, variant, &key, &p->e));
+            if (row == 2 && variant == 1) continue; /* not there yet */
+            store_part part = {.key = key,
+                               .n_token = 30 + row,
+                               .n_class = 2,
+                               .n_answer = 2 + variant,
+                               .class_logprob = z,
+                               .answer_logprob = answer,
+                               .time_ms = 1.5};
+            ok(p, store_add_part(s, &part, &p->e));
+        }
+    }
+    for (int32_t k = 0; k < 3; k++) {
+        hash_text key = key_of(0);
+        store_sample sample = {.key = key,
+                               .number = 2 - k,
+                               .text = k ? STR("ein Text\nmit Zeilen") : STR(""),
+                               .n_token = 7,
+                               .end = STR("length"),
+                               .class = k - 2,
+                               .n_class = 2,
+                               .class_logprob = z};
+        z[0] = -0.1 / (k + 3);
+        ok(p, store_add_sample(s, &sample, &p->e));
+        sample.text = STR("what is there stays");
+        ok(p, store_add_sample(s, &sample, &p->e));
+    }
+    ok(p, store_commit(s, &p->e));
+}
+
+static void check_parts(place *p, const store *s)
+{
+    store_parts all, one;
+    ok(p, store_get_parts(s, 1, -1, &all, &p->a, &p->e));
+    assert_int_equal(all.n, 6);
+    assert_int_equal(all.n_answer, 3);
+    for (int32_t i = 0; i < 6; i++) {
+        assert_int_equal(all.row[i], i / 2);
+        assert_int_equal(all.variant[i], i % 2);
+        assert_int_equal(all.there[i], i != 5);
+        if (i == 5) assert_true(isnan(all.class_logprob[10]) && isnan(all.time_ms[5]));
+        else {
+            assert_true(all.class_logprob[2 * i] == -0.1 && all.class_logprob[2 * i + 1] == -2.5);
+            double third = all.answer_logprob[3 * i + 2];
+            assert_true(i % 2 ? third == -INFINITY : isnan(third));
+            assert_int_equal(all.n_token[i], 30 + i / 2);
+        }
+    }
+    ok(p, store_get_parts(s, 1, 1, &one, &p->a, &p->e));
+    assert_int_equal(one.n, 2);
+    assert_int_equal(one.row[0], 1);
+    ok(p, store_get_parts(s, 0, -1, &one, &p->a, &p->e));
+    assert_int_equal(one.n, 0);
+}
+
+static void check_samples(place *p, const store *s)
+{
+    store_samples got;
+    hash_text key = key_of(0);
+    for (int way = 0; way < 3; way++) {
+        if (way < 2) ok(p, store_get_samples(s, 1, way - 1, &got, &p->a, &p->e));
+        else ok(p, store_get_samples_of(s, &key, &got, &p->a, &p->e));
+        assert_int_equal(got.n, 3);
+        for (int32_t k = 0; k < 3; k++) {
+            assert_int_equal(got.number[k], k);
+            assert_int_equal(got.class[k], -k);
+            assert_true(str_is(got.text[k], k == 2 ? "" : "ein Text\nmit Zeilen"));
+            assert_true(str_is(got.end[k], "length"));
+            assert_true(got.class_logprob[2 * k] == -0.1 / (5 - k));
+        }
+    }
+    ok(p, store_get_samples(s, 1, 1, &got, &p->a, &p->e));
+    assert_int_equal(got.n, 0);
+}
+
+static void test_parts_and_samples(void **state)
+{
+    place *p = *state;
+    store *s = open_new(p);
+    bool has = true;
+    set_study(p, s, 5);
+    add_parts(p, s);
+    hash_text there = key_of(0), not_there = key_of(201);
+    ok(p, store_has_part(s, &there, &has, &p->e));
+    assert_true(has);
+    ok(p, store_has_part(s, &not_there, &has, &p->e));
+    assert_false(has);
+    check_parts(p, s);
+    check_samples(p, s);
+    store_close(s);
+    s = store_open_read(p->path, &p->e);
+    ok(p, s != NULL);
+    check_parts(p, s);
+    check_samples(p, s);
+    store_close(s);
+    s = store_open_memory(&p->e);
+    ok(p, s != NULL);
+    set_study(p, s, 5);
+    add_parts(p, s);
+    check_parts(p, s);
+    store_close(s);
+}
+
+static void test_row_keys(void **state)
+{
+    (void)state;
+    hash_text part[] = {key_of(1), key_of(2)}, other[] = {key_of(2), key_of(1)};
+    hash_text a = store_row_key(STR("mean"), part, 2), b = store_row_key(STR("max"), part, 2);
+    assert_string_not_equal(a.hex, b.hex);
+    b = store_row_key(STR("mean"), other, 2);
+    assert_string_not_equal(a.hex, b.hex);
+    b = store_row_key(STR("mean"), part, 1);
+    assert_string_not_equal(a.hex, b.hex);
+    b = store_row_key(STR("mean"), part, 2);
+    assert_string_equal(a.hex, b.hex);
+}
+
+/* What version 0.1 wrote: read as it is, upgraded to be written, and its scores are still there. */
+static void test_schema_1(void **state)
+{
+    place *p = *state;
+    file_map m;
+    store_study study;
+    store_results r;
+    store_parts parts;
+    store_samples samples;
+    ok(p, file_map_open(&m, "tests/golden/store-1.db", ERR_OTHER, &p->e));
+    write_file(p->path, m.data, m.size);
+    file_map_close(&m);
+    for (int round = 0; round < 3; round++) { /* as it is; upgraded; upgraded, to read */
+        store *s = round == 1 ? store_open(p->path, &p->e) : store_open_read(p->path, &p->e);
+        ok(p, s != NULL);
+        ok(p, store_get_study(s, &study, &p->a, &p->e));
+        assert_int_equal(study.n_row, 2);
+        ok(p, store_get_results(s, 0, &r, &p->a, &p->e));
+        assert_true(r.n == 2 && r.scored[0] && r.score[0] == 0.75 && r.score[1] == -0.25);
+        ok(p, store_get_parts(s, 0, -1, &parts, &p->a, &p->e));
+        ok(p, store_get_samples(s, 0, -1, &samples, &p->a, &p->e));
+        assert_int_equal(parts.n, 0);
+        assert_int_equal(samples.n, 0);
+        bool has = true;
+        hash_text key = key_of(0);
+        ok(p, store_has_part(s, &key, &has, &p->e));
+        assert_false(has);
+        store_close(s);
+    }
+    store *s = open_new(p);
+    add_parts(p, s);
+    check_parts(p, s);
+    store_close(s);
+}
+
 static void test_foreign_files(void **state)
 {
     place *p = *state;
@@ -463,10 +624,10 @@ static void test_foreign_files(void **state)
     memcpy(bytes, m.data, m.size);
     size_t size = m.size;
     file_map_close(&m);
-    bytes[63] = 2;
+    bytes[63] = 3;
     write_file(p->path, bytes, size);
-    refuse(p, ERR_USAGE, "was written by another version of caseload (schema 2, this one reads 1)");
-    bytes[63] = 1;
+    refuse(p, ERR_USAGE, "was written by another version of caseload (schema 3, this one reads 2)");
+    bytes[63] = 2;
     bytes[68] ^= 1;
     write_file(p->path, bytes, size);
     refuse(p, ERR_USAGE, "is a database of another program");
@@ -680,6 +841,9 @@ int main(void)
         TEST(test_disk_full),
         TEST(test_read_only_folder),
         TEST(test_rights),
+        TEST(test_parts_and_samples),
+        TEST(test_row_keys),
+        TEST(test_schema_1),
         TEST(test_foreign_files),
         TEST(test_damaged_files),
         TEST(test_memory_runs_out),

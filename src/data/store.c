@@ -1,8 +1,8 @@
-/* store: see store.h. The only file that sees SQLite. All statements are prepared when the file is
- * opened, so that writing a step allocates nothing of ours and a schema that does not fit is found
- * at once. Lists of numbers are JSON arrays of %.17g (exact for doubles; null is minus infinity),
- * so that the file can be read with any SQLite tool. */
-#include "data/store.h"
+/* store: see store.h. With store_parts.c the only file that sees SQLite. All statements are
+ * prepared when the file is opened, so that writing a step allocates nothing of ours and a schema
+ * that does not fit is found at once. Lists of numbers are JSON arrays of %.17g (exact for doubles;
+ * null is minus infinity), so that the file can be read with any SQLite tool. */
+#include "data/store_in.h"
 
 #include "base/file.h"
 
@@ -10,7 +10,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <math.h>
-#include <sqlite3.h>
 #include <stdio.h>
 #include <sys/file.h>
 #include <sys/stat.h>
@@ -38,40 +37,15 @@ static const char schema[] =
     "  class_logprob TEXT NOT NULL, answer_logprob TEXT NOT NULL, time_ms REAL NOT NULL)"
     "  WITHOUT ROWID;";
 
-typedef enum statement {
-    SQL_BEGIN,
-    SQL_COMMIT,
-    SQL_ROLLBACK,
-    SQL_SET,
-    SQL_GET,
-    SQL_RUN_START,
-    SQL_RUN_END,
-    SQL_CLEAR_CLASS,
-    SQL_CLEAR_FLOW,
-    SQL_CLEAR_ARM,
-    SQL_CLEAR_ROW,
-    SQL_CLEAR_GROUP,
-    SQL_CLEAR_ASKED,
-    SQL_ADD_CLASS,
-    SQL_ADD_FLOW,
-    SQL_ADD_ARM,
-    SQL_ADD_ROW,
-    SQL_ADD_GROUP,
-    SQL_ADD_ASKED,
-    SQL_ADD_SCORE,
-    SQL_HAS,
-    SQL_COUNTS,
-    SQL_CLASSES,
-    SQL_FLOW,
-    SQL_ARMS,
-    SQL_ROWS,
-    SQL_GROUP_NAMES,
-    SQL_GROUPS,
-    SQL_RESULTS,
-    SQL_META,
-    SQL_RUNS,
-    SQL_COUNT
-} statement;
+static const char schema_parts[] = /* what schema 2 has more than 1 */
+    "CREATE TABLE asked_part(arm INTEGER, row INTEGER, variant INTEGER, key TEXT NOT NULL,"
+    "  PRIMARY KEY(arm, row, variant)) WITHOUT ROWID;"
+    "CREATE TABLE part(key TEXT PRIMARY KEY, class_logprob TEXT NOT NULL,"
+    "  answer_logprob TEXT NOT NULL, n_token INTEGER NOT NULL, time_ms REAL NOT NULL)"
+    "  WITHOUT ROWID;"
+    "CREATE TABLE sample(key TEXT, number INTEGER, text TEXT NOT NULL, n_token INTEGER NOT NULL,"
+    "  end TEXT NOT NULL, class INTEGER, class_logprob TEXT NOT NULL, time_ms REAL NOT NULL,"
+    "  PRIMARY KEY(key, number)) WITHOUT ROWID;";
 
 static const char *const sql[SQL_COUNT] = {
     [SQL_BEGIN] = "BEGIN IMMEDIATE",
@@ -88,6 +62,7 @@ static const char *const sql[SQL_COUNT] = {
     [SQL_CLEAR_ROW] = "DELETE FROM row",
     [SQL_CLEAR_GROUP] = "DELETE FROM row_group",
     [SQL_CLEAR_ASKED] = "DELETE FROM asked",
+    [SQL_CLEAR_ASKED_PART] = "DELETE FROM asked_part",
     [SQL_ADD_CLASS] = "INSERT INTO class VALUES(?, ?, ?)",
     [SQL_ADD_FLOW] = "INSERT INTO flow VALUES(?, ?, ?)",
     [SQL_ADD_ARM] = "INSERT INTO arm VALUES(?1, ?2, iif(json_valid(?3), ?3, NULL))",
@@ -111,19 +86,24 @@ static const char *const sql[SQL_COUNT] = {
         " LEFT JOIN score ON score.key = asked.key WHERE arm = ? ORDER BY asked.row",
     [SQL_META] = "SELECT key, value FROM meta ORDER BY key",
     [SQL_RUNS] = "SELECT run, started, ended, record FROM run ORDER BY run",
-};
-
-struct store {
-    sqlite3 *db;
-    sqlite3_stmt *stmt[SQL_COUNT];
-    int lock_fd; /* -1: opened to read */
-    bool in_transaction;
-    char path[4096];
+    [SQL_ADD_ASKED_PART] = "INSERT OR REPLACE INTO asked_part VALUES(?, ?, ?, ?)",
+    [SQL_ADD_PART] = "INSERT OR IGNORE INTO part VALUES(?, ?, ?, ?, ?)",
+    [SQL_HAS_PART] = "SELECT 1 FROM part WHERE key = ?",
+    [SQL_PARTS] = "SELECT row, variant, part.key IS NOT NULL, n_token, time_ms, class_logprob,"
+                  " answer_logprob FROM asked_part LEFT JOIN part ON part.key = asked_part.key"
+                  " WHERE arm = ?1 AND (?2 < 0 OR row = ?2) ORDER BY row, variant",
+    [SQL_ADD_SAMPLE] = "INSERT OR IGNORE INTO sample VALUES(?, ?, ?, ?, ?, ?, ?, ?)",
+    [SQL_SAMPLES] =
+        "SELECT row, variant, number, text, n_token, end, class, class_logprob, sample.time_ms"
+        " FROM asked_part JOIN sample ON sample.key = asked_part.key"
+        " WHERE arm = ?1 AND (?2 < 0 OR row = ?2) ORDER BY row, variant, number",
+    [SQL_SAMPLES_OF] = "SELECT 0, 0, number, text, n_token, end, class, class_logprob, time_ms"
+                       " FROM sample WHERE key = ?1 ORDER BY number",
 };
 
 /* --- errors --- */
 
-static bool fail(const store *s, err *e)
+bool store_fail(const store *s, err *e)
 {
     int code = s->db ? sqlite3_extended_errcode(s->db) : SQLITE_NOMEM;
     const char *text = s->db ? sqlite3_errmsg(s->db) : "out of memory";
@@ -162,7 +142,7 @@ static bool fail(const store *s, err *e)
     }
 }
 
-static bool damaged(const store *s, err *e, const char *what)
+bool store_damaged(const store *s, err *e, const char *what)
 {
     return err_set(e, ERR_DATA, "%s is damaged: %s; move it away or choose another folder", s->path,
                    what);
@@ -170,12 +150,12 @@ static bool damaged(const store *s, err *e, const char *what)
 
 /* --- statements: bind, step, reset --- */
 
-static void bind_text(sqlite3_stmt *q, int at, str text)
+void store_bind_text(sqlite3_stmt *q, int at, str text)
 {
     sqlite3_bind_text64(q, at, text.data ? text.data : "", text.size, SQLITE_STATIC, SQLITE_UTF8);
 }
 
-static str column_text(sqlite3_stmt *q, int at)
+str store_column_text(sqlite3_stmt *q, int at)
 {
     const char *text = (const char *)sqlite3_column_text(q, at);
     return (str){text ? text : "", (size_t)sqlite3_column_bytes(q, at)};
@@ -183,24 +163,24 @@ static str column_text(sqlite3_stmt *q, int at)
 
 /* Runs a statement that gives no rows; its bindings are dropped. A binding that failed for lack of
  * memory leaves a null, which the schema's NOT NULL turns into an error here. */
-static bool run(const store *s, statement which, err *e)
+bool store_do(const store *s, statement which, err *e)
 {
     sqlite3_stmt *q = s->stmt[which];
     int rc = sqlite3_step(q);
-    bool ok = rc == SQLITE_DONE || (rc == SQLITE_ROW) || fail(s, e);
+    bool ok = rc == SQLITE_DONE || (rc == SQLITE_ROW) || store_fail(s, e);
     sqlite3_reset(q);
     sqlite3_clear_bindings(q);
     return ok;
 }
 
 /* One more row? False at the end (the statement is reset then) and on failure (in e). */
-static bool next_row(const store *s, statement which, err *e)
+bool store_next(const store *s, statement which, err *e)
 {
     sqlite3_stmt *q = s->stmt[which];
     if (e->code == ERR_NONE) {
         int rc = sqlite3_step(q);
         if (rc == SQLITE_ROW) return true;
-        if (rc != SQLITE_DONE) fail(s, e);
+        if (rc != SQLITE_DONE) store_fail(s, e);
     }
     sqlite3_reset(q);
     sqlite3_clear_bindings(q);
@@ -211,17 +191,17 @@ static bool next_row(const store *s, statement which, err *e)
 
 static bool execute(store *s, const char *text, err *e)
 {
-    return sqlite3_exec(s->db, text, NULL, NULL, NULL) == SQLITE_OK || fail(s, e);
+    return sqlite3_exec(s->db, text, NULL, NULL, NULL) == SQLITE_OK || store_fail(s, e);
 }
 
 /* First value of the first row of a pragma. */
 static bool ask_number(store *s, const char *text, int64_t *value, err *e)
 {
     sqlite3_stmt *q = NULL;
-    if (sqlite3_prepare_v2(s->db, text, -1, &q, NULL) != SQLITE_OK) return fail(s, e);
+    if (sqlite3_prepare_v2(s->db, text, -1, &q, NULL) != SQLITE_OK) return store_fail(s, e);
     int rc = sqlite3_step(q);
     if (rc == SQLITE_ROW) *value = sqlite3_column_int64(q, 0);
-    bool ok = rc == SQLITE_ROW || rc == SQLITE_DONE || fail(s, e);
+    bool ok = rc == SQLITE_ROW || rc == SQLITE_DONE || store_fail(s, e);
     sqlite3_finalize(q);
     return ok;
 }
@@ -232,11 +212,12 @@ static bool check_whole(store *s, err *e)
     if (stat(s->path, &st) != 0 || st.st_size > STORE_CHECK_BYTES) return true;
     sqlite3_stmt *q = NULL;
     if (sqlite3_prepare_v2(s->db, "PRAGMA quick_check(1)", -1, &q, NULL) != SQLITE_OK)
-        return fail(s, e);
+        return store_fail(s, e);
     int rc = sqlite3_step(q);
     bool ok = true;
-    if (rc != SQLITE_ROW) ok = fail(s, e);
-    else if (!str_is(column_text(q, 0), "ok")) ok = damaged(s, e, "its pages do not fit together");
+    if (rc != SQLITE_ROW) ok = store_fail(s, e);
+    else if (!str_is(store_column_text(q, 0), "ok"))
+        ok = store_damaged(s, e, "its pages do not fit together");
     sqlite3_finalize(q);
     return ok;
 }
@@ -246,7 +227,18 @@ static bool create_schema(store *s, err *e)
     char mark[200];
     snprintf(mark, sizeof mark, "PRAGMA application_id = %d; PRAGMA user_version = %d; COMMIT;",
              STORE_APPLICATION, STORE_SCHEMA);
-    return execute(s, "BEGIN IMMEDIATE;", e) && execute(s, schema, e) && execute(s, mark, e);
+    s->version = STORE_SCHEMA;
+    return execute(s, "BEGIN IMMEDIATE;", e) && execute(s, schema, e) &&
+           execute(s, schema_parts, e) && execute(s, mark, e);
+}
+
+/* A file of schema 1 gets the tables that it lacks; what it holds stays as it is. */
+static bool upgrade(store *s, err *e)
+{
+    char mark[100];
+    snprintf(mark, sizeof mark, "PRAGMA user_version = %d; COMMIT;", STORE_SCHEMA);
+    s->version = STORE_SCHEMA;
+    return execute(s, "BEGIN IMMEDIATE;", e) && execute(s, schema_parts, e) && execute(s, mark, e);
 }
 
 static bool check_ours(store *s, bool may_create, err *e)
@@ -262,23 +254,27 @@ static bool check_ours(store *s, bool may_create, err *e)
                        "%s is a database of another program; choose another folder for the results",
                        s->path);
     }
-    if (version != STORE_SCHEMA) {
+    s->version = version;
+    if (version < 1 || version > STORE_SCHEMA) {
         return err_set(
             e, ERR_USAGE,
             "%s was written by another version of caseload (schema %lld, this one reads %d); "
             "use that version, or choose another folder",
             s->path, (long long)version, STORE_SCHEMA);
     }
-    return check_whole(s, e);
+    if (!check_whole(s, e)) return false;
+    return version == STORE_SCHEMA || !may_create || upgrade(s, e);
 }
 
 static bool prepare_all(store *s, err *e)
 {
     for (int i = 0; i < SQL_COUNT; i++) {
+        bool of_2 = i == SQL_CLEAR_ASKED_PART || i >= SQL_ADD_ASKED_PART;
+        if (of_2 && s->version < 2) continue; /* read only: there are none */
         int rc =
             sqlite3_prepare_v3(s->db, sql[i], -1, SQLITE_PREPARE_PERSISTENT, &s->stmt[i], NULL);
-        if (rc == SQLITE_ERROR) return damaged(s, e, "a table is missing or differs");
-        if (rc != SQLITE_OK) return fail(s, e);
+        if (rc == SQLITE_ERROR) return store_damaged(s, e, "a table is missing or differs");
+        if (rc != SQLITE_OK) return store_fail(s, e);
     }
     return true;
 }
@@ -335,9 +331,10 @@ static bool make_file(store *s, err *e)
 
 static bool open_to_write(store *s, err *e)
 {
-    if (!take_lock(s, e) || !make_file(s, e)) return false;
+    s->writes = true;
+    if (!s->in_memory && (!take_lock(s, e) || !make_file(s, e))) return false;
     int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_EXRESCODE;
-    if (sqlite3_open_v2(s->path, &s->db, flags, NULL) != SQLITE_OK) return fail(s, e);
+    if (sqlite3_open_v2(s->path, &s->db, flags, NULL) != SQLITE_OK) return store_fail(s, e);
     sqlite3_busy_timeout(s->db, 10000);
     /* journal_mode stays `delete` on file systems without shared memory: as safe, a little slower.
      */
@@ -383,7 +380,7 @@ static bool open_to_read(store *s, err *e)
     buf uri = buf_up_to(3 * sizeof s->path + 100);
     bool ok = find_uri(s, &uri, e);
     int flags = SQLITE_OPEN_READONLY | SQLITE_OPEN_URI | SQLITE_OPEN_EXRESCODE;
-    if (ok) ok = sqlite3_open_v2(uri.data, &s->db, flags, NULL) == SQLITE_OK || fail(s, e);
+    if (ok) ok = sqlite3_open_v2(uri.data, &s->db, flags, NULL) == SQLITE_OK || store_fail(s, e);
     buf_close(&uri);
     if (ok) sqlite3_busy_timeout(s->db, 10000);
     return ok &&
@@ -395,6 +392,15 @@ store *store_open(const char *path, err *e)
 {
     assert(path && e);
     store *s = make(path, e);
+    if (s && open_to_write(s, e)) return s;
+    store_close(s);
+    return NULL;
+}
+
+store *store_open_memory(err *e)
+{
+    store *s = make(":memory:", e);
+    if (s) s->in_memory = true;
     if (s && open_to_write(s, e)) return s;
     store_close(s);
     return NULL;
@@ -423,14 +429,14 @@ void store_close(store *s)
 
 bool store_begin(store *s, err *e)
 {
-    assert(!s->in_transaction && s->lock_fd >= 0);
-    return s->in_transaction = run(s, SQL_BEGIN, e);
+    assert(!s->in_transaction && s->writes);
+    return s->in_transaction = store_do(s, SQL_BEGIN, e);
 }
 
 bool store_commit(store *s, err *e)
 {
     assert(s->in_transaction);
-    if (run(s, SQL_COMMIT, e)) return s->in_transaction = false, true;
+    if (store_do(s, SQL_COMMIT, e)) return s->in_transaction = false, true;
     store_undo(s);
     return false;
 }
@@ -439,23 +445,23 @@ void store_undo(store *s)
 {
     err ignored = {0};
     if (!sqlite3_get_autocommit(s->db))
-        run(s, SQL_ROLLBACK, &ignored); /* SQLite may have done it */
+        store_do(s, SQL_ROLLBACK, &ignored); /* SQLite may have done it */
     s->in_transaction = false;
 }
 
 bool store_set(store *s, const char *key, str value, err *e)
 {
-    bind_text(s->stmt[SQL_SET], 1, str_of(key));
-    bind_text(s->stmt[SQL_SET], 2, value);
-    return run(s, SQL_SET, e);
+    store_bind_text(s->stmt[SQL_SET], 1, str_of(key));
+    store_bind_text(s->stmt[SQL_SET], 2, value);
+    return store_do(s, SQL_SET, e);
 }
 
 bool store_get(const store *s, const char *key, buf *out, err *e)
 {
-    bind_text(s->stmt[SQL_GET], 1, str_of(key));
+    store_bind_text(s->stmt[SQL_GET], 1, str_of(key));
     bool found = false;
-    while (next_row(s, SQL_GET, e)) {
-        buf_add_str(out, column_text(s->stmt[SQL_GET], 0));
+    while (store_next(s, SQL_GET, e)) {
+        buf_add_str(out, store_column_text(s->stmt[SQL_GET], 0));
         found = true;
     }
     return found && buf_check(out, "a fact of the study", e);
@@ -463,19 +469,19 @@ bool store_get(const store *s, const char *key, buf *out, err *e)
 
 bool store_run_start(store *s, str started, str record_json, int64_t *run_number, err *e)
 {
-    bind_text(s->stmt[SQL_RUN_START], 1, started);
-    bind_text(s->stmt[SQL_RUN_START], 2, record_json);
-    if (!run(s, SQL_RUN_START, e)) return false;
+    store_bind_text(s->stmt[SQL_RUN_START], 1, started);
+    store_bind_text(s->stmt[SQL_RUN_START], 2, record_json);
+    if (!store_do(s, SQL_RUN_START, e)) return false;
     *run_number = sqlite3_last_insert_rowid(s->db);
     return true;
 }
 
 bool store_run_end(store *s, int64_t run_number, str ended, str record_json, err *e)
 {
-    bind_text(s->stmt[SQL_RUN_END], 1, ended);
-    bind_text(s->stmt[SQL_RUN_END], 2, record_json);
+    store_bind_text(s->stmt[SQL_RUN_END], 1, ended);
+    store_bind_text(s->stmt[SQL_RUN_END], 2, record_json);
     sqlite3_bind_int64(s->stmt[SQL_RUN_END], 3, run_number);
-    return run(s, SQL_RUN_END, e);
+    return store_do(s, SQL_RUN_END, e);
 }
 
 /* --- the study --- */
@@ -483,9 +489,9 @@ bool store_run_end(store *s, int64_t run_number, str ended, str record_json, err
 static bool add_named(store *s, statement which, int64_t number, str name, int64_t value, err *e)
 {
     sqlite3_bind_int64(s->stmt[which], 1, number);
-    bind_text(s->stmt[which], 2, name);
+    store_bind_text(s->stmt[which], 2, name);
     sqlite3_bind_int64(s->stmt[which], 3, value);
-    return run(s, which, e);
+    return store_do(s, which, e);
 }
 
 static bool add_row(store *s, const store_study *study, int32_t i, err *e)
@@ -493,17 +499,17 @@ static bool add_row(store *s, const store_study *study, int32_t i, err *e)
     const store_row *row = &study->row[i];
     sqlite3_stmt *q = s->stmt[SQL_ADD_ROW], *g = s->stmt[SQL_ADD_GROUP];
     sqlite3_bind_int(q, 1, i);
-    bind_text(q, 2, row->id);
+    store_bind_text(q, 2, row->id);
     sqlite3_bind_int(q, 3, row->label);
     sqlite3_bind_int(q, 4, row->patient);
-    bind_text(q, 5, row->split);
-    if (!run(s, SQL_ADD_ROW, e)) return false;
+    store_bind_text(q, 5, row->split);
+    if (!store_do(s, SQL_ADD_ROW, e)) return false;
     for (int32_t k = 0; k < study->n_group; k++) {
         sqlite3_bind_int(g, 1, i);
         sqlite3_bind_int(g, 2, k);
-        bind_text(g, 3, study->group_name[k]);
-        bind_text(g, 4, row->group[k]);
-        if (!run(s, SQL_ADD_GROUP, e)) return false;
+        store_bind_text(g, 3, study->group_name[k]);
+        store_bind_text(g, 4, row->group[k]);
+        if (!store_do(s, SQL_ADD_GROUP, e)) return false;
     }
     return true;
 }
@@ -511,8 +517,8 @@ static bool add_row(store *s, const store_study *study, int32_t i, err *e)
 bool store_set_study(store *s, const store_study *study, err *e)
 {
     assert(s->in_transaction && study->n_class > 0);
-    for (int i = SQL_CLEAR_CLASS; i <= SQL_CLEAR_ASKED; i++) {
-        if (!run(s, (statement)i, e)) return false;
+    for (int i = SQL_CLEAR_CLASS; i <= SQL_CLEAR_ASKED_PART; i++) {
+        if (!store_do(s, (statement)i, e)) return false;
     }
     for (int32_t i = 0; i < study->n_class; i++) {
         if (!add_named(s, SQL_ADD_CLASS, i, study->class_name[i], i == study->positive, e))
@@ -523,9 +529,9 @@ bool store_set_study(store *s, const store_study *study, err *e)
     }
     for (int32_t i = 0; i < study->n_arm; i++) {
         sqlite3_bind_int(s->stmt[SQL_ADD_ARM], 1, i);
-        bind_text(s->stmt[SQL_ADD_ARM], 2, study->arm[i].name);
-        bind_text(s->stmt[SQL_ADD_ARM], 3, study->arm[i].record_json);
-        if (!run(s, SQL_ADD_ARM, e)) return false;
+        store_bind_text(s->stmt[SQL_ADD_ARM], 2, study->arm[i].name);
+        store_bind_text(s->stmt[SQL_ADD_ARM], 3, study->arm[i].record_json);
+        if (!store_do(s, SQL_ADD_ARM, e)) return false;
     }
     for (int32_t i = 0; i < study->n_row; i++) {
         if (!add_row(s, study, i, e)) return false;
@@ -536,7 +542,7 @@ bool store_set_study(store *s, const store_study *study, err *e)
 static bool get_counts(const store *s, store_study *study, err *e)
 {
     int32_t n[5] = {0};
-    while (next_row(s, SQL_COUNTS, e)) {
+    while (store_next(s, SQL_COUNTS, e)) {
         for (int i = 0; i < 5; i++) {
             int64_t value = sqlite3_column_int64(s->stmt[SQL_COUNTS], i);
             n[i] = value >= 0 && value < INT32_MAX ? (int32_t)value : 0;
@@ -554,12 +560,12 @@ static bool get_counts(const store *s, store_study *study, err *e)
 /* Rows of a table numbered 0, 1, ..: true while the next one is there and has number i. */
 static bool next_numbered(const store *s, statement which, int32_t i, int32_t n, err *e)
 {
-    if (!next_row(s, which, e)) {
-        if (i < n) damaged(s, e, "rows are missing");
+    if (!store_next(s, which, e)) {
+        if (i < n) store_damaged(s, e, "rows are missing");
         return false;
     }
     if (i < n && sqlite3_column_int64(s->stmt[which], 0) == i) return true;
-    damaged(s, e, "rows are not numbered 0, 1, ..");
+    store_damaged(s, e, "rows are not numbered 0, 1, ..");
     sqlite3_reset(s->stmt[which]);
     return false;
 }
@@ -574,19 +580,20 @@ typedef struct study_lists { /* what store_study points at, while it is filled *
 static void get_lists(const store *s, store_study *study, const study_lists *to, arena *a, err *e)
 {
     for (int32_t i = 0; next_numbered(s, SQL_CLASSES, i, study->n_class, e); i++) {
-        to->class_name[i] = str_keep(a, column_text(s->stmt[SQL_CLASSES], 1), e);
+        to->class_name[i] = str_keep(a, store_column_text(s->stmt[SQL_CLASSES], 1), e);
         if (sqlite3_column_int(s->stmt[SQL_CLASSES], 2)) study->positive = i;
     }
     for (int32_t i = 0; next_numbered(s, SQL_FLOW, i, study->n_flow, e); i++) {
-        to->flow[i] = (store_flow){.name = str_keep(a, column_text(s->stmt[SQL_FLOW], 1), e),
+        to->flow[i] = (store_flow){.name = str_keep(a, store_column_text(s->stmt[SQL_FLOW], 1), e),
                                    .n = sqlite3_column_int64(s->stmt[SQL_FLOW], 2)};
     }
     for (int32_t i = 0; next_numbered(s, SQL_ARMS, i, study->n_arm, e); i++) {
-        to->arm[i] = (store_arm){.name = str_keep(a, column_text(s->stmt[SQL_ARMS], 1), e),
-                                 .record_json = str_keep(a, column_text(s->stmt[SQL_ARMS], 2), e)};
+        to->arm[i] =
+            (store_arm){.name = str_keep(a, store_column_text(s->stmt[SQL_ARMS], 1), e),
+                        .record_json = str_keep(a, store_column_text(s->stmt[SQL_ARMS], 2), e)};
     }
     for (int32_t i = 0; next_numbered(s, SQL_GROUP_NAMES, i, study->n_group, e); i++)
-        to->group_name[i] = str_keep(a, column_text(s->stmt[SQL_GROUP_NAMES], 1), e);
+        to->group_name[i] = str_keep(a, store_column_text(s->stmt[SQL_GROUP_NAMES], 1), e);
 }
 
 static void get_rows(const store *s, const store_study *study, const study_lists *to, arena *a,
@@ -596,20 +603,21 @@ static void get_rows(const store *s, const store_study *study, const study_lists
     size_t n_group = (size_t)study->n_group, at = 0, n = (size_t)study->n_row * n_group;
     for (int32_t i = 0; next_numbered(s, SQL_ROWS, i, study->n_row, e); i++) {
         store_row *row = &to->row[i];
-        *row = (store_row){.id = str_keep(a, column_text(q, 1), e),
+        *row = (store_row){.id = str_keep(a, store_column_text(q, 1), e),
                            .label = sqlite3_column_int(q, 2),
                            .patient = sqlite3_column_int(q, 3),
-                           .split = str_keep(a, column_text(q, 4), e),
+                           .split = str_keep(a, store_column_text(q, 4), e),
                            .group = to->group + (size_t)i * n_group};
-        if (row->label < 0 || row->label >= study->n_class) damaged(s, e, "a label has no class");
+        if (row->label < 0 || row->label >= study->n_class)
+            store_damaged(s, e, "a label has no class");
     }
-    for (; next_row(s, SQL_GROUPS, e); at++) {
+    for (; store_next(s, SQL_GROUPS, e); at++) {
         bool fits = at < n && (size_t)sqlite3_column_int64(g, 0) == at / n_group &&
                     (size_t)sqlite3_column_int64(g, 1) == at % n_group;
-        if (fits) to->group[at] = str_keep(a, column_text(g, 2), e);
-        else damaged(s, e, "the subgroups do not fit the rows");
+        if (fits) to->group[at] = str_keep(a, store_column_text(g, 2), e);
+        else store_damaged(s, e, "the subgroups do not fit the rows");
     }
-    if (at < n) damaged(s, e, "subgroups are missing");
+    if (at < n) store_damaged(s, e, "subgroups are missing");
 }
 
 bool store_get_study(const store *s, store_study *study, arena *a, err *e)
@@ -667,16 +675,16 @@ bool store_add_asked(store *s, const store_asked *asked, err *e)
     sqlite3_stmt *q = s->stmt[SQL_ADD_ASKED];
     sqlite3_bind_int(q, 1, asked->arm);
     sqlite3_bind_int(q, 2, asked->row);
-    bind_text(q, 3, str_of(asked->key.hex));
+    store_bind_text(q, 3, str_of(asked->key.hex));
     sqlite3_bind_int(q, 4, asked->n_token);
     sqlite3_bind_int(q, 5, asked->n_cut);
     sqlite3_bind_int(q, 6, asked->forced);
     sqlite3_bind_int(q, 7, asked->refused);
-    return run(s, SQL_ADD_ASKED, e);
+    return store_do(s, SQL_ADD_ASKED, e);
 }
 
 /* "[-0.125,null]"; false when one is not a number. */
-static bool write_numbers(buf *out, const double *x, int32_t n)
+bool store_write_numbers(buf *out, const double *x, int32_t n)
 {
     buf_add_char(out, '[');
     for (int32_t i = 0; i < n; i++) {
@@ -689,7 +697,7 @@ static bool write_numbers(buf *out, const double *x, int32_t n)
     return true;
 }
 
-static int32_t count_numbers(str text)
+int32_t store_count_numbers(str text)
 {
     if (text.size <= 2) return 0;
     int32_t n = 1;
@@ -698,10 +706,10 @@ static int32_t count_numbers(str text)
 }
 
 /* Exactly n numbers into x. */
-static bool read_numbers(str text, double *x, int32_t n)
+bool store_read_numbers(str text, double *x, int32_t n)
 {
     if (text.size < 2 || text.data[0] != '[' || text.data[text.size - 1] != ']') return false;
-    if (count_numbers(text) != n) return false;
+    if (store_count_numbers(text) != n) return false;
     size_t from = 1;
     for (int32_t i = 0; i < n; i++) {
         size_t to = from;
@@ -720,21 +728,21 @@ bool store_append(store *s, const store_score *score, err *e)
     assert(score->key.hex[0]);
     buf text = buf_up_to(1 << 24);
     sqlite3_stmt *q = s->stmt[SQL_ADD_SCORE];
-    bool ok = write_numbers(&text, score->class_logprob, score->n_class);
+    bool ok = store_write_numbers(&text, score->class_logprob, score->n_class);
     size_t n_class_text = text.size;
-    ok = ok && write_numbers(&text, score->answer_logprob, score->n_answer);
+    ok = ok && store_write_numbers(&text, score->answer_logprob, score->n_answer);
     ok = ok && !isnan(score->label_mass);
     if (!ok) {
         err_set(e, ERR_MODEL,
                 "a log-probability is not a number: the model's weights or arithmetic are broken");
     } else if (buf_check(&text, "a score", e)) {
-        bind_text(q, 1, str_of(score->key.hex));
+        store_bind_text(q, 1, str_of(score->key.hex));
         if (!isnan(score->score)) sqlite3_bind_double(q, 2, score->score);
         sqlite3_bind_double(q, 3, score->label_mass);
-        bind_text(q, 4, str_part(buf_view(&text), 0, n_class_text));
-        bind_text(q, 5, str_part(buf_view(&text), n_class_text, text.size - n_class_text));
+        store_bind_text(q, 4, str_part(buf_view(&text), 0, n_class_text));
+        store_bind_text(q, 5, str_part(buf_view(&text), n_class_text, text.size - n_class_text));
         sqlite3_bind_double(q, 6, score->time_ms);
-        run(s, SQL_ADD_SCORE, e);
+        store_do(s, SQL_ADD_SCORE, e);
     }
     buf_close(&text);
     return e->code == ERR_NONE;
@@ -742,8 +750,8 @@ bool store_append(store *s, const store_score *score, err *e)
 
 bool store_has(const store *s, const hash_text *key, bool *has, err *e)
 {
-    bind_text(s->stmt[SQL_HAS], 1, str_of(key->hex));
-    *has = next_row(s, SQL_HAS, e);
+    store_bind_text(s->stmt[SQL_HAS], 1, str_of(key->hex));
+    *has = store_next(s, SQL_HAS, e);
     sqlite3_reset(s->stmt[SQL_HAS]);
     sqlite3_clear_bindings(s->stmt[SQL_HAS]);
     return e->code == ERR_NONE;
@@ -771,7 +779,7 @@ static bool results_make(store_results *r, arena *a, err *e)
     return e->code == ERR_NONE;
 }
 
-static double column_double(sqlite3_stmt *q, int at)
+double store_column_double(sqlite3_stmt *q, int at)
 {
     return sqlite3_column_type(q, at) == SQLITE_NULL ? NAN : sqlite3_column_double(q, at);
 }
@@ -781,7 +789,7 @@ static void read_result(const store *s, int32_t n_row, store_results *r, int32_t
     sqlite3_stmt *q = s->stmt[SQL_RESULTS];
     int64_t row = sqlite3_column_int64(q, 0);
     if (row < 0 || row >= n_row) {
-        damaged(s, e, "a score belongs to no row");
+        store_damaged(s, e, "a score belongs to no row");
         return;
     }
     r->row[i] = (int32_t)row;
@@ -790,16 +798,16 @@ static void read_result(const store *s, int32_t n_row, store_results *r, int32_t
     r->forced[i] = sqlite3_column_int(q, 3) != 0;
     r->refused[i] = sqlite3_column_int(q, 4) != 0;
     r->scored[i] = sqlite3_column_int(q, 5) != 0;
-    r->score[i] = column_double(q, 6);
-    r->label_mass[i] = column_double(q, 7);
-    r->time_ms[i] = column_double(q, 8);
+    r->score[i] = store_column_double(q, 6);
+    r->label_mass[i] = store_column_double(q, 7);
+    r->time_ms[i] = store_column_double(q, 8);
     if (!r->scored[i]) return;
-    str by_class = column_text(q, 9), by_answer = column_text(q, 10);
+    str by_class = store_column_text(q, 9), by_answer = store_column_text(q, 10);
     size_t at = (size_t)i;
-    if (!read_numbers(by_class, r->class_logprob + at * (size_t)r->n_class, r->n_class) ||
-        !read_numbers(by_answer, r->answer_logprob + at * (size_t)r->n_answer,
-                      count_numbers(by_answer)))
-        damaged(s, e, "a score does not fit the classes");
+    if (!store_read_numbers(by_class, r->class_logprob + at * (size_t)r->n_class, r->n_class) ||
+        !store_read_numbers(by_answer, r->answer_logprob + at * (size_t)r->n_answer,
+                            store_count_numbers(by_answer)))
+        store_damaged(s, e, "a score does not fit the classes");
 }
 
 bool store_get_results(const store *s, int32_t arm, store_results *r, arena *a, err *e)
@@ -808,19 +816,20 @@ bool store_get_results(const store *s, int32_t arm, store_results *r, arena *a, 
     if (!get_counts(s, &counts, e)) return false;
     *r = (store_results){.n_class = counts.n_class};
     sqlite3_bind_int(s->stmt[SQL_RESULTS], 1, arm);
-    while (next_row(s, SQL_RESULTS, e)) {
-        int32_t n = count_numbers(column_text(s->stmt[SQL_RESULTS], 10));
+    while (store_next(s, SQL_RESULTS, e)) {
+        int32_t n = store_count_numbers(store_column_text(s->stmt[SQL_RESULTS], 10));
         if (n > r->n_answer) r->n_answer = n;
         r->n++;
     }
     if (e->code || !results_make(r, a, e)) return false;
     int32_t i = 0;
     sqlite3_bind_int(s->stmt[SQL_RESULTS], 1, arm);
-    while (next_row(s, SQL_RESULTS, e)) { /* a run beside us may add rows: only what was counted */
+    while (
+        store_next(s, SQL_RESULTS, e)) { /* a run beside us may add rows: only what was counted */
         if (i < r->n) read_result(s, counts.n_row, r, i, e);
         i++;
     }
-    if (i < r->n) damaged(s, e, "results vanished while they were read");
+    if (i < r->n) store_damaged(s, e, "results vanished while they were read");
     return e->code == ERR_NONE;
 }
 
@@ -828,22 +837,22 @@ bool store_get_record(const store *s, buf *json, err *e)
 {
     sqlite3_stmt *meta = s->stmt[SQL_META], *runs = s->stmt[SQL_RUNS];
     buf_add_text(json, "{\"meta\": {");
-    for (int i = 0; next_row(s, SQL_META, e); i++) {
+    for (int i = 0; store_next(s, SQL_META, e); i++) {
         buf_add_text(json, i ? ", \"" : "\"");
-        buf_add_json(json, column_text(meta, 0));
+        buf_add_json(json, store_column_text(meta, 0));
         buf_add_text(json, "\": \"");
-        buf_add_json(json, column_text(meta, 1));
+        buf_add_json(json, store_column_text(meta, 1));
         buf_add_text(json, "\"");
     }
     buf_add_text(json, "}, \"runs\": [");
-    for (int i = 0; next_row(s, SQL_RUNS, e); i++) {
+    for (int i = 0; store_next(s, SQL_RUNS, e); i++) {
         buf_printf(json, "%s{\"run\": %lld, \"started\": \"", i ? ", " : "",
                    (long long)sqlite3_column_int64(runs, 0));
-        buf_add_json(json, column_text(runs, 1));
+        buf_add_json(json, store_column_text(runs, 1));
         buf_add_text(json, "\", \"ended\": \"");
-        buf_add_json(json, column_text(runs, 2));
+        buf_add_json(json, store_column_text(runs, 2));
         buf_add_text(json, "\", \"record\": ");
-        buf_add_str(json, column_text(runs, 3));
+        buf_add_str(json, store_column_text(runs, 3));
         buf_add_text(json, "}");
     }
     buf_add_text(json, "]}");

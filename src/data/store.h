@@ -9,10 +9,12 @@
  *   row_group row, name, value
  *   asked     arm, row, key, n_token, n_cut, forced, refused   what is asked now
  *   score     key, score, label_mass, class_logprob, answer_logprob, time_ms
+ *   asked_part, part, sample            rows asked in several ways (store_parts.h)
  *
  * A key (store_key) is the SHA-256 of everything that shapes a score; `asked` points at keys, so a
  * changed prompt, model or scorer never meets an old score, and a reverted one finds it again. Text
- * of rows is never stored. Numbers come back bit for bit.
+ * of rows is never stored. Numbers come back bit for bit. A file of schema 1 is read as it is; to
+ * be written, it gets the tables that it lacks.
  *
  * Writing: WAL, synchronous=FULL, one transaction a step: after kill -9 or a full disk the file
  * holds every committed step. One writer a file (flock on `<path>-lock`); readers may look on. Mode
@@ -25,14 +27,15 @@
 #include "base/hash.h"
 #include "base/str.h"
 
-enum { STORE_SCHEMA = 1 };
+enum { STORE_SCHEMA = 2 };
 
 typedef struct store store;
 
 store *store_open(const char *path, err *e); /* to write: makes the file or goes on with it */
 store *store_open_read(const char *path,
-                       err *e); /* to read: must exist; works in a read-only folder */
-void store_close(store *s);     /* NULL is fine; an open transaction is undone */
+                       err *e);   /* to read: must exist; works in a read-only folder */
+store *store_open_memory(err *e); /* to write: gone when it is closed */
+void store_close(store *s);       /* NULL is fine; an open transaction is undone */
 
 /* A transaction: all that is written between begin and commit is there afterwards, or none. */
 bool store_begin(store *s, err *e);
