@@ -187,7 +187,7 @@ static void test_points(void **state)
         assert_true(number_of(line, 6) == w.v.arm[0].roc.low[i]);
     }
     assert_non_null(strstr(line, "operating point"));
-    assert_true(number_of(line, 3) == s->at_half.sensitivity.value);
+    assert_true(number_of(line, 3) == s->at_point.sensitivity.value);
     plot_close(&p);
     must(&w, plot_draw(&p, &w.v, plot_kind("decision"), &w.e));
     line = next_line(p.csv.data);
@@ -215,7 +215,7 @@ static void test_by_patient(void **state)
     assert_ptr_equal(evidence_test(&w.v, pair), &pair->clustered);
     assert_ptr_equal(evidence_pair(&w.v, 0, 2, &sign), pair);
     assert_int_equal(sign, -1);
-    const stat_estimate *naive = &w.g.stats.arm[0].at_half.sensitivity;
+    const stat_estimate *naive = &w.g.stats.arm[0].at_point.sensitivity;
     const stat_estimate *drawn = &w.v.arm[0].cut.sensitivity;
     assert_true(drawn->value == naive->value && drawn->has_interval);
     assert_true(drawn->low != naive->low && drawn->low < drawn->value &&

@@ -251,7 +251,7 @@ static void test_judge_matches_known(void **state)
     assert_int_equal(r.n, 24);
     assert_int_equal(r.events, 10);
     assert_true(fabs(r.arm[0].brier.value - 0.179375) < 1e-12);
-    assert_true(fabs(r.arm[0].at_half.mcc.value - 0.409917025789) < 1e-11);
+    assert_true(fabs(r.arm[0].at_point.mcc.value - 0.409917025789) < 1e-11);
     assert_true(fabs(r.arm[1].mass_median - exp(-1.15)) < 0.01);
     assert_int_equal(r.n_pair, 1);
     assert_true(r.n_patient == 0 && !r.arm[0].clustered.logit.has_value);

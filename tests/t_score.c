@@ -156,7 +156,7 @@ static void test_intervals_of_shares(void **state)
     assert_false(none.has_value || none.has_interval);
 }
 
-static void test_t24_at_half(void **state)
+static void test_t24_at_point(void **state)
 {
     (void)state;
     const double *both[2] = {t24_a, t24_b};
@@ -232,7 +232,7 @@ int main(void)
         cmocka_unit_test(test_permutations_average_contents),
         cmocka_unit_test(test_constants_leave_auroc),
         cmocka_unit_test(test_intervals_of_shares),
-        cmocka_unit_test(test_t24_at_half),
+        cmocka_unit_test(test_t24_at_point),
         cmocka_unit_test(test_undefined_ratios),
         cmocka_unit_test(test_brier),
         cmocka_unit_test(test_every_status_speaks),

@@ -4,6 +4,7 @@
 #include "data/encoding.h"
 #include "data/names.h"
 #include "stats/score.h"
+#include "view/gather.h"
 
 #include <assert.h>
 #include <math.h>
@@ -15,7 +16,7 @@ static const size_t bytes_memory = (size_t)16 << 30; /* address space */
 typedef struct compare_reader {
     const compare_options *o;
     const store *store;
-    store_study study;
+    store_study study; /* without tune rows */
     judge_rows rows;
     judge_notes notes;
     int32_t *kept; /* [rows.n] row of the study */
@@ -59,7 +60,7 @@ static bool read_arm(compare_reader *r, int32_t k, double *score, double *probab
     if (which < 0 || !part || !p || !store_get_results(r->store, which, &got, r->a, r->e))
         return false;
     for (int32_t i = 0; i < r->study.n_row; i++) score[i] = probability[i] = (double)NAN;
-    for (int32_t i = 0; i < got.n; i++) {
+    for (int32_t i = 0; i < got.n && got.row[i] < r->study.n_row; i++) {
         const double *z = got.class_logprob + (size_t)i * (size_t)r->study.n_class;
         if (!got.scored[i] || !score_probabilities(z, r->study.n_class, p)) continue;
         score[got.row[i]] = score_of(&r->study, z, part);
@@ -153,7 +154,9 @@ static bool take_groups(compare_reader *r)
 static bool read_study(compare_reader *r)
 {
     const compare_options *o = r->o;
-    if (!store_get_study(r->store, &r->study, r->a, r->e)) return false;
+    if (!store_get_study(r->store, &r->study, r->a, r->e) ||
+        !gather_rows_use(r->store, &r->study, &r->study.n_row, r->e))
+        return false;
     if (r->study.positive < 0)
         return err_set(r->e, ERR_USAGE,
                        "this study has several classes and no positive one: there is no one AUROC "

@@ -3,7 +3,10 @@
 
 #include "base/hash.h"
 #include "stats/adjust.h"
+#include "stats/agree.h"
 #include "stats/cluster.h"
+#include "stats/multi.h"
+#include "stats/score.h"
 #include "stats/weigh.h"
 
 #include <assert.h>
@@ -78,15 +81,20 @@ static bool add_precision(work *w, const verdict_arm *s, evidence_arm *out, err 
 typedef struct share_job {
     const verdict_arm *s;
     int64_t n;
-    bool
-        by_call; /* PPV and NPV, else sensitivity and specificity: each pair exists or not as one */
+    enum { SHARES_OF_TRUTH, SHARES_OF_CALLS, SHARE_RIGHT } kind; /* a pair exists or not as one */
 } share_job;
 
 static bool boot_shares(const void *context, const uint16_t *weight, double *value)
 {
     const share_job *j = context;
-    cut_table t = weigh_cut(j->s->probability, j->s->positive, weight, j->n, 0.5);
-    int64_t first = t.tp + (j->by_call ? t.fp : t.fn), second = t.tn + (j->by_call ? t.fn : t.fp);
+    cut_table t = weigh_cut(j->s->probability, j->s->positive, weight, j->n, j->s->threshold);
+    bool calls = j->kind == SHARES_OF_CALLS;
+    int64_t first = t.tp + (calls ? t.fp : t.fn), second = t.tn + (calls ? t.fn : t.fp);
+    if (j->kind == SHARE_RIGHT) {
+        int64_t all = first + second;
+        value[0] = value[1] = all > 0 ? (double)(t.tp + t.tn) / (double)all : 0;
+        return all > 0;
+    }
     if (first == 0 || second == 0) return false;
     value[0] = (double)t.tp / (double)first;
     value[1] = (double)t.tn / (double)second;
@@ -96,13 +104,14 @@ static bool boot_shares(const void *context, const uint16_t *weight, double *val
 /* Shares of texts of few patients are not binomial: their intervals are drawn by patient. */
 static bool add_shares(work *w, const verdict_arm *s, evidence_arm *out, err *e)
 {
-    out->cut = s->at_half;
-    if (!w->unit) return true;
-    stat_estimate *to[2][2] = {{&out->cut.sensitivity, &out->cut.specificity},
-                               {&out->cut.ppv, &out->cut.npv}};
-    for (int which = 0; which < 2; which++) {
+    out->cut = s->at_point;
+    if (!w->unit || !out->cut.accuracy.has_value) return true;
+    stat_estimate *to[3][2] = {{&out->cut.sensitivity, &out->cut.specificity},
+                               {&out->cut.ppv, &out->cut.npv},
+                               {&out->cut.accuracy, NULL}};
+    for (int which = 0; which < 3; which++) {
         size_t mark = arena_mark(w->a);
-        share_job j = {.s = s, .n = w->stats->n, .by_call = which == 1};
+        share_job j = {.s = s, .n = w->stats->n, .kind = which};
         boot_result r;
         boot_plan plan = {.n = j.n,
                           .unit = w->unit,
@@ -114,7 +123,7 @@ static bool add_shares(work *w, const verdict_arm *s, evidence_arm *out, err *e)
                           .statistic = boot_shares,
                           .context = &j};
         if (!boot_run(&plan, w->threads, w->a, &r, e)) return false;
-        for (int i = 0; i < 2; i++) {
+        for (int i = 0; i < 2 && to[which][i]; i++) {
             stat_estimate o = {0};
             boot_interval how = {.level = w->stats->level};
             if (!boot_estimate(&r, i, how, w->a, &o, e)) return false;
@@ -130,6 +139,25 @@ static bool add_shares(work *w, const verdict_arm *s, evidence_arm *out, err *e)
 
 /* --- calibration --- */
 
+static bool add_line(work *w, const verdict_arm *s, const double *p, calib_line *out, err *e)
+{
+    int64_t n = w->stats->n, n_clipped = 0;
+    size_t mark = arena_mark(w->a);
+    double *log_odds = arena_take(w->a, (size_t)n, sizeof *log_odds, e);
+    if (!log_odds) return false;
+    *out = (calib_line){.status = stat_check_probabilities(p, n)};
+    if (out->status == STAT_OK) {
+        calib_log_odds(p, n, log_odds, &n_clipped);
+        const stat_rows odds = {.n = n, .score = log_odds, .positive = s->positive};
+        if (!calib_line_of(&odds, w->a, out, e)) return false;
+    } else {
+        out->in_the_large = out->intercept = out->slope =
+            stat_none(out->status, n, w->stats->events);
+    }
+    arena_reset(w->a, mark);
+    return true;
+}
+
 static bool add_calibration(work *w, const verdict_arm *s, evidence_arm *out, err *e)
 {
     int64_t n = w->stats->n, n_clipped = 0;
@@ -137,21 +165,9 @@ static bool add_calibration(work *w, const verdict_arm *s, evidence_arm *out, er
     out->observed_expected = calib_observed_expected(s->probability, s->positive, n);
     const stat_rows rows = {.n = n, .score = s->probability, .positive = s->positive};
     const calib_bins bins = {.n = EVIDENCE_BINS};
-    if (!calib_ece(&rows, bins, out->bin, w->a, &out->ece, e)) return false;
-    size_t mark = arena_mark(w->a);
-    double *log_odds = arena_take(w->a, (size_t)n, sizeof *log_odds, e);
-    if (!log_odds) return false;
-    out->line = (calib_line){.status = stat_check_probabilities(s->probability, n)};
-    if (out->line.status == STAT_OK) {
-        calib_log_odds(s->probability, n, log_odds, &n_clipped);
-        const stat_rows odds = {.n = n, .score = log_odds, .positive = s->positive};
-        if (!calib_line_of(&odds, w->a, &out->line, e)) return false;
-    } else {
-        out->line.in_the_large = out->line.intercept = out->line.slope =
-            stat_none(out->line.status, n, w->stats->events);
-    }
-    arena_reset(w->a, mark);
-    return true;
+    return calib_ece(&rows, bins, out->bin, w->a, &out->ece, e) &&
+           add_line(w, s, s->probability, &out->line, e) &&
+           add_line(w, s, s->own_probability, &out->line_own, e);
 }
 
 /* A baseline that gives every text the same score: nothing to draw. */
@@ -176,6 +192,11 @@ static bool add_arm(work *w, int32_t k, err *e)
         return false;
     if (w->v->n_drawn == EVIDENCE_CURVES_MAX || is_flat(w, k)) return true;
     w->v->drawn[w->v->n_drawn++] = k;
+    if (s->own_probability != s->probability) {
+        curves_rows own = rows;
+        own.probability = s->own_probability;
+        if (!curves_calibration(&own, &plan, w->a, &out->calibration_own, e)) return false;
+    }
     return curves_roc(&rows, &plan, w->a, &out->roc, e) &&
            curves_precision(&rows, w->a, &out->precision, e) &&
            curves_calibration(&rows, &plan, w->a, &out->calibration, e) &&
@@ -317,13 +338,135 @@ static bool adjust_pairs(work *w, err *e)
     if (!raw || !holm || !w->v->p_holm) return false;
     int32_t n_test = 0;
     for (size_t i = 0; i < n; i++) {
-        const rank_test *t = evidence_test(w->v, &w->stats->pair[i]);
-        if (t->has_value) raw[n_test++] = t->p;
+        const verdict_pair *pair = &w->stats->pair[i];
+        const rank_test *t = evidence_test(w->v, pair);
+        if (t->has_value && !pair->primary) raw[n_test++] = t->p;
     }
     if (!adjust_holm(raw, n_test, holm, w->a, e)) return false;
     n_test = 0;
     for (size_t i = 0; i < n; i++) {
-        if (evidence_test(w->v, &w->stats->pair[i])->has_value) w->v->p_holm[i] = holm[n_test++];
+        const verdict_pair *pair = &w->stats->pair[i];
+        const rank_test *t = evidence_test(w->v, pair);
+        if (t->has_value) w->v->p_holm[i] = pair->primary ? t->p : holm[n_test++];
+    }
+    return true;
+}
+
+/* The primary pair as declared, and whether its first arm is worse by the margin. */
+static void judge_primary(work *w)
+{
+    evidence *v = w->v;
+    int32_t first, second;
+    int sign;
+    double margin = 0;
+    if (w->stats->primary < 0) return;
+    v->primary = &w->stats->pair[w->stats->primary];
+    if (!evidence_primary(v, &first, &second, &sign)) return;
+    if (!str_to_double(str_of(gather_fact(v->g, "primary_margin")), &margin) || !(margin > 0))
+        return;
+    rank_test t = *evidence_test(v, v->primary);
+    if (sign < 0) {
+        double low = t.low;
+        t.low = -t.high;
+        t.high = -low;
+        t.difference = -t.difference;
+        t.statistic = -t.statistic;
+    }
+    v->inferior = paired_noninferior(&t, margin);
+}
+
+/* --- more than two classes --- */
+
+/* Probabilities of the judged rows under arm k: [n x n_class]. */
+static bool take_probabilities(work *w, int32_t k, double *p)
+{
+    const gather *g = w->v->g;
+    int32_t n_class = w->stats->n_class;
+    const store_results *got = &g->got[k];
+    bool all = true;
+    for (int64_t i = 0, at = 0; i < w->stats->n; i++) {
+        while (got->row[at] != w->stats->row[i]) at++; /* both by row; every judged row is there */
+        all = score_probabilities(got->class_logprob + (size_t)at * (size_t)n_class, n_class,
+                                  p + i * n_class) &&
+              all;
+    }
+    return all;
+}
+
+static void set_interval(stat_estimate *to, const stat_estimate *drawn, const boot_result *r)
+{
+    to->has_interval = to->has_value && r->status == STAT_OK && drawn->has_interval;
+    to->low = to->has_interval ? drawn->low : 0;
+    to->high = to->has_interval ? drawn->high : 0;
+    to->method = to->has_interval ? drawn->method : "";
+}
+
+static bool draw_multi(work *w, const multi_rows *rows, evidence_multi *out, err *e)
+{
+    size_t mark = arena_mark(w->a);
+    multi_draws draws;
+    boot_result r;
+    boot_plan plan = {.n = rows->n,
+                      .unit = w->unit,
+                      .n_unit = w->n_unit,
+                      .n_draw = curves_draws(rows->n, true),
+                      .seed_study = w->seed,
+                      .seed_analysis = boot_seed("several classes"),
+                      .n_value = MULTI_VALUES,
+                      .statistic = multi_draw,
+                      .context = &draws};
+    stat_estimate *to[MULTI_VALUES] = {[MULTI_MACRO] = &out->macro,
+                                       [MULTI_WEIGHTED] = &out->weighted,
+                                       [MULTI_HAND_TILL] = &out->hand_till,
+                                       [MULTI_ACCURACY] = &out->accuracy,
+                                       [MULTI_MACRO_F1] = &out->macro_f1,
+                                       [MULTI_WEIGHTED_F1] = &out->weighted_f1,
+                                       [MULTI_MCC] = &out->mcc,
+                                       [MULTI_KAPPA] = &out->kappa};
+    if (!multi_draws_take(rows, w->a, &draws, e) || !boot_run(&plan, w->threads, w->a, &r, e))
+        return false;
+    for (int32_t i = 0; i < MULTI_VALUES; i++) {
+        stat_estimate o = {0};
+        if (i == MULTI_ACCURACY && !w->unit) continue; /* Wilson's stands */
+        if (!boot_estimate(&r, i, (boot_interval){.level = w->stats->level}, w->a, &o, e))
+            return false;
+        set_interval(to[i], &o, &r);
+    }
+    out->n_draw = plan.n_draw;
+    out->n_redraw = r.n_redraw;
+    arena_reset(w->a, mark);
+    return true;
+}
+
+static bool add_multi(work *w, err *e)
+{
+    const verdict *s = w->stats;
+    size_t n = (size_t)s->n * (size_t)s->n_class;
+    w->v->multi = arena_take_zero(w->a, (size_t)s->n_arm, sizeof *w->v->multi, e);
+    int32_t *label = arena_take(w->a, (size_t)s->n, sizeof *label, e);
+    double *p = arena_take(w->a, n, sizeof *p, e);
+    if (!w->v->multi || !label || !p) return false;
+    for (int64_t i = 0; i < s->n; i++) label[i] = w->v->g->study.row[s->row[i]].label;
+    for (int32_t k = 0; k < s->n_arm; k++) {
+        evidence_multi *out = &w->v->multi[k];
+        multi_rows rows = {.n = s->n, .n_class = s->n_class, .label = label, .p = p};
+        multi_auroc a;
+        if (!take_probabilities(w, k, p)) return err_set(e, ERR_DATA, "a score is damaged");
+        if (!multi_auroc_of(&rows, w->a, &a, e)) return false;
+        out->macro = a.macro;
+        out->weighted = a.weighted;
+        out->hand_till = a.hand_till;
+        out->n_judged = a.n_judged;
+        if (s->n_class > AGREE_CATEGORIES_MAX || s->n == 0) continue;
+        multi_measures m = multi_measures_of(&rows);
+        out->accuracy = m.accuracy;
+        out->macro_f1 = m.macro_f1;
+        out->weighted_f1 = m.weighted_f1;
+        out->mcc = m.mcc;
+        out->kappa = m.kappa;
+        out->log_loss = m.log_loss;
+        out->brier = m.brier;
+        if (a.n_judged >= 2 && !draw_multi(w, &rows, out, e)) return false;
     }
     return true;
 }
@@ -332,7 +475,6 @@ bool evidence_compute(evidence *v, gather *g, err *e)
 {
     assert(g->stats.n_arm > 0);
     *v = (evidence){.g = g, .binary = g->stats.positive >= 0};
-    if (!v->binary) return true;
     v->clusters = g->stats.n_patient > 0 && g->stats.n_patient < g->stats.n;
     const char *study = gather_fact(g, "study_sha256");
     work w = {.v = v,
@@ -342,8 +484,12 @@ bool evidence_compute(evidence *v, gather *g, err *e)
               .threads = pool_open(0, e)};
     v->arm = arena_take_zero(w.a, (size_t)g->stats.n_arm, sizeof *v->arm, e);
     bool ok = w.threads && v->arm && number_patients(&w, e);
-    for (int32_t k = 0; ok && k < g->stats.n_arm; k++) ok = add_arm(&w, k, e);
-    ok = ok && adjust_pairs(&w, e) && add_groups(&w, e);
+    if (ok && g->stats.n_class > 2) ok = add_multi(&w, e);
+    for (int32_t k = 0; ok && v->binary && k < g->stats.n_arm; k++) ok = add_arm(&w, k, e);
+    if (ok && v->binary) {
+        ok = adjust_pairs(&w, e) && add_groups(&w, e);
+        judge_primary(&w);
+    }
     pool_close(w.threads);
     return ok;
 }
@@ -357,6 +503,68 @@ const verdict_pair *evidence_pair(const evidence *v, int32_t arm, int32_t refere
         if ((p->a == arm && p->b == reference) || (p->b == arm && p->a == reference)) return p;
     }
     return NULL;
+}
+
+bool evidence_primary(const evidence *v, int32_t *first, int32_t *second, int *sign)
+{
+    const verdict_pair *p = v->primary;
+    if (!p) return false;
+    bool as_made = !strcmp(v->g->in.arm[p->b].name, gather_fact(v->g, "primary_first"));
+    *first = as_made ? p->b : p->a;
+    *second = as_made ? p->a : p->b;
+    *sign = as_made ? 1 : -1;
+    return true;
+}
+
+/* --- words --- */
+
+void evidence_add_threshold(buf *b, const verdict_arm *a)
+{
+    if (isinf(a->threshold)) buf_add_text(b, "above every score");
+    else buf_printf(b, a->threshold < 0.01 || a->threshold > 0.99 ? "%.6g" : "%.4g", a->threshold);
+}
+
+void evidence_add_point(const verdict *r, buf *b)
+{
+    const verdict_point *p = &r->point;
+    if (!p->chosen) {
+        buf_printf(b, "at a probability of %g, set beforehand", p->target == 0.0 ? 0.5 : p->target);
+        return;
+    }
+    buf_add_text(b, "at the threshold that gave each arm ");
+    if (p->rule == CUT_YOUDEN) buf_add_text(b, "the largest sensitivity + specificity");
+    else if (p->rule == CUT_SENSITIVITY) buf_printf(b, "a sensitivity of at least %g", p->target);
+    else if (p->rule == CUT_SPECIFICITY) buf_printf(b, "a specificity of at least %g", p->target);
+    else buf_printf(b, "the largest net benefit at %g", p->target);
+    buf_printf(b, " on %lld tune texts", (long long)r->n_tune);
+}
+
+void evidence_add_point_korean(const verdict *r, buf *b)
+{
+    const verdict_point *p = &r->point;
+    if (!p->chosen) {
+        buf_printf(b, "미리 정한 확률 %g에서", p->target == 0.0 ? 0.5 : p->target);
+        return;
+    }
+    buf_printf(b, "조정용(tune) 글 %lld건에서 ", (long long)r->n_tune);
+    if (p->rule == CUT_YOUDEN) buf_add_text(b, "민감도와 특이도의 합이 가장 큰");
+    else if (p->rule == CUT_SENSITIVITY) buf_printf(b, "민감도가 %g 이상이 되는", p->target);
+    else if (p->rule == CUT_SPECIFICITY) buf_printf(b, "특이도가 %g 이상이 되는", p->target);
+    else buf_printf(b, "임계 확률 %g의 순이득이 가장 큰", p->target);
+    buf_add_text(b, " 조건별 임곗값에서");
+}
+
+const char *evidence_recal_words_korean(const verdict *r)
+{
+    static const char *const words[] = {NULL, "온도 조절", "Platt 방법", "단조 회귀"};
+    return words[r->recalibrate];
+}
+
+const char *evidence_recal_words(const verdict *r)
+{
+    static const char *const words[] = {NULL, "a temperature", "Platt's method",
+                                        "isotonic regression"};
+    return words[r->recalibrate];
 }
 
 const rank_test *evidence_test(const evidence *v, const verdict_pair *p)

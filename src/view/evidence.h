@@ -9,6 +9,7 @@
 #define CASELOAD_VIEW_EVIDENCE_H
 
 #include "stats/curves.h"
+#include "stats/paired.h"
 #include "stats/subgroup.h"
 #include "view/gather.h"
 
@@ -18,11 +19,12 @@ typedef struct evidence_arm {
     const rank_auroc *auroc; /* by patient when there are clusters */
     stat_estimate auprc;     /* interval by bootstrap */
     int64_t auprc_draws;
-    cut_measures cut; /* at 0.5; its shares' intervals: evidence_share_words */
+    cut_measures cut; /* at the operating point; intervals of shares: evidence_share_words */
     stat_estimate log_loss, observed_expected, ece;
-    calib_line line;
-    calib_bin bin[EVIDENCE_BINS];                /* equal width */
+    calib_line line, line_own;    /* own: of the model's probabilities, before recalibration */
+    calib_bin bin[EVIDENCE_BINS]; /* equal width */
     curve roc, precision, calibration, decision; /* of arms that are drawn */
+    curve calibration_own;                       /* before recalibration, when there is one */
     double all[CURVES_DECISION];                 /* net benefit of treating all */
 } evidence_arm;
 
@@ -33,6 +35,13 @@ typedef struct evidence_level { /* a subgroup */
     rank_auroc *auroc; /* [n_arm] */
 } evidence_level;
 
+typedef struct evidence_multi { /* more than two classes: an arm's summaries, with intervals */
+    stat_estimate macro, weighted, hand_till; /* AUROC; hand_till: mean over pairs of classes */
+    stat_estimate accuracy, macro_f1, weighted_f1, mcc, kappa, log_loss, brier;
+    int32_t n_judged; /* classes with cases and non-cases */
+    int64_t n_draw, n_redraw;
+} evidence_multi;
+
 typedef struct evidence_group {
     str name;
     int32_t n_level; /* 0: too many values */
@@ -41,12 +50,17 @@ typedef struct evidence_group {
 } evidence_group;
 
 typedef struct evidence {
-    gather *g;         /* its arena holds all this */
-    bool binary;       /* a class is positive: only then there are arms and groups below */
-    bool clusters;     /* some patient has several texts */
-    int32_t reference; /* the arm that others are compared with */
-    evidence_arm *arm; /* [n_arm] */
-    double *p_holm;    /* [n_pair] of evidence_test, over all pairs; 0 where there is no test */
+    gather *g;             /* its arena holds all this */
+    bool binary;           /* a class is positive: only then there are arms and groups below */
+    bool clusters;         /* some patient has several texts */
+    int32_t reference;     /* the arm that others are compared with */
+    evidence_arm *arm;     /* [n_arm] */
+    evidence_multi *multi; /* [n_arm] with more than two classes; else NULL */
+    const verdict_pair *primary;    /* declared beforehand; NULL: none */
+    paired_noninferiority inferior; /* of the primary pair as declared, if it has a margin */
+    /* [n_pair] of evidence_test, over all pairs but the primary one, which keeps its p; 0 where
+     * there is no test */
+    double *p_holm;
     /* Arms with curves: the first EVIDENCE_CURVES_MAX, without baselines that score every text
      * alike. */
     int32_t n_drawn, drawn[EVIDENCE_CURVES_MAX];
@@ -61,6 +75,20 @@ bool evidence_compute(evidence *v, gather *g, err *e);
 const verdict_pair *evidence_pair(const evidence *v, int32_t arm, int32_t reference, int *sign);
 /* The test to report: by patient when there are clusters. */
 const rank_test *evidence_test(const evidence *v, const verdict_pair *p);
+
+/* The primary comparison as declared: *first against *second, and the sign of its pair. False when
+ * there is none. */
+bool evidence_primary(const evidence *v, int32_t *first, int32_t *second, int *sign);
+
+/* "at a probability of 0.5, set beforehand"; "at the threshold of each arm with .. on 120 tune
+ * rows"; in English or Korean. */
+void evidence_add_point(const verdict *r, buf *b);
+void evidence_add_point_korean(const verdict *r, buf *b);
+/* "0.312"; "above every score" when nobody is called. */
+void evidence_add_threshold(buf *b, const verdict_arm *a);
+/* "Platt's method"; NULL: none. */
+const char *evidence_recal_words(const verdict *r);
+const char *evidence_recal_words_korean(const verdict *r);
 
 /* "Wilson's intervals", or how patients are allowed for. */
 const char *evidence_share_words(const evidence *v);

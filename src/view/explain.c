@@ -80,10 +80,12 @@ static void say_pairs(const asked *q, buf *b, err *e)
 static void say_table(const asked *q, buf *b, err *e)
 {
     (void)e;
-    cut_table t = result_of(q)->at_half.table;
-    buf_printf(
-        b, "called positive at a probability of 0.5 or more: TP %lld, FP %lld, TN %lld, FN %lld\n",
-        (long long)t.tp, (long long)t.fp, (long long)t.tn, (long long)t.fn);
+    cut_table t = result_of(q)->at_point.table;
+    buf_add_text(b, "called positive at a probability ");
+    if (isinf(result_of(q)->threshold)) buf_add_text(b, "above every score (nobody)");
+    else buf_printf(b, "of %.17g or more", result_of(q)->threshold);
+    buf_printf(b, ": TP %lld, FP %lld, TN %lld, FN %lld\n", (long long)t.tp, (long long)t.fp,
+               (long long)t.tn, (long long)t.fn);
 }
 
 static void say_probabilities(const asked *q, buf *b, err *e)

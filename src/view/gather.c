@@ -26,6 +26,54 @@ static const char *keep_buf(gather *g, buf *b, err *e)
     return text;
 }
 
+bool gather_rows_use(const store *s, const store_study *study, int32_t *n, err *e)
+{
+    buf text = buf_up_to(100);
+    int64_t use = study->n_row;
+    if (store_get(s, "rows_use", &text, e) &&
+        (!str_to_int(buf_view(&text), &use) || use < 0 || use > study->n_row))
+        err_set(e, ERR_DATA, "study.db is damaged: its count of judged rows is wrong");
+    buf_close(&text);
+    *n = (int32_t)use;
+    return e->code == ERR_NONE;
+}
+
+/* Columns from row `first` on, as a set of their own; `got` keeps the rows before. */
+static store_results split_results(store_results *got, int32_t first)
+{
+    int32_t at = 0;
+    while (at < got->n && got->row[at] < first) at++;
+    store_results rest = *got;
+    rest.n -= at;
+    got->n = at;
+    rest.row += at;
+    rest.scored += at;
+    rest.refused += at;
+    rest.forced += at;
+    rest.n_token += at;
+    rest.n_cut += at;
+    rest.score += at;
+    rest.label_mass += at;
+    rest.time_ms += at;
+    rest.class_logprob += (size_t)at * (size_t)got->n_class;
+    rest.answer_logprob += (size_t)at * (size_t)got->n_answer;
+    for (int32_t i = 0; i < rest.n; i++) rest.row[i] -= first;
+    return rest;
+}
+
+static bool split_tune(gather *g, const store *s, err *e)
+{
+    int32_t n_use = 0;
+    if (!gather_rows_use(s, &g->study, &n_use, e)) return false;
+    g->tune_got = arena_take_zero(&g->memory, (size_t)g->study.n_arm, sizeof *g->tune_got, e);
+    if (!g->tune_got) return false;
+    for (int32_t i = 0; i < g->study.n_arm; i++) g->tune_got[i] = split_results(&g->got[i], n_use);
+    g->n_tune = g->study.n_row - n_use;
+    g->tune_row = g->study.row + n_use;
+    g->study.n_row = n_use;
+    return true;
+}
+
 static bool read_store(gather *g, const store *s, err *e)
 {
     const store_study *study = &g->study;
@@ -44,6 +92,7 @@ static bool read_store(gather *g, const store *s, err *e)
     for (int32_t i = 0; g->got && i < g->study.n_arm; i++) {
         if (!store_get_results(s, i, &g->got[i], &g->memory, e)) return false;
     }
+    if (!g->got || !split_tune(g, s, e)) return false;
     buf text = buf_up_to(RECORD_BYTES_MAX);
     bool ok = g->got && store_get_record(s, &text, e) && buf_check(&text, "the study's record", e);
     json_error_t why;
@@ -54,41 +103,81 @@ static bool read_store(gather *g, const store *s, err *e)
     return ok;
 }
 
-/* Z of every arm over all rows of the study, NaN where a row has no score. */
-static bool compute(gather *g, err *e)
+/* Z of every arm over n_row rows, NaN where a row has no score. */
+static const double **take_scores(gather *g, const store_results *of, int32_t n_row, err *e)
 {
     const store_study *s = &g->study;
     const double **z = arena_take(&g->memory, (size_t)s->n_arm, sizeof *z, e);
-    int32_t *label = arena_take(&g->memory, (size_t)s->n_row, sizeof *label, e);
-    int32_t *patient = arena_take(&g->memory, (size_t)s->n_row, sizeof *patient, e);
-    if (!z || !label || !patient) return false;
-    bool any_patient = false;
-    for (int32_t i = 0; i < s->n_row; i++) {
-        label[i] = s->row[i].label;
-        patient[i] = s->row[i].patient;
-        any_patient = any_patient || patient[i] >= 0;
-    }
-    for (int32_t i = 0; i < s->n_arm; i++) {
-        size_t n = (size_t)s->n_row * (size_t)s->n_class;
+    for (int32_t i = 0; z && i < s->n_arm; i++) {
+        size_t n = (size_t)n_row * (size_t)s->n_class;
         double *own = arena_take(&g->memory, n, sizeof *own, e);
-        if (!own) return false;
+        if (!own) return NULL;
         for (size_t k = 0; k < n; k++) own[k] = (double)NAN;
-        const store_results *got = &g->got[i];
-        for (int32_t k = 0; k < got->n; k++) {
-            if (!got->scored[k]) continue;
-            memcpy(own + (size_t)got->row[k] * (size_t)s->n_class,
-                   got->class_logprob + (size_t)k * (size_t)s->n_class,
+        for (int32_t k = 0; k < of[i].n; k++) {
+            if (!of[i].scored[k]) continue;
+            memcpy(own + (size_t)of[i].row[k] * (size_t)s->n_class,
+                   of[i].class_logprob + (size_t)k * (size_t)s->n_class,
                    (size_t)s->n_class * sizeof *own);
         }
         z[i] = own;
     }
+    return z;
+}
+
+/* The point and the recalibration that the store's facts name; those of older stores name none. */
+static void read_declared(const gather *g, verdict_input *in)
+{
+    static const char *const maps[] = {"none", "temperature", "platt", "isotonic"};
+    static const char *const rules[] = {"youden", "sensitivity", "specificity", "net_benefit"};
+    double x = 0;
+    for (size_t i = 0; i < countof(maps); i++) {
+        if (!strcmp(gather_fact(g, "recalibrate"), maps[i])) in->recalibrate = (verdict_recal)i;
+    }
+    for (size_t i = 0; i < countof(rules); i++) {
+        if (strcmp(gather_fact(g, "operating_point"), rules[i])) continue;
+        in->point.chosen = true;
+        in->point.rule = (cut_rule)i;
+    }
+    if (str_to_double(str_of(gather_fact(g, "operating_target")), &x) && x > 0 && x < 1)
+        in->point.target = x;
+    else if (in->point.rule != CUT_YOUDEN) in->point = (verdict_point){0}; /* a damaged fact */
+    int32_t n = 0;
+    for (int side = 0; side < 2; side++) {
+        const char *name = gather_fact(g, side ? "primary_second" : "primary_first");
+        for (int32_t k = 0; name[0] && k < g->study.n_arm; k++) {
+            if (!str_is(g->study.arm[k].name, name)) continue;
+            in->primary[side] = k;
+            n++;
+        }
+    }
+    if (n != 2) in->primary[0] = in->primary[1] = 0;
+}
+
+static bool compute(gather *g, err *e)
+{
+    const store_study *s = &g->study;
+    size_t n = (size_t)s->n_row + (size_t)g->n_tune;
+    int32_t *label = arena_take(&g->memory, n, sizeof *label, e);
+    int32_t *patient = arena_take(&g->memory, n, sizeof *patient, e);
+    if (!label || !patient) return false;
+    bool any_patient = false;
+    for (size_t i = 0; i < n; i++) {
+        label[i] = s->row[i].label; /* the tune rows stand behind */
+        patient[i] = s->row[i].patient;
+        any_patient = any_patient || (i < (size_t)s->n_row && patient[i] >= 0);
+    }
+    verdict_tune tune = {.n_row = g->n_tune, .label = label + s->n_row};
     verdict_input in = {.n_arm = s->n_arm,
                         .n_class = s->n_class,
                         .positive = s->positive,
                         .n_row = s->n_row,
                         .label = label,
                         .patient = any_patient ? patient : NULL,
-                        .log_score = z};
+                        .tune = g->n_tune > 0 ? &tune : NULL};
+    in.log_score = take_scores(g, g->got, s->n_row, e);
+    tune.log_score = take_scores(g, g->tune_got, g->n_tune, e);
+    if (!in.log_score || !tune.log_score) return false;
+    read_declared(g, &in);
     return verdict_judge(&in, &g->memory, &g->stats, e);
 }
 

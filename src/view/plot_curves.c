@@ -115,7 +115,7 @@ static void draw_roc_curve(figure *f, const panel *q, const rank_roc *roc, int32
     buf_close(&xy);
 }
 
-/* Sensitivity and false-positive rate at probability 0.5 with their intervals as a cross. */
+/* Sensitivity and false-positive rate at the operating point with their intervals as a cross. */
 static void draw_operating_point(plot *p, const evidence *v, const panel *q, int32_t k)
 {
     const cut_measures *m = &v->arm[k].cut;
@@ -189,11 +189,11 @@ bool plot_roc(plot *p, const evidence *v, err *e)
     buf_printf(
         &p->caption,
         "ROC curves. In the legend AUROC with its %.0f %% interval (%s). Marks with crosses: "
-        "sensitivity and specificity at a probability of 0.5, with %s. "
-        "Dotted: chance.",
+        "sensitivity and specificity ",
         100 * v->g->stats.level,
-        v->clusters ? "clustered by patient, Obuchowski, logit scale" : "DeLong, logit scale",
-        evidence_share_words(v));
+        v->clusters ? "clustered by patient, Obuchowski, logit scale" : "DeLong, logit scale");
+    evidence_add_point(&v->g->stats, &p->caption);
+    buf_printf(&p->caption, ", with %s. Dotted: chance.", evidence_share_words(v));
     say_bands(&p->caption, v, &v->arm[v->reference].roc);
     say_left_out(&p->caption, v);
     say_cases(&p->caption, v);

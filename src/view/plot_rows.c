@@ -127,7 +127,9 @@ bool plot_confusion(plot *p, const evidence *v, err *e)
     int32_t n_row = (g.n + g.columns - 1) / g.columns;
     p->figure.height = n_row * row;
     buf_add_text(&p->title, "Confusion matrices");
-    buf_add_text(&p->description, "Confusion matrices at a probability of 0.5.");
+    buf_add_text(&p->description, "Confusion matrices ");
+    evidence_add_point(&v->g->stats, &p->description);
+    buf_add_char(&p->description, '.');
     buf_add_text(&p->csv, "arm,truth,called,n,share_of_truth\r\n");
     for (int32_t i = 0; i < g.n; i++) {
         int32_t k = v->drawn[i];
@@ -138,7 +140,7 @@ bool plot_confusion(plot *p, const evidence *v, err *e)
                    .y = cell.y + 34,
                    .width = fmin(g.room - 21, 1.3 * side),
                    .height = side};
-        square s = square_of(&v->g->stats.arm[k].at_half.table);
+        square s = square_of(&v->g->stats.arm[k].at_point.table);
         add_letter(&p->figure, &cell, i, g.n, arm_name(v, k));
         if (v->g->stats.n == 0) {
             panel_frame(&p->figure, &q);
@@ -153,12 +155,11 @@ bool plot_confusion(plot *p, const evidence *v, err *e)
         evidence_add(&p->description, &v->arm[k].cut.specificity, 2);
         buf_add_char(&p->description, '.');
     }
-    buf_printf(
-        &p->caption,
-        "Confusion matrices: a text is called %s at a probability of 0.5 or more. Counts, and "
-        "shares of the row. Counts from 1 to 4 are not printed, nor is the count they could "
-        "be worked out from.",
-        plot_positive(v));
+    buf_printf(&p->caption, "Confusion matrices: texts called %s ", plot_positive(v));
+    evidence_add_point(&v->g->stats, &p->caption);
+    buf_add_text(&p->caption,
+                 ". Counts, and shares of the row. Counts from 1 to 4 are not printed, nor is the "
+                 "count they could be worked out from.");
     return true;
 }
 

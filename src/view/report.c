@@ -165,7 +165,7 @@ static void add_arm_warnings(const report_input *in, int32_t k, buf *b)
                      " texts the prompt and an answer would have merged into one token; they were "
                      "kept apart by force.</li>\n");
     }
-    const cut_table *t = &s->at_half.table;
+    const cut_table *t = &s->at_point.table;
     bool all = t->tn + t->fn == 0, none = t->tp + t->fp == 0;
     if (has_positive(in) && in->stats->n > 1 && all != none) {
         add_in(b, "<li>Arm <b>", about->name, "</b>: at a probability of 0.5 it calls ");
@@ -325,10 +325,10 @@ static void add_arm_row(const report_input *in, int32_t k, buf *b)
     if (o->has_value && o->status != STAT_OK)
         buf_printf(b, "<br/><span class=\"why\">rough: %s</span>", stat_status_reason(o->status));
     buf_add_text(b, "</td>");
-    add_share_cell(b, &s->at_half.sensitivity);
-    add_share_cell(b, &s->at_half.specificity);
-    add_share_cell(b, &s->at_half.ppv);
-    add_share_cell(b, &s->at_half.npv);
+    add_share_cell(b, &s->at_point.sensitivity);
+    add_share_cell(b, &s->at_point.specificity);
+    add_share_cell(b, &s->at_point.ppv);
+    add_share_cell(b, &s->at_point.npv);
     buf_add_text(b, "<td class=\"n\">");
     add_value_cell(b, &s->brier, 3);
     if (in->arm[k].baseline) buf_add_text(b, "</td><td class=\"n\">&ndash;</td><td class=\"n\">");

@@ -32,7 +32,7 @@ static void add_estimate(buf *b, const char *key, const stat_estimate *o)
 
 static void add_binary(buf *b, const verdict_arm *s)
 {
-    const cut_measures *m = &s->at_half;
+    const cut_measures *m = &s->at_point;
     const stat_estimate *c = &s->clustered.logit;
     add_auroc(b, &s->auroc);
     json_number(b, "auroc_cluster_var", c->has_variance, c->variance);
