@@ -14,7 +14,7 @@
 
 #include <sys/resource.h>
 
-enum { KINDS = 17 };
+enum { KINDS = 14 };
 
 typedef struct timed { /* a device's tables with a clock around each op */
     op_table ops;
@@ -26,10 +26,8 @@ typedef struct timed { /* a device's tables with a clock around each op */
 
 typedef enum kind {
     K_MATMUL,
-    K_LORA,
     K_BACK,
-    K_LORA_BACK,
-    K_GRAD,
+    K_BACK_LOSS,
     K_ATTEND,
     K_ATTEND_BACK,
     K_NORM,
@@ -37,30 +35,17 @@ typedef enum kind {
     K_ROPE,
     K_GLU,
     K_GLU_BACK,
-    K_SCALE,
     K_ADAMW,
     K_SQUARES,
     K_HEAD,
     K_OTHER
 } kind;
 
-static const char *const kind_name[KINDS] = {"products",
-                                             "adapter products",
-                                             "products back",
-                                             "adapter products back",
-                                             "adapter gradients",
-                                             "attention",
-                                             "attention back",
-                                             "norm",
-                                             "norm back",
-                                             "rotation",
-                                             "gate",
-                                             "gate back",
-                                             "scale",
-                                             "optimiser",
-                                             "norm of gradient",
-                                             "head",
-                                             "other"};
+static const char *const kind_name[KINDS] = {"products",  "products back",  "loss back",
+                                             "attention", "attention back", "norm",
+                                             "norm back", "rotation",       "gate",
+                                             "gate back", "optimiser",      "norm of gradient",
+                                             "head",      "other"};
 
 static timed *of(backend *b) { return (timed *)(uintptr_t)b->ops; }
 
@@ -78,34 +63,39 @@ static void end(backend *b, kind k, double start, double flop)
     t->inside = false;
 }
 
-static bool narrow(const tensor *w)
+static double flop_of_part(tensor w, int64_t rows, const lora_pair *adapter)
 {
-    return w->type == DTYPE_F32 && (w->dim[0] <= 64 || w->dim[1] <= 64);
+    double numbers = (double)(w.dim[0] * w.dim[1]);
+    if (adapter) numbers += (double)(adapter->a.dim[0] * (w.dim[0] + w.dim[1]));
+    return 2.0 * (double)rows * numbers;
 }
 
 static void t_matmul(backend *b, tensor x, const matmul_part *part, int n)
 {
     double at = begin(b), flop = 0;
     of(b)->real->matmul(b, x, part, n);
-    for (int i = 0; i < n; i++) {
-        flop += 2.0 * (double)x.dim[0] * (double)(part[i].w.dim[0] * part[i].w.dim[1]);
-    }
-    end(b, narrow(&part[0].w) ? K_LORA : K_MATMUL, at, flop);
+    for (int i = 0; i < n; i++) flop += flop_of_part(part[i].w, x.dim[0], part[i].adapter);
+    end(b, K_MATMUL, at, flop);
 }
 
 static void t_back(backend *b, tensor dx, tensor dy, tensor w, bool add)
 {
     double at = begin(b);
     of(b)->real->train->matmul_back(b, dx, dy, w, add);
-    end(b, narrow(&w) ? K_LORA_BACK : K_BACK, at,
-        2.0 * (double)dx.dim[0] * (double)(w.dim[0] * w.dim[1]));
+    end(b, K_BACK_LOSS, at, flop_of_part(w, dx.dim[0], NULL));
 }
 
-static void t_grad(backend *b, tensor dw, tensor dy, tensor x)
+/* The gradients of the adapter's matrices are products as large as its own. */
+static void t_product_back(backend *b, const back_part *p)
 {
-    double at = begin(b);
-    of(b)->real->train->weight_grad(b, dw, dy, x);
-    end(b, K_GRAD, at, 2.0 * (double)x.dim[0] * (double)(dw.dim[0] * dw.dim[1]));
+    double at = begin(b), flop = p->dx ? flop_of_part(p->w, p->dy.dim[0], p->adapter) : 0;
+    of(b)->real->train->product_back(b, p);
+    const lora_pair *pair = p->adapter;
+    if (pair) {
+        flop += 2.0 * (double)p->dy.dim[0] * (double)pair->a.dim[0] *
+                (double)(p->w.dim[0] + p->w.dim[1]);
+    }
+    end(b, K_BACK, at, flop);
 }
 
 /* Pairs of query and key that see each other. */
@@ -193,13 +183,6 @@ static void t_glu_back(backend *b, tensor gate, tensor up, tensor dy, glu_kind k
     end(b, K_GLU_BACK, at, 0);
 }
 
-static void t_scale(backend *b, tensor y, float factor)
-{
-    double at = begin(b);
-    of(b)->real->train->scale(b, y, factor);
-    end(b, K_SCALE, at, 0);
-}
-
 static void t_adamw(backend *b, const adamw_state *s, const adamw_step *step)
 {
     double at = begin(b);
@@ -226,10 +209,11 @@ static void put_clock(backend *b, timed *t)
     *t = (timed){.ops = *b->ops, .train = *b->ops->train, .real = b->ops};
     t->ops.matmul = t_matmul, t->ops.attend = t_attend, t->ops.rmsnorm = t_rmsnorm;
     t->ops.rope = t_rope, t->ops.glu = t_glu, t->ops.head = t_head;
-    t->train.matmul_back = t_back, t->train.weight_grad = t_grad;
+    t->train.matmul_back = t_back;
+    if (t->train.product_back) t->train.product_back = t_product_back;
     t->train.attend_keep = t_attend_keep, t->train.attend_back = t_attend_back;
     t->train.rmsnorm_back = t_rmsnorm_back, t->train.rope_back = t_rope_back;
-    t->train.glu_back = t_glu_back, t->train.scale = t_scale;
+    t->train.glu_back = t_glu_back;
     t->train.adamw = t_adamw, t->train.sum_squares = t_squares;
     t->ops.train = &t->train;
     b->ops = &t->ops;

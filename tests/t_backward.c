@@ -16,7 +16,8 @@ static place open_train(const char *name, int threads)
                            .head_rows = 37,
                            .n_head = 8,
                            .n_head_kv = 1,
-                           .head_dim = 256};
+                           .head_dim = 256,
+                           .adapter_rank = 37};
     arena plan = ARENA_MEASURE;
     assert_true(train_lay_out(&p.b, &shape, &plan, &e));
     arena_close(&p.space);
@@ -125,7 +126,13 @@ static void test_lora(void **state)
     memset(db.data, 0, 33 * sizeof(float));
     memset(dx.data, 0, 35 * sizeof(float));
     lora_pair pair = {.a = a, .b = b, .da = da, .db = db, .scale = 0.75f};
-    op_lora_back(&p.b, &dx, pull, x, &pair, (tensor[2]){t, randoms(&p, &r, 5, 3)});
+    tensor w = randoms(&p, &r, 11, 7); /* beside a weight of zeros the adapter stands alone */
+    memset(w.data, 0, 77 * sizeof(float));
+    matmul_part part = {.y = y, .w = w, .adapter = &pair, .low = t};
+    op_matmul_group(&p.b, x, &part, 1);
+    back_part back = {.dy = pull, .x = x, .w = w, .dx = &dx, .adapter = &pair, .low = t};
+    back.dlow = randoms(&p, &r, 5, 3);
+    op_product_back(&p.b, &back);
     tensor in[3] = {x, a, b}, grad[3] = {dx, da, db};
     for (int i = 0; i < 3; i++)
         check_probe(&(probe){.p = &p,
@@ -395,6 +402,59 @@ static void check_products(place p[PLACES], rng *r, dtype type, const int64_t si
     place_reset(&p[0]);
 }
 
+/* A group of products with adapters and their way back: x [n,in], r the rank. */
+static void check_adapted(place p[PLACES], rng *r, dtype type, const int64_t size[4])
+{
+    const int64_t n = size[0], out = size[1], in = size[2], rank = size[3];
+    place *d = &p[0];
+    tensor w[2] = {weight(d, r, type, out, in), weight(d, r, type, out + 3, in)};
+    tensor x = randoms(d, r, n, in), start = randoms(d, r, n, out), dy = randoms(d, r, n, out);
+    tensor a = randoms(d, r, rank, in), b = randoms(d, r, out, rank), first = randoms(d, r, n, in);
+    tensor da = randoms(d, r, rank, in), db = randoms(d, r, out, rank);
+    tensor y[PLACES], low[PLACES], dx[PLACES], grad[2][PLACES];
+    for (int i = 0; i < PLACES; i++) {
+        y[i] = copy(d, start), low[i] = randoms(d, r, n, rank), dx[i] = copy(d, first);
+        grad[0][i] = copy(d, da), grad[1][i] = copy(d, db);
+        lora_pair pair = {.a = a, .b = b, .da = grad[0][i], .db = grad[1][i], .scale = 0.5f};
+        matmul_part part[2] = {{.y = randoms(d, r, n, out + 3), .w = w[1]},
+                               {.y = y[i], .w = w[0], .add = true, .adapter = &pair}};
+        part[1].low = low[i];
+        op_matmul_group(&p[i].b, x, part, 2);
+        back_part back = {.dy = dy, .x = x, .w = w[0], .dx = &dx[i], .add = true};
+        back.adapter = &pair, back.low = low[i], back.dlow = randoms(d, r, n, rank);
+        op_product_back(&p[i].b, &back);
+        if (i == 0) continue;
+        tensor again = copy(d, start), one = randoms(d, r, 1, rank); /* its last row alone */
+        matmul_part alone = part[1];
+        alone.y = rows_of(again, n - 1, 1), alone.low = one;
+        op_matmul_group(&p[i].b, rows_of(x, n - 1, 1), &alone, 1);
+        assert_same_numbers(alone.y.data, rows_of(y[i], n - 1, 1).data, out);
+        assert_same_numbers(one.data, rows_of(low[i], n - 1, 1).data, rank);
+    }
+    compare(y, 5e-6);
+    compare(low, 5e-6);
+    compare(dx, 5e-6);
+    compare(grad[0], 5e-6);
+    compare(grad[1], 5e-6);
+    place_reset(d);
+}
+
+static void test_cpu_adapters(void **state)
+{
+    (void)state;
+    static const int64_t size[][4] = {{1, 1, 1, 1},     {5, 7, 11, 3},     {17, 33, 65, 16},
+                                      {29, 97, 800, 8}, {300, 97, 33, 37}, {64, 1601, 131, 17}};
+    for (int d = 0; d < n_device(); d++) {
+        place p[PLACES];
+        rng r = rng_for(6, 21, (uint64_t)d);
+        open_places(p, d);
+        for (size_t i = 0; i < countof(size); i++) check_adapted(p, &r, DTYPE_F32, size[i]);
+        check_adapted(p, &r, DTYPE_Q4_1, (const int64_t[]){37, 101, 832, 16});
+        check_adapted(p, &r, DTYPE_Q6_K, (const int64_t[]){41, 230, 512, 5});
+        close_places(p);
+    }
+}
+
 static void test_cpu_products(void **state)
 {
     (void)state;
@@ -586,11 +646,12 @@ static void test_cpu_adamw(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_products),      cmocka_unit_test(test_lora),
-        cmocka_unit_test(test_norm),          cmocka_unit_test(test_rope_and_gate),
-        cmocka_unit_test(test_loss),          cmocka_unit_test(test_attention),
-        cmocka_unit_test(test_adamw),         cmocka_unit_test(test_cpu_products),
-        cmocka_unit_test(test_cpu_rows),      cmocka_unit_test(test_cpu_loss),
-        cmocka_unit_test(test_cpu_attention), cmocka_unit_test(test_cpu_adamw)};
+        cmocka_unit_test(test_products),     cmocka_unit_test(test_lora),
+        cmocka_unit_test(test_norm),         cmocka_unit_test(test_rope_and_gate),
+        cmocka_unit_test(test_loss),         cmocka_unit_test(test_attention),
+        cmocka_unit_test(test_adamw),        cmocka_unit_test(test_cpu_products),
+        cmocka_unit_test(test_cpu_adapters), cmocka_unit_test(test_cpu_rows),
+        cmocka_unit_test(test_cpu_loss),     cmocka_unit_test(test_cpu_attention),
+        cmocka_unit_test(test_cpu_adamw)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -5,6 +5,7 @@
 #include "compute/cuda/cuda.h"
 #include "compute/device.h"
 #include "compute/ref/ref.h"
+#include "compute/train.h"
 
 #include <assert.h>
 #include <string.h>
@@ -117,12 +118,23 @@ void op_matmul(backend *b, tensor y, tensor x, tensor w, const tensor *bias, boo
     op_matmul_group(b, x, &part, 1);
 }
 
+static int check_adapter(const matmul_part *p, int64_t n)
+{
+    const lora_pair *pair = p->adapter;
+    if (!pair) return 0;
+    assert(is_f32(&pair->a) && is_f32(&pair->b) && pair->a.dim[0] == pair->b.dim[1]);
+    assert(pair->a.dim[1] == p->w.dim[1] && pair->b.dim[0] == p->w.dim[0]);
+    assert(is_f32(&p->low) && p->low.dim[0] == n && p->low.dim[1] == pair->a.dim[0]);
+    return 1;
+}
+
 void op_matmul_group(backend *b, tensor x, const matmul_part *part, int n_part)
 {
     assert(is_rows(b, &x) && n_part >= 1 && n_part <= MATMUL_PARTS_MAX && b->workspace);
     x = as_rows(x);
     if (x.dim[0] == 0) return;
     matmul_part flat[MATMUL_PARTS_MAX];
+    int n_adapter = 0;
     for (int i = 0; i < n_part; i++) {
         flat[i] = part[i];
         flat[i].y = as_rows(part[i].y);
@@ -130,8 +142,13 @@ void op_matmul_group(backend *b, tensor x, const matmul_part *part, int n_part)
         assert(is_rows(b, y) && is_weight(w, 2) && x.dim[1] == w->dim[1]);
         assert(y->dim[0] == x.dim[0] && y->dim[1] == w->dim[0] && y->data != x.data);
         assert(!part[i].bias || (is_weight(part[i].bias, 1) && part[i].bias->dim[0] == w->dim[0]));
+        n_adapter += check_adapter(&flat[i], x.dim[0]);
     }
+    assert(n_adapter <= ADAPTER_PARTS_MAX);
     b->ops->matmul(b, x, flat, n_part);
+    for (int i = 0; i < n_part && !b->ops->adapts; i++) {
+        if (flat[i].adapter) op_lora(b, flat[i].y, x, flat[i].adapter, flat[i].low);
+    }
 }
 
 void op_rope(backend *b, tensor x, const int32_t *positions, tensor table, rope_style style)

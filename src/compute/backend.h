@@ -53,16 +53,25 @@ typedef struct attend_plan {
     int32_t window; /* 0: none */
 } attend_plan;
 
-/* One weight of a group that reads the same x: y [n,out] (+)= x w^T + bias. */
+typedef struct lora_pair { /* beside a weight [out,in]: y += scale (x A^T) B^T */
+    tensor a, b;           /* [r,in], [out,r], f32 */
+    tensor da, db;         /* their gradients; data NULL outside training */
+    float scale;           /* alpha / r */
+} lora_pair;
+
+/* One weight of a group that reads the same x: y [n,out] (+)= x w^T + bias + what the adapter
+ * adds. */
 typedef struct matmul_part {
-    tensor y;           /* [n,out] */
-    tensor w;           /* [out,in], any dtype */
-    const tensor *bias; /* [out], any dtype; NULL: none */
-    bool add;           /* y holds something already (the residual): add to it */
+    tensor y;                 /* [n,out] */
+    tensor w;                 /* [out,in], any dtype */
+    const tensor *bias;       /* [out], any dtype; NULL: none */
+    bool add;                 /* y holds something already (the residual): add to it */
+    const lora_pair *adapter; /* NULL: none */
+    tensor low;               /* with an adapter: [n,r] becomes scale x A^T */
 } matmul_part;
 
 /* What to read off the vocabulary distribution of each row. */
-enum { HEAD_TOP_MAX = 64, MATMUL_PARTS_MAX = 8 };
+enum { HEAD_TOP_MAX = 64, MATMUL_PARTS_MAX = 8, ADAPTER_PARTS_MAX = 3 };
 
 typedef struct head_request {
     const int64_t *pick_start; /* [m + 1] */
@@ -81,6 +90,7 @@ typedef struct head_result {
 typedef struct backend_shape { /* the largest of each that a session will ask for */
     int64_t rows, d_model, d_ff, n_vocab, head_rows; /* of a step; head_rows: of one op_head */
     int32_t n_head, n_head_kv, head_dim;
+    int32_t adapter_rank; /* 0: no part has an adapter */
 } backend_shape;
 
 typedef struct backend backend;
@@ -90,6 +100,7 @@ typedef struct op_table { /* one device; rows are called by the front door only 
     void (*embed)(backend *b, tensor y, tensor w, const int32_t *ids, float scale);
     void (*rmsnorm)(backend *b, tensor y, tensor x, tensor w, float eps, float w_plus);
     void (*matmul)(backend *b, tensor x, const matmul_part *part, int n_part);
+    bool adapts; /* matmul computes adapters too; else the front door puts them together */
     void (*rope)(backend *b, tensor x, const int32_t *positions, tensor table, rope_style style);
     void (*attend)(backend *b, tensor o, tensor q, tensor k, tensor v, const attend_plan *plan);
     void (*glu)(backend *b, tensor y, tensor gate, tensor up, glu_kind kind);
@@ -132,7 +143,8 @@ void op_rmsnorm(backend *b, tensor y, tensor x, tensor w, float eps, float w_plu
 /* y [n,out] (+)= x w^T + bias. x [n,in]; a rank-3 x counts as [n, the rest]. y is not x. */
 void op_matmul(backend *b, tensor y, tensor x, tensor w, const tensor *bias, bool add);
 /* The same for several weights of one x (q, k, v; gate, up): bit-equal to one op_matmul each, and
- * faster, because x is packed once and the threads share one list. n_part <= MATMUL_PARTS_MAX. */
+ * faster, because x is packed once and the threads share one list. n_part <= MATMUL_PARTS_MAX, and
+ * at most ADAPTER_PARTS_MAX with an adapter. */
 void op_matmul_group(backend *b, tensor x, const matmul_part *part, int n_part);
 /* In place on x [n,h,hd]: a pair (a, b) becomes (a cos - b sin, a sin + b cos).
  * table [n_position, rd]: cos of rd/2 angles, then sin, at each position; the first rd dimensions

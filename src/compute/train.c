@@ -126,18 +126,42 @@ void op_lora(backend *b, tensor y, tensor x, const lora_pair *pair, tensor t)
     op_matmul(b, y, t, pair->b, NULL, true);
 }
 
-void op_lora_back(backend *b, const tensor *dx, tensor dy, tensor x, const lora_pair *pair,
-                  tensor scratch[2])
+static void put_together(backend *b, const back_part *p)
 {
-    assert(pair->da.data && pair->db.data);
-    tensor t = scratch[0], dt = scratch[1];
-    op_matmul(b, t, x, pair->a, NULL, false);
-    op_scale(b, t, pair->scale);
-    op_weight_grad(b, pair->db, dy, t);
-    op_matmul_back(b, dt, dy, pair->b, false);
-    op_scale(b, dt, pair->scale);
-    op_weight_grad(b, pair->da, dt, x);
-    if (dx) op_matmul_back(b, *dx, dt, pair->a, true);
+    if (p->dx) op_matmul_back(b, *p->dx, p->dy, p->w, p->add);
+    if (!p->adapter) return;
+    const lora_pair *pair = p->adapter;
+    op_weight_grad(b, pair->db, p->dy, p->low);
+    op_matmul_back(b, p->dlow, p->dy, pair->b, false);
+    op_scale(b, p->dlow, pair->scale);
+    op_weight_grad(b, pair->da, p->dlow, p->x);
+    if (p->dx) op_matmul_back(b, *p->dx, p->dlow, pair->a, true);
+}
+
+void op_product_back(backend *b, const back_part *p)
+{
+    back_part flat = *p;
+    tensor dx = {0};
+    flat.dy = as_rows(p->dy), flat.x = as_rows(p->x);
+    const int64_t n = flat.dy.dim[0];
+    assert(is_f32(&flat.dy) && is_f32(&flat.x) && flat.x.dim[0] == n && b->train_space);
+    assert(p->w.rank == 2 && flat.dy.dim[1] == p->w.dim[0] && flat.x.dim[1] == p->w.dim[1]);
+    if (p->dx) {
+        dx = as_rows(*p->dx);
+        assert(is_f32(&dx) && same_shape(&dx, &flat.x));
+        assert(dx.data != flat.dy.data && dx.data != flat.x.data);
+        flat.dx = &dx;
+    }
+    if (p->adapter) {
+        const lora_pair *pair = p->adapter;
+        assert(pair->da.data && pair->db.data && pair->a.dim[0] == pair->b.dim[1]);
+        assert(pair->a.dim[1] == p->w.dim[1] && pair->b.dim[0] == p->w.dim[0]);
+        assert(p->low.dim[0] == n && p->low.dim[1] == pair->a.dim[0]);
+        assert(same_shape(&p->low, &p->dlow) && p->low.data != p->dlow.data);
+    }
+    if (n == 0) return;
+    if (b->ops->train->product_back) b->ops->train->product_back(b, &flat);
+    else put_together(b, &flat);
 }
 
 /* Rows [from, from + n) of a matrix, in place. */

@@ -56,12 +56,22 @@ typedef struct adamw_state { /* all [n] */
     int64_t n;
 } adamw_state;
 
+typedef struct back_part {    /* one product y = x w^T and its adapter, backwards */
+    tensor dy, x, w;          /* [n,out], [n,in], [out,in] */
+    const tensor *dx;         /* [n,in]; NULL: not wanted */
+    bool add;                 /* dx holds something already */
+    const lora_pair *adapter; /* NULL: none */
+    tensor low;               /* [n,r] scale x A^T, as the forward product left it */
+    tensor dlow;              /* [n,r] scratch */
+} back_part;
+
 typedef struct train_table { /* one device */
     void (*attend_keep)(backend *b, const attend_tape *t, const attend_plan *plan);
     void (*attend_back)(backend *b, const attend_tape *t, const attend_grad *g,
                         const attend_plan *plan);
     void (*matmul_back)(backend *b, tensor dx, tensor dy, tensor w, bool add);
     void (*weight_grad)(backend *b, tensor dw, tensor dy, tensor x);
+    void (*product_back)(backend *b, const back_part *p); /* NULL: put together from the others */
     void (*rmsnorm_back)(backend *b, tensor dx, tensor dy, tensor x, const norm_shape *norm,
                          bool add);
     void (*rope_back)(backend *b, tensor dx, const int32_t *positions, tensor table,
@@ -101,17 +111,11 @@ void op_zero(backend *b, tensor y);
 void op_scatter_add(backend *b, tensor y, tensor x, const int32_t *rows); /* y[rows[i]] += x[i],
                                                                              rows distinct */
 
-typedef struct lora_pair { /* beside a weight [out,in]: y += scale (x A^T) B^T */
-    tensor a, b;           /* [r,in], [out,r] */
-    tensor da, db;         /* their gradients; data NULL outside training */
-    float scale;           /* alpha / r */
-} lora_pair;
-
 /* y += scale (x A^T) B^T; t [n,r] is scratch (t = scale x A^T afterwards). */
 void op_lora(backend *b, tensor y, tensor x, const lora_pair *pair, tensor t);
-/* dA, dB += ; dx += (dx NULL: not wanted). t and dt [n,r] are scratch. */
-void op_lora_back(backend *b, const tensor *dx, tensor dy, tensor x, const lora_pair *pair,
-                  tensor scratch[2]);
+
+/* dx (+)= dy (w + scale B A); the adapter's dA += scale (dy B)^T x, dB += dy^T low. */
+void op_product_back(backend *b, const back_part *p);
 
 /* Cross-entropy of rows x [m,d] over w [V,d], in chunks of ids: returns the sum of weight x loss;
  * dx [m,d] becomes the gradient of that sum. */

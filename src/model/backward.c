@@ -82,25 +82,33 @@ static void rotate(const layer_at *l, tensor x, const int32_t *position, bool ba
     else op_rope(l->t->backend, x, position, angles, style);
 }
 
-static void adapt(const layer_at *l, lora_target target, tensor y, tensor x)
+/* y = x w^T with its adapter, whose pair is put into `pair`. */
+static matmul_part part_of(const layer_at *l, lora_target target, tensor y, lora_pair *pair)
 {
-    lora_pair pair;
-    if (!lora_pair_of(l->t->adapter, NULL, l->layer, target, &pair)) return;
-    op_lora(l->t->backend, y, x, &pair, tensor_f32(l->t->low, x.dim[0], pair.a.dim[0]));
+    const layer_weights *w = l->w;
+    const tensor *all[LORA_TARGETS] = {&w->q, &w->k, &w->v, &w->o, &w->gate, &w->up, &w->down};
+    const tensor *bias[LORA_TARGETS] = {&w->q_bias,    &w->k_bias,  &w->v_bias,   &w->o_bias,
+                                        &w->gate_bias, &w->up_bias, &w->down_bias};
+    matmul_part part = {.y = y, .w = *all[target], .bias = bias_of(bias[target])};
+    if (!lora_pair_of(l->t->adapter, l->t->grad, l->layer, target, pair)) return part;
+    part.adapter = pair;
+    part.low = tensor_f32(l->keep->low[target], y.dim[0], pair->a.dim[0]);
+    return part;
 }
 
 /* The way back through one product and its adapter: dx (+)= dy W, NULL when nobody asks. */
 static void product_back(const layer_at *l, lora_target target, const tensor *dx, tensor dy,
                          tensor x, bool add)
 {
-    const layer_weights *w = l->w;
-    const tensor *all[LORA_TARGETS] = {&w->q, &w->k, &w->v, &w->o, &w->gate, &w->up, &w->down};
     lora_pair pair;
-    if (dx) op_matmul_back(l->t->backend, *dx, dy, *all[target], add);
-    if (!lora_pair_of(l->t->adapter, l->t->grad, l->layer, target, &pair)) return;
-    const int64_t r = pair.a.dim[0];
-    tensor scratch[2] = {tensor_f32(l->t->low, x.dim[0], r), tensor_f32(l->t->dlow, x.dim[0], r)};
-    op_lora_back(l->t->backend, dx, dy, x, &pair, scratch);
+    const matmul_part forward = part_of(l, target, dy, &pair);
+    back_part part = {.dy = dy, .x = x, .w = forward.w, .dx = dx, .add = add};
+    if (forward.adapter) {
+        part.adapter = &pair;
+        part.low = forward.low;
+        part.dlow = tensor_f32(l->t->dlow, x.dim[0], pair.a.dim[0]);
+    }
+    op_product_back(l->t->backend, &part);
 }
 
 static void copy_rows(const layer_at *l, tensor y, tensor x)
@@ -113,12 +121,12 @@ static void add_block(const layer_at *l, lora_target target, tensor x, tensor in
 {
     const bool attention = target == LORA_O;
     const layer_weights *w = l->w;
-    const tensor *matrix = attention ? &w->o : &w->down;
-    const tensor *bias = bias_of(attention ? &w->o_bias : &w->down_bias);
     const tensor *post = attention ? &w->post_attn_norm : &w->post_ffn_norm;
     tensor out = post->data ? d_rows(l, kept, l->m) : x;
-    op_matmul(l->t->backend, out, input, *matrix, bias, !post->data);
-    adapt(l, target, out, input);
+    lora_pair pair;
+    matmul_part part = part_of(l, target, out, &pair);
+    part.add = !post->data;
+    op_matmul_group(l->t->backend, input, &part, 1);
     if (!post->data) return;
     tensor normed = d_rows(l, l->t->normed, l->m);
     norm_rows(l, normed, out, *post);
@@ -152,21 +160,28 @@ static void project(const layer_at *l)
     tensor k = flat(kv_heads(l, l->keep->key)), v = flat(kv_heads(l, l->keep->value));
     tensor q = flat(q_heads(l, l->keep->query));
     norm_rows(l, h, d_rows(l, l->keep->x, l->n), w->attn_norm);
-    const matmul_part part[3] = {{.y = k, .w = w->k, .bias = bias_of(&w->k_bias)},
-                                 {.y = v, .w = w->v, .bias = bias_of(&w->v_bias)},
-                                 {.y = q, .w = w->q, .bias = bias_of(&w->q_bias)}};
+    lora_pair pair[3];
+    const matmul_part part[3] = {part_of(l, LORA_K, k, &pair[0]), part_of(l, LORA_V, v, &pair[1]),
+                                 part_of(l, LORA_Q, q, &pair[2])};
     op_matmul_group(t->backend, h, part, l->last ? 2 : 3);
     if (l->last) {
         out_h = d_rows(l, t->out_normed, l->m);
         op_gather(t->backend, out_h, h, l->b->out_row);
-        op_matmul(t->backend, q, out_h, w->q, bias_of(&w->q_bias), false);
+        op_matmul_group(t->backend, out_h, &part[2], 1);
     }
-    adapt(l, LORA_K, k, h);
-    adapt(l, LORA_V, v, h);
-    adapt(l, LORA_Q, q, out_h);
     if (w->q_norm.data) return;
     rotate(l, q_heads(l, l->keep->query), l->position, false);
     rotate(l, kv_heads(l, l->keep->key), l->b->position, false);
+}
+
+/* A rerun's last want: what the adapter of the last product keeps of its input. */
+static void reduce_again(const layer_at *l, tensor act)
+{
+    lora_pair pair;
+    const matmul_part part = part_of(l, LORA_DOWN, d_rows(l, l->t->dh, l->m), &pair);
+    if (!part.adapter) return;
+    op_matmul(l->t->backend, part.low, act, pair.a, NULL, false);
+    op_scale(l->t->backend, part.low, pair.scale);
 }
 
 void layer_forward(trainer *t, const train_batch *b, int32_t i, float *next)
@@ -183,13 +198,15 @@ void layer_forward(trainer *t, const train_batch *b, int32_t i, float *next)
     tensor h = d_rows(l, t->normed, l->m), act = f_rows(l, t->act);
     tensor gate = f_rows(l, l->keep->gate), up = f_rows(l, l->keep->up);
     norm_rows(l, h, middle, w->ffn_norm);
-    const matmul_part part[2] = {{.y = gate, .w = w->gate, .bias = bias_of(&w->gate_bias)},
-                                 {.y = up, .w = w->up, .bias = bias_of(&w->up_bias)}};
+    lora_pair pair[2];
+    const matmul_part part[2] = {part_of(l, LORA_GATE, gate, &pair[0]),
+                                 part_of(l, LORA_UP, up, &pair[1])};
     op_matmul_group(t->backend, h, part, 2);
-    adapt(l, LORA_GATE, gate, h);
-    adapt(l, LORA_UP, up, h);
-    if (!next && !w->post_ffn_norm.data) return;
     op_glu(t->backend, act, gate, up, l->c->family->glu);
+    if (!next && !w->post_ffn_norm.data) {
+        reduce_again(l, act);
+        return;
+    }
     tensor out = d_rows(l, next ? next : t->dh, l->m); /* a rerun wants only what add_block keeps */
     copy_rows(l, out, middle);
     add_block(l, LORA_DOWN, out, act, l->keep->ffn_out);

@@ -69,13 +69,26 @@ static rope_style style_of(const model_config *c)
     return c->from_gguf ? c->family->rope_gguf : c->family->rope_hf;
 }
 
-/* y += what the adapter adds to the product of x, where there is one. */
-static void adapt(session *s, int32_t layer, lora_target target, tensor y, tensor x)
+typedef struct adapters { /* of one group of products */
+    lora_pair pair[ADAPTER_PARTS_MAX];
+    int n;
+} adapters;
+
+/* y = x w^T with what the adapter adds, where there is one. */
+static matmul_part part_of(session *s, int32_t layer, lora_target target, tensor y, adapters *some)
 {
-    lora_pair pair;
-    if (!lora_pair_of(s->adapter, NULL, layer, target, &pair)) return;
-    assert(pair.a.dim[0] <= s->shape.adapter_rank);
-    op_lora(s->backend, y, x, &pair, tensor_f32(s->low, x.dim[0], pair.a.dim[0]));
+    const layer_weights *w = &s->model->weights.layer[layer];
+    const tensor *all[LORA_TARGETS] = {&w->q, &w->k, &w->v, &w->o, &w->gate, &w->up, &w->down};
+    const tensor *bias[LORA_TARGETS] = {&w->q_bias,    &w->k_bias,  &w->v_bias,   &w->o_bias,
+                                        &w->gate_bias, &w->up_bias, &w->down_bias};
+    matmul_part part = {.y = y, .w = *all[target], .bias = bias_of(bias[target])};
+    lora_pair *pair = &some->pair[some->n];
+    if (!lora_pair_of(s->adapter, NULL, layer, target, pair)) return part;
+    const int64_t r = pair->a.dim[0];
+    assert(r <= s->shape.adapter_rank);
+    part.adapter = pair;
+    part.low = tensor_f32(s->low + some->n++ * (int64_t)s->shape.rows * r, y.dim[0], r);
+    return part;
 }
 
 /* x += o(input) or down(input), through the block's own norm where the family has one. */
@@ -83,12 +96,12 @@ static void add_block(session *s, int32_t layer, lora_target target, tensor x, t
 {
     const layer_weights *w = &s->model->weights.layer[layer];
     const bool attention = target == LORA_O;
-    const tensor *matrix = attention ? &w->o : &w->down;
-    const tensor *bias = bias_of(attention ? &w->o_bias : &w->down_bias);
     const tensor *post_norm = attention ? &w->post_attn_norm : &w->post_ffn_norm;
     tensor out = post_norm->data ? tensor_f32(s->block_out, x.dim[0], x.dim[1]) : x;
-    op_matmul(s->backend, out, input, *matrix, bias, !post_norm->data);
-    adapt(s, layer, target, out, input);
+    adapters none = {.n = 0};
+    matmul_part part = part_of(s, layer, target, out, &none);
+    part.add = !post_norm->data;
+    op_matmul_group(s->backend, input, &part, 1);
     if (!post_norm->data) return;
     norm_rows(s, out, out, *post_norm);
     op_add(s->backend, x, out);
@@ -112,13 +125,11 @@ static void write_cache(session *s, const step *st, const layer_weights *w, int3
     tensor k = new_rows(s, st, s->key, s->key_new, layer);
     tensor v = new_rows(s, st, s->value, s->value_new, layer);
     tensor q = rows_of(s, s->query, st->n_row, (int64_t)c->n_head * c->head_dim);
-    const matmul_part part[3] = {{.y = flat(k), .w = w->k, .bias = bias_of(&w->k_bias)},
-                                 {.y = flat(v), .w = w->v, .bias = bias_of(&w->v_bias)},
-                                 {.y = q, .w = w->q, .bias = bias_of(&w->q_bias)}};
+    adapters some = {.n = 0};
+    const matmul_part part[3] = {part_of(s, layer, LORA_K, flat(k), &some),
+                                 part_of(s, layer, LORA_V, flat(v), &some),
+                                 part_of(s, layer, LORA_Q, q, &some)};
     op_matmul_group(s->backend, h, part, queries ? 3 : 2);
-    adapt(s, layer, LORA_K, flat(k), h);
-    adapt(s, layer, LORA_V, flat(v), h);
-    if (queries) adapt(s, layer, LORA_Q, q, h);
     if (w->k_norm.data) norm_rows(s, k, k, w->k_norm);
     op_rope(s->backend, k, st->position, rope_table(s, layer), style_of(c));
     if (!st->slot) return;
@@ -129,13 +140,14 @@ static void write_cache(session *s, const step *st, const layer_weights *w, int3
 }
 
 /* Queries of `rows` from their normed rows, where write_cache has not made them. */
-static void write_queries(session *s, const layer_weights *w, int32_t layer, rows_view rows)
+static void write_queries(session *s, int32_t layer, rows_view rows)
 {
     const model_config *c = s->model->config;
     tensor h = rows_of(s, rows.normed, rows.n, c->d_model);
     tensor q = rows_of(s, s->query, rows.n, (int64_t)c->n_head * c->head_dim);
-    op_matmul(s->backend, q, h, w->q, bias_of(&w->q_bias), false);
-    adapt(s, layer, LORA_Q, q, h);
+    adapters some = {.n = 0};
+    const matmul_part part = part_of(s, layer, LORA_Q, q, &some);
+    op_matmul_group(s->backend, h, &part, 1);
 }
 
 static void attention(session *s, const step *st, const layer_weights *w, int32_t layer,
@@ -166,11 +178,10 @@ static void feed_forward(session *s, const layer_weights *w, int32_t layer, rows
            h = rows_of(s, rows.normed, rows.n, c->d_model);
     tensor gate = rows_of(s, s->gate, rows.n, c->d_ff), up = rows_of(s, s->up, rows.n, c->d_ff);
     norm_rows(s, h, x, w->ffn_norm);
-    const matmul_part part[2] = {{.y = gate, .w = w->gate, .bias = bias_of(&w->gate_bias)},
-                                 {.y = up, .w = w->up, .bias = bias_of(&w->up_bias)}};
+    adapters some = {.n = 0};
+    const matmul_part part[2] = {part_of(s, layer, LORA_GATE, gate, &some),
+                                 part_of(s, layer, LORA_UP, up, &some)};
     op_matmul_group(s->backend, h, part, 2);
-    adapt(s, layer, LORA_GATE, gate, h);
-    adapt(s, layer, LORA_UP, up, h);
     op_glu(s->backend, gate, gate, up, c->family->glu);
     add_block(s, layer, LORA_DOWN, x, gate);
 }
@@ -230,7 +241,7 @@ void session_forward(session *s, const step *st)
         if (last) {
             if (st->n_out == 0) return;
             rows = keep_out_rows(s, st);
-            write_queries(s, w, i, rows);
+            write_queries(s, i, rows);
         }
         attention(s, st, w, i, rows);
         feed_forward(s, w, i, rows);

@@ -87,7 +87,7 @@ bool session_lay_out(session *s, const model *m, backend *b, session_shape shape
     s->normed = take_rows(s, a, shape.rows, c->d_model, e);
     s->query = take_rows(s, a, shape.rows, width_q, e);
     s->attended = take_rows(s, a, shape.rows, width_q, e);
-    s->low = take_floats(s, a, shape.rows, shape.adapter_rank, e);
+    s->low = take_floats(s, a, (int64_t)ADAPTER_PARTS_MAX * shape.rows, shape.adapter_rank, e);
     s->gate = take_rows(s, a, shape.rows, c->d_ff, e);
     s->up = take_rows(s, a, shape.rows, c->d_ff, e);
     s->out_x = take_floats(s, a, shape.out_rows, c->d_model, e);
@@ -104,7 +104,8 @@ bool session_lay_out(session *s, const model *m, backend *b, session_shape shape
                             .head_rows = shape.out_rows,
                             .n_head = c->n_head,
                             .n_head_kv = c->n_head_kv,
-                            .head_dim = c->head_dim};
+                            .head_dim = c->head_dim,
+                            .adapter_rank = shape.adapter_rank};
     start = device_mark(b, a);
     bool ok = backend_lay_out(b, &widths, a, e) && e->code == ERR_NONE;
     s->bytes_workspace = device_mark(b, a) - start;

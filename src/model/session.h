@@ -58,7 +58,7 @@ typedef struct session {
     backend *backend;
     session_shape shape;
     /* The device's; void: in the backend's `rows` type. */
-    float *low;                      /* [rows, adapter_rank] */
+    float *low;                      /* [ADAPTER_PARTS_MAX, rows, adapter_rank] */
     void *key, *value;               /* each [n_layer, slots, n_head_kv * head_dim] */
     float *x;                        /* [rows, d_model] */
     void *normed;                    /* [rows, d_model] */

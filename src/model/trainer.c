@@ -45,6 +45,10 @@ static void take_keep(trainer *t, layer_keep *keep, int64_t rows, int64_t out, a
     keep->middle = take(t, a, out, c->d_model, e);
     keep->gate = take(t, a, out, c->d_ff, e);
     keep->up = take(t, a, out, c->d_ff, e);
+    for (int i = 0; i < LORA_TARGETS; i++) {
+        const bool all = i == LORA_K || i == LORA_V; /* the others' rows may end before the last */
+        keep->low[i] = take(t, a, all ? rows : out, t->adapter->config.rank, e);
+    }
     if (!c->family->post_norms) return;
     keep->attn_out = take(t, a, out, c->d_model, e);
     keep->ffn_out = take(t, a, out, c->d_model, e);
@@ -85,7 +89,6 @@ static void take_scratch(trainer *t, arena *a, err *e)
     t->dv = take(t, a, rows, kv, e);
     t->act = take(t, a, rows, c->d_ff, e);
     t->dact = take(t, a, rows, c->d_ff, e);
-    t->low = take(t, a, rows, t->adapter->config.rank, e);
     t->dlow = take(t, a, rows, t->adapter->config.rank, e);
     t->chunk_ids = q > d ? q : d;
     if (c->d_ff > t->chunk_ids) t->chunk_ids = c->d_ff;
@@ -124,7 +127,8 @@ bool trainer_lay_out(trainer *t, const train_setup *s, arena *a, err *e)
                             .head_rows = shape.out_rows,
                             .n_head = c->n_head,
                             .n_head_kv = c->n_head_kv,
-                            .head_dim = c->head_dim};
+                            .head_dim = c->head_dim,
+                            .adapter_rank = adapter->config.rank};
     start = device_mark(b, a);
     bool ok = backend_lay_out(b, &widths, a, e) && train_lay_out(b, &widths, a, e);
     t->bytes_workspace = device_mark(b, a) - start;

@@ -7,8 +7,8 @@
  * other. The loss is taken on answer rows only, and only they go through the last layer's queries
  * and the head.
  *
- * Memory: for each row and layer x, q, k, v, o, x after attention, gate and up are kept (and, where
- * a family norms a block's output, that output); norms, rotation and gates are computed again. The
+ * Memory: for each row and layer x, q, k, v, o, x after attention, gate, up and the adapter's inner
+ * numbers are kept (and, where a family norms a block's output, that output); norms, rotation and gates are computed again. The
  * first `rerun_layers` layers keep x alone and are forwarded again on the way back.
  *
  * `trainer_lay_out` runs once measuring and once for real with the same bytes. The backend is the
@@ -45,6 +45,7 @@ typedef struct layer_keep {    /* n: rows, but out rows in the last layer where 
     float *log_sum_exp;        /* [n*, h] */
     float *middle;             /* [n*, d] x after attention */
     float *gate, *up;          /* [n*, f]; their gradients on the way back */
+    float *low[LORA_TARGETS];  /* [n*, r] what the adapter's A made of the product's input */
     float *attn_out, *ffn_out; /* [n*, d] before the post-norms; families with them only */
 } layer_keep;
 
@@ -62,7 +63,7 @@ typedef struct trainer {
     float *dq, *d_o;                 /* [rows, h hd] */
     float *dk, *dv;                  /* [rows, g hd] */
     float *act, *dact;               /* [rows, f] */
-    float *low, *dlow;               /* [rows, r] */
+    float *dlow;                     /* [rows, r] */
     float *out_x, *out_normed, *out_dx, *out_dh; /* [out_rows, d] */
     int32_t *out_position;                       /* [out_rows] */
     attend_span *out_span;                       /* [out_rows] */

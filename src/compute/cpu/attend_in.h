@@ -8,8 +8,9 @@
 static inline __attribute__((always_inline)) void score_tile(const int rows, const attend_job *t,
                                                              int64_t panel, const int n_vec)
 {
-    const operands o = {t->q, t->k + panel * t->head_dim * PANEL, t->head_dim};
-    sums(rows, n_vec, o, 1, TILE_ROWS, t->score + panel * PANEL, ATTEND_BLOCK, NULL, NULL, 0);
+    const operands o = {t->q, t->k + panel * t->head_dim * PANEL, t->head_dim, PANEL};
+    sums(rows, n_vec, o, no_more(), 1, TILE_ROWS, t->score + panel * PANEL, ATTEND_BLOCK, NULL,
+         NULL, 0);
 }
 
 /* What a key that may not be seen scores: finite, so that no step meets inf - inf; far below any
@@ -80,8 +81,8 @@ static inline __attribute__((always_inline)) void mix_tile(const int rows, const
                                                            const float *factor, int64_t ld,
                                                            int64_t first, const int n_vec)
 {
-    const operands o = {t->score, t->v + first * ATTEND_BLOCK, t->keys};
-    sums(rows, n_vec, o, ATTEND_BLOCK, 1, t->mixed + first, ld, factor, NULL, 0);
+    const operands o = {t->score, t->v + first * ATTEND_BLOCK, t->keys, PANEL};
+    sums(rows, n_vec, o, no_more(), ATTEND_BLOCK, 1, t->mixed + first, ld, factor, NULL, 0);
 }
 
 static inline __attribute__((always_inline)) void attend_of(const int rows, const attend_job *t)

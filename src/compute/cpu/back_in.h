@@ -113,21 +113,25 @@ static void soften(const soften_job *t)
 static inline __attribute__((always_inline)) void scores_of(const int rows, const mix_job *t)
 {
     for (int64_t c = 0; c < t->columns; c += PANEL) {
-        const operands o = {t->left, t->right + c * t->k, t->k};
-        if (t->columns - c > LANES) sums(rows, 2, o, 1, TILE_ROWS, t->to + c, t->ld, NULL, NULL, 0);
-        else sums(rows, 1, o, 1, TILE_ROWS, t->to + c, t->ld, NULL, NULL, 0);
+        const operands o = {t->left, t->right + c * t->k, t->k, PANEL};
+        const int r = TILE_ROWS;
+        float *to = t->to + c;
+        if (t->columns - c > LANES) sums(rows, 2, o, no_more(), 1, r, to, t->ld, NULL, NULL, 0);
+        else sums(rows, 1, o, no_more(), 1, r, to, t->ld, NULL, NULL, 0);
     }
 }
+
+static const float once[ROWS_WRITTEN] = {1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1};
 
 static inline __attribute__((always_inline)) void mix_of(const int rows, const mix_job *t,
                                                          const int a_row, const int a_step)
 {
-    static const float once[ROWS_WRITTEN] = {1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1};
     for (int64_t c = 0; c < t->columns; c += PANEL) {
-        const operands o = {t->left, t->right + c * t->right_k, t->k};
+        const operands o = {t->left, t->right + c * t->right_k, t->k, PANEL};
+        const int s = a_step;
         float *to = t->to + c;
-        if (t->columns - c > LANES) sums(rows, 2, o, a_row, a_step, to, t->ld, once, NULL, 0);
-        else sums(rows, 1, o, a_row, a_step, to, t->ld, once, NULL, 0);
+        if (t->columns - c > LANES) sums(rows, 2, o, no_more(), a_row, s, to, t->ld, once, NULL, 0);
+        else sums(rows, 1, o, no_more(), a_row, s, to, t->ld, once, NULL, 0);
     }
 }
 
@@ -155,4 +159,28 @@ static void mix(const mix_job *t)
     if (TILE_ROWS <= 6) return;
     if (t->rows <= 8) mixed_of(TILE_ROWS <= 6 ? 1 : 8, t);
     else mixed_of(TILE_ROWS, t);
+}
+
+static inline __attribute__((always_inline)) void outer_of(const int rows, const outer_job *t)
+{
+    const operands o = {t->a, t->b, t->k, t->b_step};
+    sums(rows, 2, o, no_more(), 1, t->a_step, t->to, t->ld, once, NULL, 0);
+}
+
+static void outer(const outer_job *t)
+{
+    outer_job at = *t;
+    enum { MOST = LANES / 2 }; /* two vectors each: half of the registers */
+    for (; at.rows > 0; at.rows -= MOST, at.a += MOST, at.to += MOST * at.ld) {
+        switch (at.rows) {
+        case 1: outer_of(1, &at); break;
+        case 2: outer_of(2, &at); break;
+        case 3: outer_of(3, &at); break;
+        case 4: outer_of(4, &at); break;
+        case 5: outer_of(MOST > 4 ? 5 : MOST, &at); break;
+        case 6: outer_of(MOST > 4 ? 6 : MOST, &at); break;
+        case 7: outer_of(MOST > 4 ? 7 : MOST, &at); break;
+        default: outer_of(MOST, &at); break;
+        }
+    }
 }

@@ -17,6 +17,7 @@
 enum {
     K_BLOCK_MAX = 768,    /* longest k block */
     TASK_COLUMNS = 64,    /* widest stretch of outputs a task of matmul packs: a multiple of C */
+    PANEL_WIDEST = 256,   /* widest stretch of any task's panels */
     HEAD_COLUMNS = 512,   /* vocabulary ids a task of head */
     EXPAND_MAX = 256,     /* values of a weight row expanded at a time: the largest block */
     PACK_ROWS = 16,       /* rows of a weight packed at a time */
@@ -28,7 +29,9 @@ typedef struct tile_job {
     const float *a; /* [k][R] */
     const float *b; /* [k][C] */
     int64_t k;
-    float *y; /* [rows][ld] */
+    const float *a2, *b2; /* after k, the sums go on over these */
+    int64_t k2;           /* 0: nothing more */
+    float *y;             /* [rows][ld] */
     int64_t ld;
     const float *from; /* [rows][from_ld]: the sums of earlier k blocks; may be y */
     int64_t from_ld;
@@ -94,6 +97,13 @@ typedef struct mix_job {
     int32_t rows; /* up to tile_rows; to and left hold a whole tile */
 } mix_job;
 
+/* to [rows][ld] += a^T b: a [k][a_step], `rows` of its columns; b [k][b_step], C of its columns. */
+typedef struct outer_job {
+    const float *a, *b;
+    float *to;
+    int64_t a_step, b_step, k, ld, rows;
+} outer_job;
+
 typedef struct cpu_kernels {
     int32_t lanes, tile_rows, panel;
     /* to [n] = the stored values, the bits of dtype_to_f32; n a multiple of the block */
@@ -124,6 +134,7 @@ typedef struct cpu_kernels {
                          float softcap);
     void (*soften)(const soften_job *t);
     void (*mix)(const mix_job *t);
+    void (*outer)(const outer_job *t);
 } cpu_kernels;
 
 extern const cpu_kernels cpu_kernels_avx2, cpu_kernels_avx512;
@@ -140,9 +151,12 @@ typedef struct cpu_workspace {
     int64_t out_max;     /* longest bias */
     int64_t head_tasks;  /* vocabulary / HEAD_COLUMNS, rounded up */
     int64_t head_rows;
-    float *packed;  /* [rows_padded, in_max] */
-    float *vector;  /* [MATMUL_PARTS_MAX, out_max] biases and norm weights as f32 */
-    float *panel;   /* a thread: [K_BLOCK_MAX, TASK_COLUMNS] */
+    float *packed; /* [rows_padded, in_max] */
+    float *vector; /* [MATMUL_PARTS_MAX, out_max] biases and norm weights as f32 */
+    float *panel;  /* a thread: [K_BLOCK_MAX, TASK_COLUMNS], then [adapter_rank, PANEL_WIDEST] */
+    int64_t panel_size;
+    float *low; /* [ADAPTER_PARTS_MAX, rows_padded, adapter_rank] packed */
+    int64_t adapter_rank;
     float *partial; /* a thread: [max(rows_padded x TASK_COLUMNS, head_rows x HEAD_COLUMNS)] */
     size_t partial_size;
     float *attention; /* a thread: attend_floats */
@@ -161,10 +175,26 @@ int64_t cpu_k_block(const tensor *w);
 /* Packs x [n, in] into space->packed. */
 void cpu_pack_rows(backend *b, const float *x, int64_t n, int64_t in);
 
-/* Packs rows first.. (`count` <= width) and values k0 .. k0 + k of w into `panels`: width / C
- * panels. */
-void cpu_pack_weights(const cpu_workspace *s, int thread, const tensor *w, int64_t first,
-                      int64_t count, int64_t k0, int64_t k, int64_t width);
+/* Packs low [n, r] into part `slot` of space->low, times `scale`, which it keeps. */
+const float *cpu_pack_low(backend *b, tensor low, float scale, int slot);
+
+/* Where a thread packs weights, and the adapter's after them. */
+static inline float *cpu_panels(const cpu_workspace *s, int thread)
+{
+    return s->panel + thread * s->panel_size;
+}
+static inline float *cpu_low_panels(const cpu_workspace *s, int thread)
+{
+    return cpu_panels(s, thread) + (int64_t)K_BLOCK_MAX * TASK_COLUMNS;
+}
+
+typedef struct weight_part { /* values k0 .. k0 + k of rows first .. first + count */
+    const tensor *w;
+    int64_t first, count, k0, k;
+} weight_part;
+
+/* Packs them into `width` / C panels; count <= width. */
+void cpu_pack_weights(const cpu_workspace *s, float *panels, weight_part part, int64_t width);
 
 void cpu_matmul(backend *b, tensor x, const matmul_part *part, int n_part);
 void cpu_attend(backend *b, tensor o, tensor q, tensor k, tensor v, const attend_plan *plan);

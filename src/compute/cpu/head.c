@@ -25,9 +25,10 @@ static void logits(const head *p, float *logit, int64_t first, int64_t count, in
         int64_t n = count - c < TASK_COLUMNS ? count - c : TASK_COLUMNS;
         for (int64_t k0 = 0; k0 < d; k0 += block) {
             int64_t k = d - k0 < block ? d - k0 : block;
-            cpu_pack_weights(s, thread, &p->w, first + c, n, k0, k, TASK_COLUMNS);
+            cpu_pack_weights(s, cpu_panels(s, thread), (weight_part){&p->w, first + c, n, k0, k},
+                             TASK_COLUMNS);
             tile_job t = {.k = k, .ld = HEAD_COLUMNS, .from_ld = HEAD_COLUMNS};
-            const float *panels = s->panel + thread * (int64_t)(K_BLOCK_MAX * TASK_COLUMNS);
+            const float *panels = cpu_panels(s, thread);
             for (int64_t row = 0; row < p->m; row += height) {
                 t.rows = (int32_t)(p->m - row < height ? p->m - row : height);
                 t.a = s->packed + row * d + k0 * height;

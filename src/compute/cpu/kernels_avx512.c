@@ -30,4 +30,5 @@ const cpu_kernels cpu_kernels_avx512 = {
     .softmax_back = softmax_back,
     .soften = soften,
     .mix = mix,
+    .outer = outer,
 };

@@ -40,22 +40,52 @@ void cpu_pack_rows(backend *b, const float *x, int64_t n, int64_t in)
     pool_run(b->threads, tiles, pack_task, &p);
 }
 
-void cpu_pack_weights(const cpu_workspace *s, int thread, const tensor *w, int64_t first,
-                      int64_t count, int64_t k0, int64_t k, int64_t width)
+typedef struct low_work {
+    const cpu_workspace *space;
+    float *low, *to;
+    int64_t n, r;
+    float scale;
+} low_work;
+
+static void low_task(void *context, int64_t task, int thread)
 {
+    (void)thread;
+    const low_work *w = context;
+    const cpu_kernels *kernels = w->space->kernels;
+    const int64_t height = kernels->tile_rows, r = w->r;
+    for (int64_t tile = 8 * task; tile < 8 * task + 8 && tile * height < w->n; tile++) {
+        int64_t row = tile * height, rows = w->n - row < height ? w->n - row : height;
+        kernels->scale(w->low + row * r, w->low + row * r, w->scale, rows * r);
+        kernels->transpose(w->to + row * r, height, w->low + row * r, r, rows, r, height);
+    }
+}
+
+const float *cpu_pack_low(backend *b, tensor low, float scale, int slot)
+{
+    const cpu_workspace *s = b->workspace;
+    low_work w = {.space = s, .low = low.data, .n = low.dim[0], .r = low.dim[1], .scale = scale};
+    assert(w.r <= s->adapter_rank && w.n <= s->rows_padded && slot < ADAPTER_PARTS_MAX);
+    w.to = s->low + slot * s->rows_padded * s->adapter_rank;
+    int64_t rows = 8 * (int64_t)s->kernels->tile_rows;
+    pool_run(b->threads, (w.n + rows - 1) / rows, low_task, &w);
+    return w.to;
+}
+
+void cpu_pack_weights(const cpu_workspace *s, float *panels, weight_part part, int64_t width)
+{
+    const tensor *w = part.w;
     const dtype_info *type = dtype_get(w->type);
     const int64_t bytes_row = w->dim[1] / type->block_size * type->block_bytes;
-    const unsigned char *from = (const unsigned char *)w->data + first * bytes_row;
-    float *panels = s->panel + thread * (int64_t)(K_BLOCK_MAX * TASK_COLUMNS);
-    from += k0 / type->block_size * type->block_bytes;
+    const unsigned char *from = (const unsigned char *)w->data + part.first * bytes_row;
+    from += part.k0 / type->block_size * type->block_bytes;
     for (int64_t c = 0; c < width; c += PACK_ROWS) {
         const int64_t panel = s->kernels->panel,
-                      rows = count - c < PACK_ROWS ? count - c : PACK_ROWS;
-        pack_job t = {.to = panels + c / panel * panel * k + c % panel,
+                      rows = part.count - c < PACK_ROWS ? part.count - c : PACK_ROWS;
+        pack_job t = {.to = panels + c / panel * panel * part.k + c % panel,
                       .ld = panel,
                       .from = from + c * bytes_row,
                       .bytes_row = bytes_row,
-                      .k = k,
+                      .k = part.k,
                       .type = w->type,
                       .rows = (int32_t)(rows > 0 ? rows : 0)};
         s->kernels->pack(&t);
@@ -66,6 +96,7 @@ typedef struct product { /* one list of tasks over all parts */
     const cpu_workspace *space;
     const matmul_part *part;
     const float *bias[MATMUL_PARTS_MAX];
+    const float *low[MATMUL_PARTS_MAX];  /* packed scale x A^T of parts with an adapter */
     int64_t start[MATMUL_PARTS_MAX + 1]; /* first task of each part */
     int64_t n, in, columns;              /* columns of a task */
     int64_t stretches, tiles_a_stretch;  /* the rows are cut too when there are few columns */
@@ -85,8 +116,10 @@ static void multiply_block(const product *p, tile_job t, int64_t first_tile, int
         int64_t row = tile * height, local = (tile - first_tile) * height;
         t.rows = (int32_t)(p->n - row < height ? p->n - row : height);
         t.a = base.a + row * p->in;
+        t.a2 = base.a2 + row * t.k2;
         for (int64_t c = 0; c < width; c += panel) {
             t.b = base.b + c * t.k;
+            t.b2 = base.b2 + c * t.k2;
             t.columns = (int32_t)(base.columns - c);
             t.from = base.from ? base.from + local * TASK_COLUMNS + c : NULL;
             t.bias = base.bias ? base.bias + c : NULL;
@@ -113,10 +146,11 @@ static void product_task(void *context, int64_t task, int thread)
     for (int64_t k0 = 0; k0 < p->in; k0 += block) {
         int64_t k = p->in - k0 < block ? p->in - k0 : block;
         bool last = k0 + k == p->in;
-        cpu_pack_weights(s, thread, &part->w, first, count, k0, k, width);
+        cpu_pack_weights(s, cpu_panels(s, thread), (weight_part){&part->w, first, count, k0, k},
+                         width);
         tile_job t = {
             .a = s->packed + k0 * s->kernels->tile_rows,
-            .b = s->panel + thread * (int64_t)(K_BLOCK_MAX * TASK_COLUMNS),
+            .b = cpu_panels(s, thread),
             .k = k,
             .y = last ? (float *)part->y.data + first : partial,
             .ld = last ? out : TASK_COLUMNS,
@@ -126,6 +160,12 @@ static void product_task(void *context, int64_t task, int thread)
             .columns = (int32_t)(last ? count : width),
             .add = last && part->add,
         };
+        if (last && p->low[i]) {
+            const tensor *up = &part->adapter->b;
+            cpu_pack_weights(s, cpu_low_panels(s, thread),
+                             (weight_part){up, first, count, 0, up->dim[1]}, width);
+            t.a2 = p->low[i], t.b2 = cpu_low_panels(s, thread), t.k2 = up->dim[1];
+        }
         multiply_block(p, t, stretch * p->tiles_a_stretch, width, last);
     }
 }
@@ -148,6 +188,31 @@ static void plan_tasks(product *p, int threads)
     p->tiles_a_stretch = (tiles + p->stretches - 1) / p->stretches;
 }
 
+static void run_product(backend *b, product *p)
+{
+    plan_tasks(p, pool_size(b->threads));
+    pool_run(b->threads, p->start[p->n_part] * p->stretches, product_task, p);
+}
+
+/* The adapters' scale x A^T, first: x is packed already. */
+static void reduce(backend *b, product *p)
+{
+    matmul_part down[ADAPTER_PARTS_MAX];
+    int slot[MATMUL_PARTS_MAX], n = 0;
+    for (int i = 0; i < p->n_part; i++) {
+        if (!p->part[i].adapter) continue;
+        down[n] = (matmul_part){.y = p->part[i].low, .w = p->part[i].adapter->a};
+        slot[i] = n++;
+    }
+    if (n == 0) return;
+    product low = {.space = p->space, .part = down, .n_part = n, .n = p->n, .in = p->in};
+    run_product(b, &low);
+    for (int i = 0; i < p->n_part; i++) {
+        const matmul_part *part = &p->part[i];
+        if (part->adapter) p->low[i] = cpu_pack_low(b, part->low, part->adapter->scale, slot[i]);
+    }
+}
+
 void cpu_matmul(backend *b, tensor x, const matmul_part *part, int n_part)
 {
     cpu_workspace *s = b->workspace;
@@ -159,7 +224,7 @@ void cpu_matmul(backend *b, tensor x, const matmul_part *part, int n_part)
         s->kernels->expand(bias, part[i].bias->type, part[i].bias->data, part[i].w.dim[0]);
         p.bias[i] = bias;
     }
-    plan_tasks(&p, pool_size(b->threads));
     cpu_pack_rows(b, x.data, p.n, p.in);
-    pool_run(b->threads, p.start[n_part] * p.stretches, product_task, &p);
+    reduce(b, &p);
+    run_product(b, &p);
 }

@@ -10,10 +10,9 @@ enum {
     FETCH_AHEAD = 512, /* floats: packed rows come from afar, and hardware stops at each page */
 };
 
-typedef struct
-    operands { /* row i, step p: a[i * a_row + p * a_step]; vector j: b[p * b_step + j LANES] */
+typedef struct operands { /* row i, step p: a[i * a_row + p * a_step]; b[p * b_step + lane] */
     const float *a, *b;
-    int64_t k;
+    int64_t k, b_step;
 } operands;
 
 static inline __attribute__((always_inline)) void four_begin(vec acc[ROWS_WRITTEN][2],
@@ -56,43 +55,48 @@ static inline __attribute__((always_inline)) void four_end(vec acc[ROWS_WRITTEN]
     }
 }
 
-/* to [rows][ld] = to * factor (0 without one) + the sums. `y` [rows][ld_y]: where they will go in
- * the end, fetched for writing row by row meanwhile, because another core may hold it; NULL:
- * nowhere. */
-static inline __attribute__((always_inline)) void sums(const int rows, const int n_vec, operands o,
-                                                       const int a_row, const int a_step, float *to,
-                                                       int64_t ld, const float *factor,
-                                                       const float *y, int64_t ld_y)
+/* to [rows][ld] = to * factor (0 without one) + the sums over `o`, then over `more` (k 0: none),
+ * in one chain. `y` [rows][ld_y]: where they will go in the end, fetched for writing row by row
+ * meanwhile, because another core may hold it; NULL: nowhere. */
+static inline __attribute__((always_inline)) void
+sums(const int rows, const int n_vec, operands o, operands more, const int a_row,
+     const int64_t a_step, float *to, int64_t ld, const float *factor, const float *y, int64_t ld_y)
 {
     vec acc[ROWS_WRITTEN][2];
     four_begin(acc, 0, rows, n_vec, to, ld, factor);
     four_begin(acc, 4, rows, n_vec, to, ld, factor);
     four_begin(acc, 8, rows, n_vec, to, ld, factor);
     four_begin(acc, 12, rows, n_vec, to, ld, factor);
-    for (int64_t p = 0, row = 0; p < o.k;) {
-        int64_t end = o.k;
-        if (y && row < rows) {
-            vec_fetch_own(y + row * ld_y);
-            vec_fetch_own(y + row * ld_y + LANES);
-            end = p + 16 < o.k ? p + 16 : o.k;
-            row++;
+    int64_t row = 0;
+    for (;; o = more, more.k = 0) {
+        for (int64_t p = 0; p < o.k;) {
+            int64_t end = o.k;
+            if (y && row < rows) {
+                vec_fetch_own(y + row * ld_y);
+                vec_fetch_own(y + row * ld_y + LANES);
+                end = p + 16 < o.k ? p + 16 : o.k;
+                row++;
+            }
+            for (; p < end; p++) {
+                if (a_row == 1) vec_fetch(o.a + FETCH_AHEAD);
+                const vec w[2] = {vec_load(o.b), n_vec > 1 ? vec_load(o.b + LANES) : vec_zero()};
+                four_step(acc, 0, rows, n_vec, o.a, a_row, w);
+                four_step(acc, 4, rows, n_vec, o.a, a_row, w);
+                four_step(acc, 8, rows, n_vec, o.a, a_row, w);
+                four_step(acc, 12, rows, n_vec, o.a, a_row, w);
+                o.a += a_step;
+                o.b += o.b_step;
+            }
         }
-        for (; p < end; p++) {
-            if (a_row == 1) vec_fetch(o.a + FETCH_AHEAD);
-            const vec w[2] = {vec_load(o.b), n_vec > 1 ? vec_load(o.b + LANES) : vec_zero()};
-            four_step(acc, 0, rows, n_vec, o.a, a_row, w);
-            four_step(acc, 4, rows, n_vec, o.a, a_row, w);
-            four_step(acc, 8, rows, n_vec, o.a, a_row, w);
-            four_step(acc, 12, rows, n_vec, o.a, a_row, w);
-            o.a += a_step;
-            o.b += PANEL;
-        }
+        if (more.k == 0) break;
     }
     four_end(acc, 0, rows, n_vec, to, ld);
     four_end(acc, 4, rows, n_vec, to, ld);
     four_end(acc, 8, rows, n_vec, to, ld);
     four_end(acc, 12, rows, n_vec, to, ld);
 }
+
+static inline operands no_more(void) { return (operands){NULL, NULL, 0, 0}; }
 
 static inline vec load_columns(const float *p, int64_t n) /* n may be <= 0 or > LANES */
 {
@@ -106,12 +110,14 @@ static inline void store_columns(float *p, vec x, int64_t n)
     else if (n > 0) vec_store_part(p, x, n);
 }
 
-static inline __attribute__((always_inline)) void tile_of(const int rows, const tile_job *t)
+static inline __attribute__((always_inline)) void tile_part(const int rows, const int n_vec,
+                                                            const tile_job *t)
 {
     float sum[TILE_ROWS * PANEL] __attribute__((aligned(64)));
-    sums(rows, 2, (operands){t->a, t->b, t->k}, 1, TILE_ROWS, sum, PANEL, NULL, t->y, t->ld);
+    const operands o = {t->a, t->b, t->k, PANEL}, more = {t->a2, t->b2, t->k2, PANEL};
+    sums(rows, n_vec, o, more, 1, TILE_ROWS, sum, PANEL, NULL, t->y, t->ld);
     for (int i = 0; i < rows; i++) {
-        for (int j = 0; j < 2; j++) {
+        for (int j = 0; j < n_vec; j++) {
             int64_t n = t->columns - j * LANES;
             float *y = t->y + i * t->ld + j * LANES;
             vec v = vec_load(sum + i * PANEL + j * LANES);
@@ -121,6 +127,12 @@ static inline __attribute__((always_inline)) void tile_of(const int rows, const 
             store_columns(y, v, n);
         }
     }
+}
+
+static inline __attribute__((always_inline)) void tile_of(const int rows, const tile_job *t)
+{
+    if (t->columns > LANES) tile_part(rows, 2, t);
+    else tile_part(rows, 1, t);
 }
 
 static void transpose(float *to, int64_t ld_to, const float *from, int64_t ld, int64_t rows,

@@ -253,7 +253,7 @@ static bool lay_out(backend *b, const backend_shape *shape, arena *a, err *e)
     const size_t threads = (size_t)pool_size(b->threads), f = sizeof(float);
     int64_t heads = (int64_t)shape->n_head * shape->head_dim;
     s->attend_size = cpu_back_floats(kernels, shape);
-    s->grad_size = (size_t)GRAD_K * (size_t)(GRAD_COLUMNS + kernels->tile_rows + LANES_MAX);
+    s->grad_size = (size_t)(GRAD_ROWS + GRAD_K) * GRAD_COLUMNS;
     s->vector_size = larger(larger(shape->d_model, shape->d_ff), heads) + LANES_MAX;
     s->sums_max = 4096;
     s->own_max = shape->rows * shape->n_head;
@@ -271,6 +271,7 @@ const train_table cpu_train_ops = {
     .attend_back = cpu_attend_back,
     .matmul_back = cpu_matmul_back,
     .weight_grad = cpu_weight_grad,
+    .product_back = cpu_product_back,
     .rmsnorm_back = cpu_rmsnorm_back,
     .rope_back = cpu_rope_back,
     .glu_back = cpu_glu_back,
