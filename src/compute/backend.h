@@ -16,7 +16,7 @@
 
 #include "base/arena.h"
 #include "base/pool.h"
-#include "compute/tensor.h"
+#include "compute/parts.h"
 
 typedef enum rope_style {
     ROPE_HALVES, /* pairs (i, i + rd/2): Hugging Face's order, and GGUF's "neox" */
@@ -53,25 +53,8 @@ typedef struct attend_plan {
     int32_t window; /* 0: none */
 } attend_plan;
 
-typedef struct lora_pair { /* beside a weight [out,in]: y += scale (x A^T) B^T */
-    tensor a, b;           /* [r,in], [out,r], f32 */
-    tensor da, db;         /* their gradients; data NULL outside training */
-    float scale;           /* alpha / r */
-} lora_pair;
-
-/* One weight of a group that reads the same x: y [n,out] (+)= x w^T + bias + what the adapter
- * adds. */
-typedef struct matmul_part {
-    tensor y;                 /* [n,out] */
-    tensor w;                 /* [out,in], any dtype */
-    const tensor *bias;       /* [out], any dtype; NULL: none */
-    bool add;                 /* y holds something already (the residual): add to it */
-    const lora_pair *adapter; /* NULL: none */
-    tensor low;               /* with an adapter: [n,r] becomes scale x A^T */
-} matmul_part;
-
 /* What to read off the vocabulary distribution of each row. */
-enum { HEAD_TOP_MAX = 64, MATMUL_PARTS_MAX = 8, ADAPTER_PARTS_MAX = 3 };
+enum { HEAD_TOP_MAX = 64 };
 
 typedef struct head_request {
     const int64_t *pick_start; /* [m + 1] */

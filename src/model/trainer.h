@@ -8,8 +8,9 @@
  * and the head.
  *
  * Memory: for each row and layer x, q, k, v, o, x after attention, gate, up and the adapter's inner
- * numbers are kept (and, where a family norms a block's output, that output); norms, rotation and gates are computed again. The
- * first `rerun_layers` layers keep x alone and are forwarded again on the way back.
+ * numbers are kept (and, where a family norms a block's output, that output); norms, rotation and
+ * gates are computed again. The first `rerun_layers` layers keep x alone and are forwarded again on
+ * the way back.
  *
  * `trainer_lay_out` runs once measuring and once for real with the same bytes. The backend is the
  * trainer's own: a session on the same device opens another.
