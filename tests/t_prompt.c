@@ -97,6 +97,45 @@ static void test_head_stays_and_contents_stay_plain(void **state)
     close_world(&w);
 }
 
+/* Two questions behind the same text: the cut stands where the text ends, and what comes before it
+ * is the same under both. */
+static void test_a_stem_is_the_text(void **state)
+{
+    (void)state;
+    static const char *const texts[] = {"a cough", "열이 난다.", "x,", "12.5 mg"};
+    static const char *const questions[] = {
+        "\n\nWas the patient taken to a hospital, or was it not so serious? Answer Yes or No.",
+        "\n\nIs there any word of fever, of a rash or of pain in the text that stands above?"};
+    world w;
+    prompt_form f[3];
+    open_world(&w);
+    for (int k = 0; k < 3; k++) {
+        prompt_message *m = arena_take_zero(&w.memory, 2, sizeof *m, &w.e);
+        m[0] = (prompt_message){.role = "system", .content = STR("You read."), .after = STR("")};
+        m[1] = (prompt_message){.role = "user",
+                                .content = STR("Text: "),
+                                .after = k < 2 ? str_of(questions[k]) : STR("\nEnd."),
+                                .slot = true};
+        prompt_rules rules = w.rules;
+        if (k == 2) rules.chat = NULL; /* nothing but "End." follows */
+        assert_true(prompt_form_make(&f[k], &rules, m, 2, &w.memory, &w.e));
+    }
+    for (size_t i = 0; i < countof(texts); i++) {
+        token_list ids[3] = {0};
+        int32_t stem[3];
+        for (int k = 0; k < 3; k++) {
+            assert_true(prompt_encode(&f[k], str_of(texts[i]), &ids[k], &w.e));
+            stem[k] = prompt_stem(&f[k], ids[k].id, (int32_t)ids[k].n);
+        }
+        assert_true(stem[0] > f[0].n_head && stem[0] < ids[0].n);
+        assert_int_equal(stem[0], stem[1]);
+        assert_memory_equal(ids[0].id, ids[1].id, (size_t)stem[0] * sizeof(int32_t));
+        assert_int_equal(stem[2], 0); /* too little follows */
+        for (int k = 0; k < 3; k++) token_list_close(&ids[k]);
+    }
+    close_world(&w);
+}
+
 /* Prompt and answer together are prompt, then answer, whenever the boundary is called clean. */
 static void test_answers_continue_their_prompt(void **state)
 {
@@ -179,6 +218,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_head_stays_and_contents_stay_plain),
+        cmocka_unit_test(test_a_stem_is_the_text),
         cmocka_unit_test(test_answers_continue_their_prompt),
         cmocka_unit_test(test_a_merge_over_the_boundary_is_forced),
         cmocka_unit_test(test_a_template_that_changes_a_text_is_refused),

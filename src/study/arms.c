@@ -286,6 +286,8 @@ static bool make_arm(const arms *a, arm *m, const spec_arm *s, err *e)
         if (!shots_pick(&m->shots, a->rows, s, a->spec->seed, a->memory, e)) return false;
         m->n_form = m->shots.n_set;
     }
+    if (s->ask.think.samples > 0)
+        m->bridge = join(a->memory, STR("\n\n"), s->ask.part[SPEC_PART_BRIDGE].text, STR(""), e);
     m->form = arena_take_zero(a->memory, (size_t)m->n_form, sizeof *m->form, e);
     if (!m->form || !list_answers(a, m, e)) return false;
     if (make_forms(a, m, e)) return true;
@@ -305,6 +307,10 @@ static bool find_longest_frame(const arms *a, const arms_model *of, int32_t *lon
         for (int32_t j = 0; ok && j < m->n_answer; j++) {
             ok = count_tokens(m->form[0].rules.tokens, m->answer[j], &ids, e);
             if (ids.n > answer) answer = ids.n;
+        }
+        if (m->bridge.size) { /* the generated text and the question behind it need room too */
+            ok = ok && count_tokens(m->form[0].rules.tokens, m->bridge, &ids, e);
+            answer += ids.n + m->spec->ask.think.max_tokens;
         }
         for (int32_t j = 0; ok && j < m->n_form; j++) {
             ids.n = 0;
@@ -490,17 +496,49 @@ static bool add_answer(const prompt_form *f, str text, str answer, asked *q, err
     return true;
 }
 
+/* An answer behind the bridge: encoded with it, or apart where that would change its ids. */
+static bool add_answer_behind(const arm *m, str answer, asked *q, err *e)
+{
+    const tokenizer *t = m->model->rules.tokens;
+    buf both = buf_up_to(TEXT_BYTES_MAX);
+    token_list ids = {0};
+    int32_t start = (int32_t)q->answers.n;
+    buf_add_str(&both, m->bridge);
+    if (answer.size && answer.data[0] != ' ') buf_add_char(&both, ' ');
+    buf_add_str(&both, answer);
+    bool ok = buf_check(&both, "an answer", e) && token_list_add(&q->start, &start, 1, e) &&
+              count_tokens(t, buf_view(&both), &ids, e);
+    int64_t n = q->bridge.n;
+    bool apart =
+        ok && (ids.n <= n || memcmp(ids.id, q->bridge.id, (size_t)n * sizeof *ids.id) != 0);
+    if (apart) {
+        ok = count_tokens(t, str_part(buf_view(&both), m->bridge.size, both.size - m->bridge.size),
+                          &ids, e);
+        n = 0;
+    }
+    q->any_forced = q->any_forced || apart;
+    ok = ok && token_list_add(&q->answers, ids.id + n, ids.n - n, e);
+    token_list_close(&ids);
+    buf_close(&both);
+    return ok;
+}
+
 bool arms_ask(const arms *a, int32_t which, int32_t row, int32_t variant, asked *q, err *e)
 {
     const arm *m = &a->arm[which];
     const prompt_form *f = arms_form(a, which, row, variant);
     str text = a->text[row];
-    q->prompt.n = q->answers.n = q->start.n = q->answer_class.n = 0;
+    q->prompt.n = q->answers.n = q->start.n = q->answer_class.n = q->bridge.n = 0;
     q->any_forced = false;
     q->n_answer = m->n_answer;
     bool ok = prompt_check(f, text, e) && prompt_encode(f, text, &q->prompt, e) &&
               token_list_add(&q->answer_class, m->answer_class, m->n_answer, e);
-    for (int32_t i = 0; ok && i < m->n_answer; i++) ok = add_answer(f, text, m->answer[i], q, e);
+    q->n_stem = ok ? prompt_stem(f, q->prompt.id, (int32_t)q->prompt.n) : 0;
+    if (m->bridge.size) ok = ok && count_tokens(f->rules.tokens, m->bridge, &q->bridge, e);
+    for (int32_t i = 0; ok && i < m->n_answer; i++) {
+        ok = m->bridge.size ? add_answer_behind(m, m->answer[i], q, e)
+                            : add_answer(f, text, m->answer[i], q, e);
+    }
     int32_t end = (int32_t)q->answers.n;
     ok = ok && token_list_add(&q->start, &end, 1, e);
     if (ok && part_classes(m, f->rules.tokens, q, e)) return true;
@@ -513,4 +551,5 @@ void asked_close(asked *q)
     token_list_close(&q->answers);
     token_list_close(&q->start);
     token_list_close(&q->answer_class);
+    token_list_close(&q->bridge);
 }

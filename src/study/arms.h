@@ -34,6 +34,7 @@ typedef struct arm {
     int32_t n_answer;  /* surfaces of all classes, class after class */
     str *answer;       /* [n_answer] */
     int32_t *answer_class;
+    str bridge; /* asks for the label behind a generated text; empty: none is generated */
     str shown; /* the prompt with {text} and {example 1} .. in the place of texts: for the report */
 } arm;
 
@@ -73,12 +74,14 @@ void arms_write(const arms *a, int32_t arm, int32_t row, int32_t variant, buf *o
 
 /* One prompt and its answers as ids; zero is empty, lists grow and are used again. Answers may
  * differ from row to row and from variant to variant; a class that no answer stands for is
- * allowed. */
+ * allowed. Where texts are generated, the answers follow the bridge, and that the text. */
 typedef struct asked {
     token_list prompt, answers; /* answers one after the other */
     int32_t n_answer;
     token_list start;        /* [n_answer + 1] where each answer begins in `answers` */
     token_list answer_class; /* [n_answer] the class that it stands for */
+    int32_t n_stem;          /* where the prompt's text ends (prompt_stem); 0: not cut there */
+    token_list bridge;       /* empty: nothing is generated */
     bool any_forced;
     err failure;
 } asked;

@@ -150,10 +150,21 @@ static bool find_head(prompt_form *f, arena *a, err *e)
     }
     f->n_head = n;
     f->head = ok ? arena_take(a, (size_t)n, sizeof *f->head, e) : NULL;
+    f->n_tail = (int32_t)first.n - n;
+    f->tail = f->head ? arena_take(a, (size_t)f->n_tail, sizeof *f->tail, e) : NULL;
     if (f->head && n) memcpy(f->head, first.id, (size_t)n * sizeof *f->head);
+    if (f->tail && f->n_tail) memcpy(f->tail, first.id + n, (size_t)f->n_tail * sizeof *f->tail);
     token_list_close(&first);
     token_list_close(&other);
-    return ok && f->head;
+    return ok && f->head && f->tail;
+}
+
+int32_t prompt_stem(const prompt_form *f, const int32_t *id, int32_t n)
+{
+    int32_t same = 0;
+    while (same < f->n_tail && same < n && f->tail[f->n_tail - 1 - same] == id[n - 1 - same])
+        same++;
+    return same >= PROMPT_TAIL_MIN && n - same > f->n_head ? n - same : 0;
 }
 
 bool prompt_form_make(prompt_form *f, const prompt_rules *r, const prompt_message *m,

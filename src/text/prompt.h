@@ -44,6 +44,8 @@ typedef struct prompt_form {
     int32_t n_plain, slot; /* which of `plain` holds the slot */
     int32_t n_head;        /* tokens of the head */
     int32_t *head;         /* [n_head] */
+    int32_t n_tail;        /* tokens behind the head with a letter in the slot */
+    int32_t *tail;         /* [n_tail] */
 } prompt_form;
 
 /* `m` and its texts stay borrowed. */
@@ -53,6 +55,12 @@ bool prompt_form_make(prompt_form *f, const prompt_rules *r, const prompt_messag
 /* The whole prompt as text / as ids (appended) with `text` in the slot. */
 void prompt_write(const prompt_form *f, str text, buf *out);
 bool prompt_encode(const prompt_form *f, str text, token_list *out, err *e);
+
+/* Where in a prompt's ids the text ends and what follows it begins, when that is long enough to be
+ * worth a segment of its own (another arm may ask something else behind the same text); 0 when not.
+ * Depends on the form and the ids alone. */
+enum { PROMPT_TAIL_MIN = 12 };
+int32_t prompt_stem(const prompt_form *f, const int32_t *id, int32_t n);
 
 /* Renders the template with the true contents; ERR_MODEL when it differs from what prompt_write
  * gives. */
