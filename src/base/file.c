@@ -2,6 +2,7 @@
 #include "base/file.h"
 
 #include <assert.h>
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/mman.h>
@@ -74,6 +75,31 @@ bool file_make_folder(const char *path, err *e)
     }
     if (!file_is_folder(path)) return err_set(e, ERR_RESOURCE, "%s is not a folder", path);
     return true;
+}
+
+bool file_drop_folder(const char *path, err *e)
+{
+    DIR *folder = opendir(path);
+    if (!folder) {
+        return errno == ENOENT ||
+               err_set(e, ERR_RESOURCE, "cannot open the folder %s: %s", path, strerror(errno));
+    }
+    const struct dirent *entry;
+    while ((entry = readdir(folder))) {
+        if (entry->d_type != DT_DIR) unlinkat(dirfd(folder), entry->d_name, 0);
+    }
+    closedir(folder);
+    if (rmdir(path) == 0) return true;
+    return err_set(e, ERR_RESOURCE, "cannot remove the folder %s: %s", path, strerror(errno));
+}
+
+bool file_swap_folder(const char *part, const char *folder, err *e)
+{
+    const bool there = file_exists(folder);
+    if (renameat2(AT_FDCWD, part, AT_FDCWD, folder, there ? RENAME_EXCHANGE : RENAME_NOREPLACE)) {
+        return err_set(e, ERR_RESOURCE, "cannot put %s in its place: %s", folder, strerror(errno));
+    }
+    return !there || file_drop_folder(part, e);
 }
 
 bool file_out_open(file_out *f, const char *path, err *e)

@@ -28,6 +28,12 @@ bool file_is_folder(const char *path);
 /* Makes the folder (and its parents), 0700. */
 bool file_make_folder(const char *path, err *e);
 
+/* Removes a folder and the plain files in it, nothing below; absent is fine. */
+bool file_drop_folder(const char *path, err *e);
+
+/* `part`, written whole, takes the place of `folder` in one step; the old one is dropped. */
+bool file_swap_folder(const char *part, const char *folder, err *e);
+
 /* Streamed atomic write: open, print to `stream`, then commit or abandon. */
 typedef struct file_out {
     FILE *stream;

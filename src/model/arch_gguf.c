@@ -107,6 +107,27 @@ static const float *get_factors(reader *r, const char *name, int32_t rotary_dim)
     return f;
 }
 
+/* caseload.rope.llama3: factor, low_freq_factor, high_freq_factor, original context. False: absent. */
+static bool read_llama3(reader *r, rope_config *rope)
+{
+    const gguf_value *v = gguf_find(r->g, "caseload.rope.llama3");
+    double number[4];
+    if (!v) return false;
+    for (int i = 0; i < 4; i++) {
+        if (!v->is_array || v->count != 4 || !gguf_item_double(v, i, &number[i]) ||
+            !(number[i] > 0 && number[i] < 1e9)) {
+            return !err_set(r->e, ERR_MODEL, "%s: `caseload.rope.llama3` is no list of 4 numbers",
+                            r->g->path);
+        }
+    }
+    rope->scaling = ROPE_SCALE_LLAMA3;
+    rope->factor = number[0];
+    rope->low_freq_factor = number[1];
+    rope->high_freq_factor = number[2];
+    rope->original_context = (int32_t)number[3];
+    return true;
+}
+
 static void read_rope(reader *r, model_config *c)
 {
     const model_family *f = c->family;
@@ -128,7 +149,9 @@ static void read_rope(reader *r, model_config *c)
     const float *freqs = get_factors(r, "rope_freqs.weight", c->rotary_dim);
     const float *shorts = get_factors(r, "rope_factors_short.weight", c->rotary_dim);
     const float *longs = get_factors(r, "rope_factors_long.weight", c->rotary_dim);
-    if (freqs || (shorts && longs)) {
+    if (freqs && read_llama3(r, rope)) {
+        /* the numbers behind the factors, as a folder has them */
+    } else if (freqs || (shorts && longs)) {
         rope->scaling = ROPE_SCALE_FACTORS;
         rope->short_factor = freqs ? freqs : shorts;
         rope->long_factor = freqs ? freqs : longs;
@@ -154,8 +177,7 @@ static void read_rope(reader *r, model_config *c)
 static void read_window(reader *r, model_config *c)
 {
     const model_family *f = c->family;
-    if (f->window == WINDOW_NONE || f->window == WINDOW_UPPER)
-        return; /* qwen: off unless asked for */
+    if (f->window == WINDOW_UPPER) return; /* qwen: off unless asked for */
     c->window = get_int(r, "attention.sliding_window", 0);
     if (c->window == 0) return;
     int64_t period = f->window == WINDOW_PERIOD ? f->window_period : 0;

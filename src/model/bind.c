@@ -134,6 +134,27 @@ const char *model_tensor_name(const model_family *f, bool from_gguf, weight_slot
     return name_with(f, from_gguf ? NULL : hf_prefixes[0], slot, layer, buffer);
 }
 
+/* NULL for GGUF; else the prefix under which the embedding is there. */
+static const char *prefix_of(const model_header *h)
+{
+    char name[128];
+    if (h->config.from_gguf) return NULL;
+    for (size_t i = 0; i < countof(hf_prefixes); i++) {
+        name_with(h->config.family, hf_prefixes[i], SLOT_EMBED, 0, name);
+        if (model_find_tensor(h, name)) return hf_prefixes[i];
+    }
+    return hf_prefixes[0]; /* then the embedding is missing */
+}
+
+const tensor_entry *model_slot_tensor(const model_header *h, weight_slot slot, int32_t layer)
+{
+    char name[128];
+    assert(h && h->config.family && (unsigned)slot < SLOT_COUNT);
+    if (!config_has(&h->config, slot)) return NULL;
+    const char *wanted = name_with(h->config.family, prefix_of(h), slot, layer, name);
+    return wanted ? model_find_tensor(h, wanted) : NULL;
+}
+
 static int64_t extent_of(const model_config *c, extent x)
 {
     int64_t q = (int64_t)c->n_head * c->head_dim, kv = (int64_t)c->n_head_kv * c->head_dim;
@@ -274,12 +295,7 @@ bool model_bind(model_weights *w, const model_header *h, arena *a, err *e)
     b.used = arena_take_zero(a, (size_t)h->n_tensor, 1, e);
     w->layer = arena_take_zero(a, (size_t)c->n_layer, sizeof *w->layer, e);
     if (!b.used || !w->layer) return false;
-    char name[128];
-    for (size_t i = 0; !c->from_gguf && i < countof(hf_prefixes) && !b.prefix; i++) {
-        name_with(c->family, hf_prefixes[i], SLOT_EMBED, 0, name);
-        if (model_find_tensor(h, name)) b.prefix = hf_prefixes[i];
-    }
-    if (!c->from_gguf && !b.prefix) b.prefix = hf_prefixes[0]; /* then the embedding is missing */
+    b.prefix = prefix_of(h);
     if (!bind_slot(&b, SLOT_EMBED, 0, &w->embed) ||
         !bind_slot(&b, SLOT_OUTPUT_NORM, 0, &w->output_norm) ||
         !bind_slot(&b, SLOT_LM_HEAD, 0, &w->lm_head)) {

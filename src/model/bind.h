@@ -62,6 +62,12 @@ const char *model_tensor_name(const model_family *f, bool from_gguf, weight_slot
  * such tensor of its own. */
 bool model_slot_shape(const model_config *c, weight_slot slot, int64_t *rows, int64_t *columns);
 
+/* The file's tensor of a slot; NULL when this model has none. */
+const tensor_entry *model_slot_tensor(const model_header *h, weight_slot slot, int32_t layer);
+
+/* Is this slot one of a layer's, or of the whole model? */
+static inline bool slot_is_of_layer(weight_slot slot) { return slot > SLOT_LM_HEAD; }
+
 /* ERR_MODEL names the missing or misshapen tensor, the file, and both shapes. */
 bool model_bind(model_weights *w, const model_header *h, arena *a, err *e);
 

@@ -43,6 +43,14 @@ static float scaled_frequency(const rope_config *r, int32_t i, int32_t rotary_di
     return f;
 }
 
+void rope_llama3_factors(float *out, const rope_config *r, int32_t rotary_dim)
+{
+    for (int32_t i = 0; i < rotary_dim / 2; i++) {
+        const float plain = plain_frequency(r, i, rotary_dim);
+        out[i] = plain / llama3_frequency(r, plain);
+    }
+}
+
 void rope_fill_table(float *table, const rope_config *r, int32_t rotary_dim, int32_t positions,
                      int32_t n_context)
 {

@@ -11,4 +11,7 @@
 void rope_fill_table(float *table, const rope_config *r, int32_t rotary_dim, int32_t positions,
                      int32_t n_context);
 
+/* LLAMA3 scaling as divisors: out [rotary_dim / 2], plain frequency over scaled one. */
+void rope_llama3_factors(float *out, const rope_config *r, int32_t rotary_dim);
+
 #endif

@@ -123,6 +123,7 @@ struct tokenizer {
 bool token_step_add(tokenizer *t, bool pre, token_step step, err *e);
 bool token_step_expression(tokenizer *t, const char *pattern, step_behaviour behaviour, err *e);
 bool token_pre_by_name(tokenizer *t, const char *name, err *e);
+const char *token_pre_name(int row); /* one name a row of known ones; NULL: no such row */
 extern const char *const token_gpt2_expression;
 
 /* token_model.c */

@@ -205,6 +205,11 @@ static bool unknown_name(const tokenizer *t, const char *name, err *e)
         t->path, name, known);
 }
 
+const char *token_pre_name(int row)
+{
+    return (size_t)row < countof(pre_rows) ? pre_rows[row].names[0] : NULL;
+}
+
 bool token_pre_by_name(tokenizer *t, const char *name, err *e)
 {
     const pre_row *row = find_row(name);
