@@ -160,6 +160,21 @@ typedef struct caseload_compare_options {
 bool caseload_compare(const caseload_compare_options *o, caseload_sink *sink, void *context,
                       caseload_error *e);
 
+/* A model into another container or number type, with a LoRA adapter merged in where one is given;
+ * what was written goes to the sink. model/convert.h tells the types. */
+typedef struct caseload_convert_options {
+    const char *model;   /* file or folder */
+    const char *adapter; /* folder or GGUF file; NULL: none */
+    const char *out;     /* a name ending in .gguf, or a folder */
+    const char *type;    /* "f16", "q4_k", ..; NULL: each tensor keeps its own */
+    bool force;          /* replace what is there */
+    int threads;         /* 0: as of caseload_engine_options */
+    caseload_sink *sink;
+    caseload_progress *progress; /* tokens_done and tokens_all count numbers; may be NULL */
+    void *context;               /* of both */
+} caseload_convert_options;
+bool caseload_convert(const caseload_convert_options *o, caseload_error *e);
+
 /* Devices this machine can compute on, one a line. */
 bool caseload_devices(caseload_sink *sink, void *context, caseload_error *e);
 

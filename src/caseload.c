@@ -6,6 +6,7 @@
 #include "data/guess.h"
 #include "data/notes.h"
 #include "data/partition.h"
+#include "model/convert.h"
 #include "model/describe.h"
 #include "study/fit_open.h"
 #include "study/requests.h"
@@ -368,6 +369,33 @@ static void list_cards(buf *out)
         cuda_describe(0, &card, &why);
         buf_printf(out, "%-11s %s\n", "cuda", why.text);
     }
+}
+
+static bool tell_convert(void *context, int64_t done, int64_t all)
+{
+    run_state s = {.phase = "converting", .tokens_done = done, .tokens_all = all};
+    return tell(context, &s);
+}
+
+bool caseload_convert(const caseload_convert_options *o, caseload_error *e)
+{
+    err failure = {0};
+    watch w = {.progress = o->progress, .context = o->context};
+    buf out = buf_up_to(OUTPUT_BYTES_MAX);
+    convert_options how = {.model = o->model,
+                           .adapter = o->adapter,
+                           .out = o->out,
+                           .type = o->type,
+                           .force = o->force,
+                           .progress = tell_convert,
+                           .context = &w};
+    how.threads = pool_open(o->threads, &failure);
+    bool ok = how.threads && convert_model(&how, &out, &failure) &&
+              buf_check(&out, "the report", &failure);
+    if (ok) pour(&out, o->sink, o->context);
+    pool_close(how.threads);
+    buf_close(&out);
+    return hand_over(&failure, e);
 }
 
 bool caseload_devices(caseload_sink *sink, void *context, caseload_error *e)

@@ -118,7 +118,7 @@ static float fit_even(const float *x, int n, int half)
     if (peak == 0 || !isfinite(1 / peak)) return 0;
     for (int k = 0; k < 2 * TRIES; k++) {
         const int step = k % TRIES - TRIES / 2;
-        const float most = (float)half + 0.1f * (float)(half > 8 ? step : 2 * step);
+        const float most = (float)half + 0.1f * (float)(2 * step);
         float inverse = (k < TRIES ? -most : most) / peak;
         for (int round = 0; round < 2; round++) {
             take_codes(q, x, n, inverse, 0, -half, half - 1);
@@ -425,8 +425,7 @@ static void q5_k_from_f32(void *out, const float *x, int64_t n)
         put_half(p + 2, b.m);
         put_small_scales(p + 4, &b);
         memset(p + 16, 0, 32);
-        for (int i = 0; i < K_BLOCK; i++)
-            p[16 + i % 32] |= (uint8_t)((int)b.q[i] >> 4 << i / 32);
+        for (int i = 0; i < K_BLOCK; i++) p[16 + i % 32] |= (uint8_t)((int)b.q[i] >> 4 << i / 32);
         put_k_codes(p + 48, b.q);
     }
 }
@@ -437,8 +436,9 @@ typedef struct q6_block {
     float q[K_BLOCK];
 } q6_block;
 
-static void q6_settle(q6_block *b, const float *x)
+static float q6_settle(q6_block *b, const float *x)
 {
+    float all = 0;
     for (int j = 0; j < 16; j++) {
         const int s = b->s[j];
         int best_s = s;
@@ -454,6 +454,32 @@ static void q6_settle(q6_block *b, const float *x)
         }
         b->s[j] = best_s;
         take_codes(q, x + 16 * j, 16, inverse_of(b->d * (float)best_s), 0, -32, 31);
+        all += error_of(q, x + 16 * j, 16, b->d * (float)best_s, 0);
+    }
+    return all;
+}
+
+static void q6_fit(q6_block *b, const float *x)
+{
+    float scale[16];
+    for (int j = 0; j < 16; j++) scale[j] = fit_even(x + 16 * j, 16, 32);
+    b->d = stored(peak_of(scale, 16) / -128);
+    for (int j = 0; j < 16; j++) b->s[j] = whole(scale[j] * inverse_of(b->d), -128, 127);
+    float error = q6_settle(b, x);
+    for (int round = 0; round < 2; round++) {
+        double over = 0, under = 0;
+        for (int i = 0; i < K_BLOCK; i++) {
+            const double u = (double)b->s[i / 16] * (double)b->q[i];
+            over += u * (double)x[i];
+            under += u * u;
+        }
+        if (!(under > 0)) return;
+        q6_block again = *b;
+        again.d = stored((float)(over / under));
+        const float now = q6_settle(&again, x);
+        if (!(now < error)) return;
+        error = now;
+        *b = again;
     }
 }
 
@@ -473,16 +499,14 @@ static void q6_k_from_f32(void *out, const float *x, int64_t n)
 {
     q6_block b;
     for (uint8_t *p = out; n > 0; n -= K_BLOCK, x += K_BLOCK, p += 210) {
-        float scale[16];
-        for (int j = 0; j < 16; j++) scale[j] = fit_even(x + 16 * j, 16, 32);
-        b.d = stored(peak_of(scale, 16) / -128);
-        for (int j = 0; j < 16; j++) b.s[j] = whole(scale[j] * inverse_of(b.d), -128, 127);
-        q6_settle(&b, x);
+        q6_fit(&b, x);
         put_q6(p, &b);
     }
 }
 
-static void (*const encoders[DTYPE_COUNT])(void *out, const float *in, int64_t n) = {
+typedef void encoder(void *out, const float *in, int64_t n);
+
+static encoder *const encoders[DTYPE_COUNT] = {
     [DTYPE_F32] = f32_from_f32,   [DTYPE_F16] = f16_from_f32,   [DTYPE_BF16] = bf16_from_f32,
     [DTYPE_Q4_0] = q4_0_from_f32, [DTYPE_Q4_1] = q4_1_from_f32, [DTYPE_Q5_0] = q5_0_from_f32,
     [DTYPE_Q5_1] = q5_1_from_f32, [DTYPE_Q8_0] = q8_0_from_f32, [DTYPE_Q4_K] = q4_k_from_f32,

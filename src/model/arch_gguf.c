@@ -107,7 +107,8 @@ static const float *get_factors(reader *r, const char *name, int32_t rotary_dim)
     return f;
 }
 
-/* caseload.rope.llama3: factor, low_freq_factor, high_freq_factor, original context. False: absent. */
+/* caseload.rope.llama3: factor, low_freq_factor, high_freq_factor, original context. False:
+ * absent. */
 static bool read_llama3(reader *r, rope_config *rope)
 {
     const gguf_value *v = gguf_find(r->g, "caseload.rope.llama3");

@@ -6,7 +6,7 @@
 #include <assert.h>
 #include <stdio.h>
 
-static const size_t bytes_memory = (size_t)64 << 30; /* address space; pages are taken when touched */
+static const size_t bytes_memory = (size_t)64 << 30; /* address space */
 
 typedef struct type_row {
     const char *word;
@@ -47,8 +47,8 @@ static bool find_type(convert_plan *p, err *e)
 /* The nearest type whose blocks fill rows of so many values. */
 static dtype fitting(dtype t, int64_t columns)
 {
-    static const dtype instead[DTYPE_COUNT] = {[DTYPE_Q4_K] = DTYPE_Q5_0, [DTYPE_Q5_K] = DTYPE_Q5_1,
-                                               [DTYPE_Q6_K] = DTYPE_Q8_0};
+    static const dtype instead[DTYPE_COUNT] = {
+        [DTYPE_Q4_K] = DTYPE_Q5_0, [DTYPE_Q5_K] = DTYPE_Q5_1, [DTYPE_Q6_K] = DTYPE_Q8_0};
     if (columns % dtype_get(t)->block_size == 0) return t;
     t = instead[t] != DTYPE_F32 ? instead[t] : DTYPE_F16;
     return columns % dtype_get(t)->block_size == 0 ? t : DTYPE_F16;
@@ -73,8 +73,8 @@ static dtype type_for(const convert_plan *p, const convert_item *item)
 static bool is_norm(weight_slot s)
 {
     static const bool norm[SLOT_COUNT] = {
-        [SLOT_OUTPUT_NORM] = true, [SLOT_ATTN_NORM] = true,      [SLOT_Q_NORM] = true,
-        [SLOT_K_NORM] = true,      [SLOT_POST_ATTN_NORM] = true, [SLOT_FFN_NORM] = true,
+        [SLOT_OUTPUT_NORM] = true,  [SLOT_ATTN_NORM] = true,      [SLOT_Q_NORM] = true,
+        [SLOT_K_NORM] = true,       [SLOT_POST_ATTN_NORM] = true, [SLOT_FFN_NORM] = true,
         [SLOT_POST_FFN_NORM] = true};
     return s < SLOT_COUNT && norm[s];
 }
@@ -104,9 +104,9 @@ static void set_parts(const convert_plan *p, convert_item *item, int32_t layer)
         weight_slot slot;
         lora_target first;
         int n;
-    } rows[] = {{SLOT_Q, LORA_Q, 1},       {SLOT_K, LORA_K, 1},         {SLOT_V, LORA_V, 1},
-                {SLOT_O, LORA_O, 1},       {SLOT_GATE, LORA_GATE, 1},   {SLOT_UP, LORA_UP, 1},
-                {SLOT_DOWN, LORA_DOWN, 1}, {SLOT_QKV, LORA_Q, 3},       {SLOT_GATE_UP, LORA_GATE, 2}};
+    } rows[] = {{SLOT_Q, LORA_Q, 1},       {SLOT_K, LORA_K, 1},       {SLOT_V, LORA_V, 1},
+                {SLOT_O, LORA_O, 1},       {SLOT_GATE, LORA_GATE, 1}, {SLOT_UP, LORA_UP, 1},
+                {SLOT_DOWN, LORA_DOWN, 1}, {SLOT_QKV, LORA_Q, 3},     {SLOT_GATE_UP, LORA_GATE, 2}};
     if (!p->o->adapter) return;
     for (size_t i = 0; i < countof(rows); i++) {
         for (int k = 0; rows[i].slot == item->slot && k < rows[i].n; k++)
@@ -260,7 +260,8 @@ bool convert_model(const convert_options *o, buf *report, err *e)
     if (!find_type(&p, e) || !check_place(&p, e)) return false;
     if (!arena_open_up_to(&p.memory, bytes_memory, "the conversion", e)) return false;
     bool ok = open_source(&p, e) && plan_items(&p, e);
-    ok = ok && (p.to_gguf ? convert_write_gguf(&p, o->out, e) : convert_write_folder(&p, o->out, e));
+    ok =
+        ok && (p.to_gguf ? convert_write_gguf(&p, o->out, e) : convert_write_folder(&p, o->out, e));
     if (ok) describe(&p, report);
     if (p.source.path) model_close_header(&p.source);
     arena_close(&p.memory);

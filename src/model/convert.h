@@ -1,11 +1,11 @@
 /* convert: a model into another container (GGUF file, Hugging Face folder) or number type, with an
  * adapter merged in where one is given.
  *
- *   OUT ends in .gguf   GGUF: every key carried over from a GGUF file, or made from config.json and
- *                       the tokenizer's files. q and k rows of the llama family go to pair order,
- *                       Gemma's norms gain their 1, vectors are F32, as llama.cpp's converter writes
- *   otherwise           a folder: config.json, model.safetensors, the tokenizer's files: copied from
- *                       a folder, made from the arrays of a GGUF file
+ *   OUT ends in .gguf   GGUF: every key carried over from a GGUF file, or made from config.json
+ *                       and the tokenizer's files. q and k rows of the llama family go to pair
+ *                       order, Gemma's norms gain their 1, vectors are F32: llama.cpp's form
+ *   otherwise           a folder: config.json, model.safetensors, the tokenizer's files: copied
+ *                       from a folder, made from the arrays of a GGUF file
  *
  * Number types (`type`; NULL: each tensor keeps its own where the container has it):
  *
@@ -21,8 +21,8 @@
  *
  * Merging: W + (alpha / r) B A, summed in double and rounded once to the number type.
  *
- * Written beside its place under another name, synced, renamed: a reader sees the old model, the new
- * one or none. The same input gives the same bytes, for any number of threads.
+ * Written beside its place under another name, synced, renamed: a reader sees the old model, the
+ * new one or none. The same input gives the same bytes, for any number of threads.
  */
 #ifndef CASELOAD_MODEL_CONVERT_H
 #define CASELOAD_MODEL_CONVERT_H

@@ -1,6 +1,6 @@
 /* convert_config: what a container says about a model, in the words of the other one. Keys as
- * arch_gguf.c and arch_json.c read them; a key of ours, caseload.rope.llama3, keeps Llama 3.1's four
- * numbers beside the factors that other readers use. */
+ * arch_gguf.c and arch_json.c read them; a key of ours, caseload.rope.llama3, keeps Llama 3.1's
+ * four numbers beside the factors that other readers use. */
 #include "model/convert_in.h"
 #include "model/rope.h"
 
@@ -111,8 +111,8 @@ static bool put_window(const convert_plan *p, const keys *k, err *e)
                        p->source.path, f->name);
     }
     put_int(k, "attention.sliding_window", c->window);
-    if (!usual) gguf_put_ints(k->g, key_of(key, k, "attention.sliding_window_pattern"), local,
-                              c->n_layer);
+    if (!usual)
+        gguf_put_ints(k->g, key_of(key, k, "attention.sliding_window_pattern"), local, c->n_layer);
     return true;
 }
 
@@ -170,9 +170,9 @@ static bool put_tokens(convert_plan *p, gguf_head *g, err *e)
 /* From one GGUF file into another: every key but those that say how it was cut or stored. */
 static bool carry_keys(convert_plan *p, gguf_head *g, err *e)
 {
-    static const char *const dropped[] = {"general.alignment", "general.file_type",
-                                          "general.quantization_version", "split.no",
-                                          "split.count", "split.tensors.count"};
+    static const char *const dropped[] = {
+        "general.alignment", "general.file_type", "general.quantization_version",
+        "split.no",          "split.count",       "split.tensors.count"};
     const file_map *m = &p->source.file[0];
     gguf from;
     if (!gguf_read(&from, m->path, m->data, m->size, &p->memory, e)) return false;
@@ -218,6 +218,13 @@ static json_t *short_real(float x)
     return json_real((double)x);
 }
 
+/* Some classes want a whole number where it is one. */
+static json_t *whole_or_real(double x)
+{
+    const double whole = floor(x + 0.5);
+    return fabs(x - whole) <= 1e-6 * whole ? json_integer((json_int_t)whole) : short_real((float)x);
+}
+
 static json_t *float_list(const float *x, int32_t n)
 {
     json_t *list = json_array();
@@ -257,7 +264,8 @@ static void set_rope(json_t *root, const model_config *c)
     if (c->family->rope_base_local > 0)
         json_object_set_new(root, "rope_local_base_freq", short_real((float)c->rope_local.base));
     if (c->rotary_dim != c->head_dim)
-        json_object_set_new(root, "partial_rotary_factor", real((double)c->rotary_dim / c->head_dim));
+        json_object_set_new(root, "partial_rotary_factor",
+                            real((double)c->rotary_dim / c->head_dim));
     json_t *scaling = json_object();
     switch (r.scaling) {
     case ROPE_SCALE_NONE: break;
@@ -321,8 +329,7 @@ static void set_family(json_t *root, const model_config *c)
     if (gelu) json_object_set_new(root, "hidden_act", json_string("gelu_pytorch_tanh"));
     if (f->query_scalar) {
         const double scale = (double)c->query_scale;
-        json_object_set_new(root, "query_pre_attn_scalar",
-                            short_real((float)(1 / (scale * scale))));
+        json_object_set_new(root, "query_pre_attn_scalar", whole_or_real(1 / (scale * scale)));
         json_object_set_new(root, "attn_logit_softcapping",
                             c->softcap_attention > 0 ? short_real(c->softcap_attention)
                                                      : json_null());
@@ -380,12 +387,20 @@ static dtype main_type(const convert_plan *p)
     return DTYPE_F32;
 }
 
+static int add_piece(const char *text, size_t size, void *to)
+{
+    buf_add(to, text, size);
+    return 0;
+}
+
 static bool write_json(json_t *root, const char *path, err *e)
 {
-    char *text = json_dumps(root, JSON_INDENT(2));
-    if (!text) return err_set(e, ERR_RESOURCE, "out of memory for %s", path);
-    const bool ok = file_write_atomic(path, str_of(text), e);
-    free(text);
+    buf text = buf_up_to((size_t)1 << 26);
+    json_dump_callback(root, add_piece, &text, JSON_INDENT(2));
+    buf_add_char(&text, '\n');
+    const bool ok =
+        buf_check(&text, "config.json", e) && file_write_atomic(path, buf_view(&text), e);
+    buf_close(&text);
     return ok;
 }
 

@@ -104,9 +104,10 @@ static bool check_block(const row_block *b, const convert_plan *p, convert_item 
             return err_set(e, ERR_MODEL, "%s: the tensor `%s` holds values that are no numbers",
                            p->source.path, item->name);
         }
-        return err_set(e, ERR_MODEL,
-                       "%s: the tensor `%s` holds values beyond the range of %s; choose bf16 or f32",
-                       p->source.path, item->name, dtype_get(item->type)->name);
+        return err_set(
+            e, ERR_MODEL,
+            "%s: the tensor `%s` holds values beyond the range of %s; choose bf16 or f32",
+            p->source.path, item->name, dtype_get(item->type)->name);
     }
     return true;
 }
@@ -129,7 +130,8 @@ bool convert_write_rows(convert_plan *p, convert_item *item, FILE *file, err *e)
     arena *a = &p->memory;
     const size_t mark = arena_mark(a);
     b.out = arena_take(a, (size_t)most, (size_t)b.bytes_row, e);
-    b.scratch = arena_take(a, (size_t)pool_size(p->o->threads) * 2, (size_t)columns * sizeof(float), e);
+    b.scratch =
+        arena_take(a, (size_t)pool_size(p->o->threads) * 2, (size_t)columns * sizeof(float), e);
     b.squares = arena_take(a, (size_t)most, sizeof(double), e);
     b.errors = arena_take(a, (size_t)most, sizeof(double), e);
     b.broken = arena_take(a, (size_t)most, 1, e);
@@ -183,10 +185,16 @@ bool convert_write_gguf(convert_plan *p, const char *path, err *e)
 
 /* ---- folder ---- */
 
-static const char *const copied_files[] = {
-    "tokenizer.json",        "tokenizer.model",    "tokenizer_config.json", "added_tokens.json",
-    "special_tokens_map.json", "vocab.json",       "merges.txt",            "chat_template.jinja",
-    "chat_template.json",    "generation_config.json"};
+static const char *const copied_files[] = {"tokenizer.json",
+                                           "tokenizer.model",
+                                           "tokenizer_config.json",
+                                           "added_tokens.json",
+                                           "special_tokens_map.json",
+                                           "vocab.json",
+                                           "merges.txt",
+                                           "chat_template.jinja",
+                                           "chat_template.json",
+                                           "generation_config.json"};
 
 static bool copy_file(const convert_plan *p, const char *folder, const char *name, arena *a, err *e)
 {

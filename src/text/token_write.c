@@ -27,8 +27,7 @@ static bool same_ids(const tokenizer *a, const tokenizer *b, str text, bool spec
     token_list x = {0}, y = {0};
     const token_options o = {.parse_special = special, .add_bos = true};
     bool ok = token_encode(a, text, o, &x, e) && token_encode(b, text, o, &y, e);
-    bool same =
-        ok && x.n == y.n && (x.n == 0 || !memcmp(x.id, y.id, (size_t)x.n * sizeof *x.id));
+    bool same = ok && x.n == y.n && (x.n == 0 || !memcmp(x.id, y.id, (size_t)x.n * sizeof *x.id));
     token_list_close(&x);
     token_list_close(&y);
     if (ok && !same) {
@@ -58,9 +57,8 @@ static bool equal_steps(const token_step *a, const token_step *b, int32_t n, int
 {
     if (n != m) return false;
     for (int32_t i = 0; i < n; i++) {
-        if (a[i].kind != b[i].kind || a[i].behaviour != b[i].behaviour ||
-            a[i].form != b[i].form || a[i].invert != b[i].invert ||
-            !str_equal(a[i].pattern, b[i].pattern)) {
+        if (a[i].kind != b[i].kind || a[i].behaviour != b[i].behaviour || a[i].form != b[i].form ||
+            a[i].invert != b[i].invert || !str_equal(a[i].pattern, b[i].pattern)) {
             return false;
         }
     }
@@ -316,10 +314,11 @@ static void add_ends(const tokenizer *t, buf *b)
         int32_t id;
     } ends[2] = {{t->adds_bos, t->bos}, {t->adds_eos, t->eos}};
     if (!t->adds_bos && !t->adds_eos) {
-        buf_add_text(b, t->byte_level
-                            ? " \"post_processor\": {\"type\": \"ByteLevel\", \"add_prefix_space\": "
-                              "true, \"trim_offsets\": false, \"use_regex\": true},\n"
-                            : " \"post_processor\": null,\n");
+        buf_add_text(b,
+                     t->byte_level
+                         ? " \"post_processor\": {\"type\": \"ByteLevel\", \"add_prefix_space\": "
+                           "true, \"trim_offsets\": false, \"use_regex\": true},\n"
+                         : " \"post_processor\": null,\n");
         return;
     }
     buf_add_text(b, " \"post_processor\": {\"type\": \"TemplateProcessing\",\n");
@@ -331,7 +330,8 @@ static void add_ends(const tokenizer *t, buf *b)
                     buf_printf(b, "%s{\"Sequence\": {\"id\": \"%c\", \"type_id\": %d}}",
                                k || t->adds_bos ? ", " : "", "AB"[k], k);
                 if (!ends[end].adds) continue;
-                buf_add_text(b, k || end ? ", {\"SpecialToken\": {\"id\": " : "{\"SpecialToken\": {\"id\": ");
+                buf_add_text(b, k || end ? ", {\"SpecialToken\": {\"id\": "
+                                         : "{\"SpecialToken\": {\"id\": ");
                 add_text(b, t->text[ends[end].id]);
                 buf_printf(b, ", \"type_id\": %d}}", k);
             }
@@ -358,7 +358,8 @@ static void add_ends(const tokenizer *t, buf *b)
 static bool add_model(const tokenizer *t, buf *b, arena *a, err *e)
 {
     if (t->unigram) {
-        buf_printf(b, " \"model\": {\"type\": \"Unigram\", \"unk_id\": %d, \"byte_fallback\": %s,\n",
+        buf_printf(b,
+                   " \"model\": {\"type\": \"Unigram\", \"unk_id\": %d, \"byte_fallback\": %s,\n",
                    t->unk, yes(t->byte_fallback));
         buf_add_text(b, "  \"vocab\": [");
         for (int32_t i = 0; i < t->n_token; i++) {
@@ -413,7 +414,8 @@ static void add_decoder(const tokenizer *t, buf *b)
                     "\"}, \"content\": \" \"},\n"
                     "  {\"type\": \"ByteFallback\"}, {\"type\": \"Fuse\"}");
     if (leads_with_blank(t))
-        buf_add_text(b, ",\n  {\"type\": \"Strip\", \"content\": \" \", \"start\": 1, \"stop\": 0}");
+        buf_add_text(b,
+                     ",\n  {\"type\": \"Strip\", \"content\": \" \", \"start\": 1, \"stop\": 0}");
     buf_add_text(b, "]},\n");
 }
 
