@@ -21,6 +21,7 @@ static const cli_option engine_options[] = {
     {"--threads", "N", "threads; default: OMP_NUM_THREADS, else all cores this process may use"},
     {"--batch", "N", "most texts a step; changes speed, no score"},
     {"--rows", "N", "most tokens a step (default 512); changes speed and memory, no score"},
+    {"--memory-limit", "SIZE", "memory this process may take, like 8GB; default: what is free"},
     {"--unshared", NULL, "compute every prompt alone: a slow check; changes no score"},
 };
 
@@ -195,6 +196,9 @@ bool cli_engine(const cli_arguments *a, caseload_engine_options *o)
     *o = (caseload_engine_options){.model = cli_value(a, "--model"),
                                    .device = cli_value(a, "--device"),
                                    .unshared = cli_has(a, "--unshared")};
+    const char *limit = cli_value(a, "--memory-limit");
+    caseload_error e = {0};
+    if (limit && !caseload_parse_memory(limit, &o->memory_limit, &e)) return cli_fail(&e), false;
     return cli_count(a, "--threads", &o->threads) && cli_count(a, "--batch", &o->batch) &&
            cli_count(a, "--rows", &o->rows);
 }

@@ -50,10 +50,11 @@ typedef bool caseload_progress(void *context, const caseload_state *s);
 typedef struct caseload_engine_options { /* how to compute; zero is the default */
     const char *model;                   /* file or folder; replaces the study's */
     const char *device;                  /* "cpu" (default), "cpu:avx2", "cpu:avx512", "ref" */
-    int threads;   /* 0: OMP_NUM_THREADS, else all cores this process may use */
-    int batch;     /* most texts a step; 0: as many as fit. Changes no score */
-    int rows;      /* most tokens a step; 0: 512. Changes no score */
-    bool unshared; /* compute every prompt alone: a check, slow. Changes no score */
+    int threads;          /* 0: OMP_NUM_THREADS, else all cores this process may use */
+    int batch;            /* most texts a step; 0: as many as fit. Changes no score */
+    int rows;             /* most tokens a step; 0: 512. Changes no score */
+    int64_t memory_limit; /* bytes this process may take; 0: what the system gives */
+    bool unshared;        /* compute every prompt alone: a check, slow. Changes no score */
 } caseload_engine_options;
 
 /* What a model is: format, family, sizes, tensors, tokenizer, template, hashes. */
@@ -63,6 +64,9 @@ typedef struct caseload_inspect_options {
 } caseload_inspect_options;
 bool caseload_inspect(const caseload_inspect_options *o, caseload_sink *sink, void *context,
                       caseload_error *e);
+
+/* "48GB", "44.5 GiB", "48g": a size of memory in bytes. */
+bool caseload_parse_memory(const char *text, int64_t *bytes, caseload_error *e);
 
 /* What fits: memory of a model in each number type and task, on a card or here. Headers are enough:
  * a folder with config.json alone will do. 0 and NULL: the defaults (cli/cmd_fit.c has them). */

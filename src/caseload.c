@@ -42,7 +42,10 @@ static void pour(const buf *b, caseload_sink *sink, void *context)
 
 static engine_options engine_of(const caseload_engine_options *o)
 {
-    return (engine_options){.model = o->model, .device = o->device, .threads = o->threads};
+    return (engine_options){.model = o->model,
+                            .device = o->device,
+                            .threads = o->threads,
+                            .bytes_limit = o->memory_limit};
 }
 
 static double seconds_now(void)
@@ -68,6 +71,13 @@ bool caseload_inspect(const caseload_inspect_options *o, caseload_sink *sink, vo
     if (h.path) model_close_header(&h);
     if (opened) arena_close(&memory);
     buf_close(&out);
+    return hand_over(&failure, e);
+}
+
+bool caseload_parse_memory(const char *text, int64_t *bytes, caseload_error *e)
+{
+    err failure = {0};
+    card_parse_memory(str_of(text), bytes, &failure);
     return hand_over(&failure, e);
 }
 
@@ -234,7 +244,7 @@ bool caseload_run(const caseload_run_options *o, caseload_error *e)
     run r;
     watch w = {.progress = o->progress, .context = o->context};
     run_options how = run_of(&o->engine, o->study, &w);
-    buf shown = buf_up_to(OUTPUT_BYTES_MAX);
+    buf shown = buf_up_to(OUTPUT_BYTES_MAX), memory = buf_up_to(1 << 20);
     caseload_report_options show = {.out = o->out, .colour = o->colour, .paper = o->paper};
     how.out = o->plan ? NULL : o->out;
     how.limit = o->limit;
@@ -242,11 +252,14 @@ bool caseload_run(const caseload_run_options *o, caseload_error *e)
     if (o->plan) ok = ok && run_describe_plan(&r, &shown, &failure);
     else ok = ok && run_score(&r, &failure);
     if (ok && !o->plan) {
+        run_say_memory(&r, &memory);
         run_close_models(&r); /* drawing takes memory of its own */
         ok = judge_folder(r.store, &show, &shown, &failure);
+        buf_add_str(&shown, buf_view(&memory));
     }
     if (ok) pour(&shown, o->sink, o->context);
     run_close(&r);
+    buf_close(&memory);
     buf_close(&shown);
     return hand_over(&failure, e);
 }

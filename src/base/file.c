@@ -46,6 +46,11 @@ void file_map_close(file_map *m)
     *m = (file_map){0};
 }
 
+void file_map_rest(const file_map *m)
+{
+    if (m->data) madvise((void *)(uintptr_t)m->data, m->size, MADV_DONTNEED);
+}
+
 bool file_exists(const char *path)
 {
     struct stat st;

@@ -21,6 +21,8 @@ typedef struct file_map { /* a read-only map; data is NULL for an empty file */
  * ... */
 bool file_map_open(file_map *m, const char *path, err_code code, err *e);
 void file_map_close(file_map *m);
+/* Its pages leave this process until they are read again; the system's cache keeps them. */
+void file_map_rest(const file_map *m);
 
 bool file_exists(const char *path);
 bool file_is_folder(const char *path);

@@ -82,7 +82,7 @@ static void look_at_groups(room *r, const hierarchy *h, str path)
         str text_current = read_text(file, current);
         snprintf(file, sizeof file, "%s%.*s/memory.stat", h->root, n, path.data);
         lower(r, room_of_group(text_max, text_current, read_text(file, stat), h->cache_key),
-              "the memory limit of the control group (container, batch job)");
+              "the control group (container, batch job) leaves only");
         if (path.size == 0) return;
         while (path.size > 0 && path.data[path.size - 1] != '/') path.size--;
         if (path.size > 0) path.size--;
@@ -135,15 +135,14 @@ static void look_at_ulimit(room *r, int which, int64_t taken)
 room room_now(int64_t limit)
 {
     assert(limit >= 0);
-    room r = {.bytes = INT64_MAX, .bound = "no limit", .bytes_mapping = INT64_MAX};
+    room r = {.bytes = INT64_MAX, .bound = "there are only", .bytes_mapping = INT64_MAX};
     char text[TEXT_MAX];
     int64_t mapped, data, resident;
     look_at_self(&mapped, &data, &resident);
-    lower(&r, room_of_meminfo(read_text("/proc/meminfo", text)),
-          "the free memory of this computer");
+    lower(&r, room_of_meminfo(read_text("/proc/meminfo", text)), "this computer has free only");
     look_at_control_groups(&r);
     if (limit > 0) {
-        lower(&r, limit > resident ? limit - resident : 0, "--memory-limit");
+        lower(&r, limit > resident ? limit - resident : 0, "--memory-limit leaves only");
     }
     look_at_ulimit(&r, RLIMIT_AS, mapped);
     look_at_ulimit(&r, RLIMIT_DATA, data);

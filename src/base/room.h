@@ -14,7 +14,7 @@
 
 typedef struct room {
     int64_t bytes;         /* that may still be taken */
-    const char *bound;     /* whose word it is: "free memory of this computer", .. */
+    const char *bound;     /* who says so, before the number: "this computer has free only" */
     int64_t bytes_mapping; /* that may still be reserved as address space; INT64_MAX: no limit */
 } room;
 

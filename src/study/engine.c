@@ -1,6 +1,7 @@
 /* engine: see engine.h. */
 #include "study/engine.h"
 
+#include "base/room.h"
 #include "compute/device.h"
 #include "model/place.h"
 
@@ -15,6 +16,7 @@ bool engine_peek(engine *g, const engine_options *o, err *e)
     *g = (engine){0};
     if (!arena_open_up_to(&g->memory, bytes_memory, "the model's tables", e)) return false;
     if (!model_peek(&g->header, o->model, &g->memory, e)) return false;
+    g->bytes_limit = o->bytes_limit;
     g->model.header = &g->header;
     g->model.config = &g->header.config;
     if (g->header.chat_template.size) {
@@ -86,12 +88,28 @@ bool engine_plan(engine *g, const engine_work *w, int64_t *bytes, err *e)
     return true;
 }
 
+bool engine_check_room(const engine *g, int64_t bytes_session, err *e)
+{
+    const room now = room_now(g->bytes_limit);
+    const int64_t weights = device_is_apart(&g->backend) ? 0 : g->header.bytes_weights;
+    const bool mapped = bytes_session > now.bytes_mapping;
+    if (!mapped && weights + bytes_session <= now.bytes) return true;
+    return err_set(
+        e, ERR_RESOURCE,
+        "%s: weights of %.2f GB and the session of %.2f GB do not fit: %s %.2f GB; give a "
+        "smaller --rows, or take a smaller model",
+        g->header.path, (double)weights / 1e9, (double)bytes_session / 1e9,
+        mapped ? "`ulimit` leaves" : now.bound,
+        (double)(mapped ? now.bytes_mapping : now.bytes) / 1e9);
+}
+
 bool engine_start(engine *g, const engine_work *w, const lora *adapter, err *e)
 {
     int64_t bytes = 0;
     assert(!g->block.block && (adapter ? adapter->config.rank : 0) == w->adapter_rank);
     if (!bind_once(g, e)) return false;
     if (!engine_plan(g, w, &bytes, e)) return false;
+    if (!engine_check_room(g, bytes, e)) return false;
     g->bytes_planned = (size_t)bytes;
     if (!arena_open(&g->block, g->bytes_planned, "the session", e)) return false;
     if (!device_reserve(&g->backend, g->bytes_device, e)) return false;

@@ -15,9 +15,10 @@
 enum { ENGINE_ROWS = 512 }; /* row budget of a step: weights are expanded once for so many rows */
 
 typedef struct engine_options {
-    const char *model;  /* file or folder */
-    const char *device; /* NULL: "cpu" */
-    int32_t threads;    /* 0: all cores this process may use */
+    const char *model;   /* file or folder */
+    const char *device;  /* NULL: "cpu" */
+    int32_t threads;     /* 0: all cores this process may use */
+    int64_t bytes_limit; /* of memory that this process may take; 0: what the system gives */
 } engine_options;
 
 typedef struct engine {
@@ -31,6 +32,7 @@ typedef struct engine {
     session session;
     scorer scorer;
     generator generator; /* of a schedule with streams */
+    int64_t bytes_limit; /* of the options */
     size_t bytes_planned;
     size_t bytes_device; /* weights and session where the device has memory of its own */
     size_t mark;         /* end of the session in `block` */
@@ -47,6 +49,10 @@ typedef struct engine_work { /* what one session is to serve */
  * largest scorer. `adapter` (NULL: none) is computed beside the model; its rank is the work's. */
 bool engine_start(engine *g, const engine_work *w, const lora *adapter, err *e);
 void engine_stop(engine *g); /* gives the session back; engine_start may follow */
+
+/* Weights and so many bytes of session fit in what may still be taken; else ERR_RESOURCE. Asked by
+ * engine_start. */
+bool engine_check_room(const engine *g, int64_t bytes_session, err *e);
 
 /* The bytes that engine_start would lay out. */
 bool engine_plan(engine *g, const engine_work *w, int64_t *bytes, err *e);

@@ -2,6 +2,7 @@
 #include "study/run_in.h"
 
 #include "base/file.h"
+#include "compute/device.h"
 #include "model/adapter_files.h"
 #include "stats/score.h"
 
@@ -175,19 +176,36 @@ static void start_peak(void)
     fclose(f);
 }
 
-/* Peak resident memory in bytes since start_peak. */
-static int64_t bytes_peak(void)
+/* A line of /proc/self/status in kB; 0: not there. */
+static long long status_kb(const char *key)
 {
     char line[200];
     long long kb = 0;
     FILE *f = fopen("/proc/self/status", "r");
     while (f && fgets(line, sizeof line, f)) {
-        if (sscanf(line, "VmHWM: %lld kB", &kb) == 1) break;
+        size_t n = strlen(key);
+        if (!strncmp(line, key, n) && sscanf(line + n, "%lld kB", &kb) == 1) break;
     }
     if (f) fclose(f);
+    return kb;
+}
+
+/* Peak resident memory in bytes since start_peak. */
+static int64_t bytes_peak(void)
+{
+    long long kb = status_kb("VmHWM:");
     struct rusage u;
     if (kb == 0 && getrusage(RUSAGE_SELF, &u) == 0) kb = u.ru_maxrss;
     return (int64_t)kb * 1024;
+}
+
+/* Pages of model files that hashing or another pass has read are not this pass's memory. */
+static void rest_models(const run *r)
+{
+    for (int32_t i = 0; i < r->n_model; i++) {
+        const model_header *h = &r->model[i].engine.header;
+        for (int32_t k = 0; k < h->n_file; k++) file_map_rest(&h->file[k]);
+    }
 }
 
 /* The adapter is made; now its hash is known, and with it which scores are there already. */
@@ -212,7 +230,10 @@ bool pass_run(run *r, pass *p, err *e)
     if (p->tokens_todo == 0) return true;
     size_t mark = arena_mark(&r->memory);
     double start = run_clock();
+    rest_models(r);
     start_peak();
+    p->bytes_before = status_kb("VmRSS:") * 1024;
+    p->bytes_weights = device_is_apart(&g->backend) ? 0 : g->header.bytes_weights;
     bool ok = run_tell(r, "opening the weights", e) && pass_open(r, p, e);
     for (int32_t i = 0; ok && i < p->n_arm; i++) ok = score_arm(r, g, p->arm[i], e);
     p->seconds = run_clock() - start;

@@ -43,8 +43,9 @@ typedef struct pass {
     int32_t n_arm;
     int32_t *arm; /* [n_arm] of the study */
     int64_t tokens_todo;
-    int64_t bytes_planned, bytes_peak; /* of the session; of the process while it ran */
-    double seconds;                    /* this run's */
+    int64_t bytes_planned, bytes_peak;   /* of the session; of the process while it ran */
+    int64_t bytes_before, bytes_weights; /* of the process before it opened; of the model's file */
+    double seconds;                      /* this run's */
 } pass;
 
 /* The hash of an adapter's files, and its rank: reads it whole, checks it against the model. */

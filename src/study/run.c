@@ -324,6 +324,7 @@ bool run_score(run *r, err *e)
 {
     int64_t number = 0;
     double start = run_clock();
+    if (!run_check_room(r, e)) return false;
     if (!run_tell(r, "baselines", e) || !run_score_baselines(r, e)) return false;
     if (r->state.texts_done == r->state.texts_all) return true;
     if (r->store && !start_record(r, &number, e)) return false;

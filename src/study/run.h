@@ -87,6 +87,9 @@ bool run_describe_plan(run *r, buf *out, err *e);
 /* Computes what is missing; ERR_STOPPED when progress() said so, with every finished step kept. */
 bool run_score(run *r, err *e);
 
+/* Planned and measured memory, a line a pass that ran. */
+void run_say_memory(const run *r, buf *out);
+
 void run_close_models(run *r); /* the store stays open */
 void run_close(run *r);
 

@@ -21,6 +21,10 @@ bool run_record_evidence(run *r, err *e);
 /* Makes the baselines' scores that are not in the store yet. */
 bool run_score_baselines(run *r, err *e);
 
+/* Before anything opens: what the passes take fits in what may be taken; ERR_RESOURCE says what to
+ * change. Afterwards: planned and measured, a line a pass. */
+bool run_check_room(run *r, err *e);
+
 double run_clock(void); /* seconds, monotonic */
 
 #endif

@@ -253,9 +253,11 @@ bool run_record_cost(run *r, const pass *p, err *e)
         double seconds = seconds_before(r, key, e) + p->seconds * share;
         if (e->code != ERR_NONE) return false;
         snprintf(text, sizeof text,
-                 "{\"bytes_planned\": %lld, \"bytes_peak\": %lld, \"tokens_forwarded\": %lld, "
+                 "{\"bytes_planned\": %lld, \"bytes_before\": %lld, \"bytes_weights\": %lld, "
+                 "\"bytes_peak\": %lld, \"tokens_forwarded\": %lld, "
                  "\"tokens_unshared\": %lld, \"seconds\": %.3f}",
-                 (long long)p->bytes_planned, (long long)p->bytes_peak,
+                 (long long)p->bytes_planned, (long long)p->bytes_before,
+                 (long long)p->bytes_weights, (long long)p->bytes_peak,
                  (long long)job->tokens_forwarded, (long long)job->tokens_unshared, seconds);
         if (!store_set(r->store, key, str_of(text), e)) return false;
     }
