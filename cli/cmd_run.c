@@ -65,6 +65,15 @@ static void show(screen *c, const caseload_state *s)
     fflush(stderr);
 }
 
+static void show_detail(const screen *c, const caseload_state *s)
+{
+    char left[32];
+    write_left(left, sizeof left, s->seconds_left);
+    fprintf(stderr, "%s%s %s  left %s%s", c->terminal ? "\r\033[K" : "", s->phase, s->detail, left,
+            c->terminal ? "" : "\n");
+    fflush(stderr);
+}
+
 typedef struct job {
     screen screen;
     FILE *out;
@@ -82,6 +91,7 @@ static bool on_progress(void *context, const caseload_state *s)
     c->last = now;
     snprintf(c->phase, sizeof c->phase, "%s", s->phase);
     if (scoring) show(c, s);
+    else if (s->detail) show_detail(c, s);
     else if (new_phase)
         fprintf(stderr, "%s%s ...%s", c->terminal ? "\r\033[K" : "", s->phase,
                 c->terminal ? "" : "\n");

@@ -35,10 +35,11 @@ typedef struct caseload_error {
 
 typedef void caseload_sink(void *context, const char *text, size_t size);
 
-typedef struct caseload_state {      /* where a long job is */
-    const char *phase;               /* "reading", "tokenising", "opening", "scoring" */
-    int64_t texts_done, texts_all;   /* over all arms; those scored by earlier runs are done */
-    int64_t texts_now;               /* scored by this run */
+typedef struct caseload_state {    /* where a long job is */
+    const char *phase;             /* "reading", "tokenising", "opening", "training", "scoring" */
+    const char *detail;            /* of a training: which adapter, how far, its loss; NULL: none */
+    int64_t texts_done, texts_all; /* over all arms; those scored by earlier runs are done */
+    int64_t texts_now;             /* scored by this run */
     int64_t tokens_done, tokens_all; /* forwarded by this run */
     double seconds;                  /* of the phase */
     double seconds_left;             /* estimate; negative: unknown yet */
@@ -124,6 +125,32 @@ typedef struct caseload_run_options {
     void *context;               /* of both */
 } caseload_run_options;
 bool caseload_run(const caseload_run_options *o, caseload_error *e);
+
+/* Trains the adapters of the study's arms that have `lora`, or goes on with them; each in
+ * OUT/adapters/ARM, in PEFT's layout. A training is done once: `caseload_run` uses what is
+ * there, and trains what is not. */
+typedef struct caseload_tune_state {
+    const char *phase;                 /* "reading", "tokenising", "training", .. */
+    const char *adapter;               /* under way; NULL: none yet */
+    int number, of;                    /* adapters */
+    int64_t updates_done, updates_all; /* of this adapter */
+    int64_t rows_done;                 /* likewise */
+    double loss, tune_auroc;           /* of the last update; the best so far; NaN: none */
+    double tokens_per_second;          /* forwarded and backward, mean of this run */
+    double seconds, seconds_left;      /* negative: unknown yet */
+} caseload_tune_state;
+typedef struct caseload_tune_options {
+    caseload_engine_options engine;
+    const char *study, *out;
+    const char *arm;     /* only this one; NULL: every arm with `lora` */
+    int steps;           /* stop each adapter after so many updates of this call; 0: none */
+    int checkpoint;      /* updates between checkpoints; 0: a minute */
+    bool plan;           /* only say what it will take */
+    caseload_sink *sink; /* what was done; may be NULL */
+    bool (*progress)(void *context, const caseload_tune_state *s); /* as caseload_progress */
+    void *context;                                                 /* of both */
+} caseload_tune_options;
+bool caseload_tune(const caseload_tune_options *o, caseload_error *e);
 
 /* Draws report.html, results.json and scores.csv again from study.db: no model, no table. */
 typedef struct caseload_report_options {

@@ -12,11 +12,13 @@
 #include "study/requests.h"
 #include "study/run.h"
 #include "study/try.h"
+#include "study/tune.h"
 #include "view/compare.h"
 #include "view/fit.h"
 #include "view/judge.h"
 #include "view/show.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <time.h>
 
@@ -120,7 +122,7 @@ bool caseload_fit(const caseload_fit_options *o, caseload_sink *sink, void *cont
 typedef struct watch { /* progress of the library seen through the public callback */
     caseload_progress *progress;
     void *context;
-    const char *phase;
+    const char *phase, *detail;
     double start;
 } watch;
 
@@ -133,6 +135,7 @@ static bool tell(watch *w, const run_state *s)
         w->start = now;
     }
     caseload_state state = {.phase = s->phase,
+                            .detail = w->detail,
                             .texts_done = s->texts_done,
                             .texts_all = s->texts_all,
                             .texts_now = s->texts_now,
@@ -217,7 +220,10 @@ bool caseload_try(const caseload_try_options *o, caseload_sink *sink, void *cont
     run_options how = run_of(&o->engine, o->study, &w);
     buf out = buf_up_to(OUTPUT_BYTES_MAX);
     try_options what = {.row = o->row, .arm = o->arm, .colour = o->colour};
-    if (try_row(&how, &what, &out, &failure)) pour(&out, sink, context);
+    tune *t = tune_open(&(tune_options){0}, &failure); /* trains nothing: the model as it is */
+    if (t) how.maker = tune_maker(t);
+    if (t && try_row(&how, &what, &out, &failure)) pour(&out, sink, context);
+    tune_close(t);
     buf_close(&out);
     return hand_over(&failure, e);
 }
@@ -238,26 +244,122 @@ static bool judge_folder(const store *s, const caseload_report_options *o, buf *
     return o->explain ? show_number(s, &how, o->explain, shown, e) : show_study(s, &how, shown, e);
 }
 
+typedef struct tune_watch {
+    const caseload_tune_options *o;
+    double start, start_work; /* seconds: of all; of the first training */
+} tune_watch;
+
+static bool tell_tune(void *context, const tune_state *s)
+{
+    tune_watch *w = context;
+    if (!w->o->progress) return true;
+    const double now = seconds_now();
+    caseload_tune_state state = {.phase = s->phase,
+                                 .adapter = s->unit,
+                                 .number = s->number,
+                                 .of = s->of,
+                                 .updates_done = s->updates_done,
+                                 .updates_all = s->updates_all,
+                                 .rows_done = s->rows_done,
+                                 .loss = s->loss,
+                                 .tune_auroc = s->auroc,
+                                 .seconds = now - w->start,
+                                 .seconds_left = -1};
+    if (s->of > 0 && w->start_work == 0) w->start_work = now;
+    if (s->tokens_now > 0 && now > w->start_work) {
+        const double speed = (double)s->tokens_now / (now - w->start_work);
+        state.tokens_per_second = speed / 3;
+        state.seconds_left = (double)s->tokens_left / speed;
+    }
+    return w->o->progress(w->o->context, &state);
+}
+
+static bool tell_preparing(void *context, const run_state *s)
+{
+    const tune_state state = {.phase = s->phase, .loss = (double)NAN, .auroc = (double)NAN};
+    return tell_tune(context, &state);
+}
+
+static bool tune_prepared(const caseload_tune_options *o, tune *t, run *r, buf *shown, err *e)
+{
+    return o->plan ? tune_describe(t, o->arm, shown, e) : tune_train_all(t, r, o->arm, shown, e);
+}
+
+bool caseload_tune(const caseload_tune_options *o, caseload_error *e)
+{
+    err failure = {0};
+    run r = {0};
+    buf shown = buf_up_to(OUTPUT_BYTES_MAX);
+    tune_watch w = {.o = o, .start = seconds_now()};
+    tune_options what = {.out = o->out ? o->out : ".",
+                         .stop_after = o->steps,
+                         .checkpoint_every = o->checkpoint,
+                         .progress = tell_tune,
+                         .context = &w};
+    tune *t = tune_open(&what, &failure);
+    run_options how = {.study = o->study,
+                       .out = o->plan ? NULL : o->out,
+                       .engine = engine_of(&o->engine),
+                       .batch_items = o->engine.batch,
+                       .rows = o->engine.rows,
+                       .progress = tell_preparing,
+                       .context = &w};
+    if (t) how.maker = tune_maker(t);
+    bool ok = t && run_prepare(&r, &how, &failure) && tune_prepared(o, t, &r, &shown, &failure);
+    if (ok) pour(&shown, o->sink, o->context);
+    tune_close(t);
+    run_close(&r);
+    buf_close(&shown);
+    return hand_over(&failure, e);
+}
+
+/* A training within a run: the public state with a line about it. */
+static bool tell_training(void *context, const tune_state *s)
+{
+    watch *w = context;
+    char detail[400], loss[40] = "", auroc[40] = "";
+    if (!w->progress || s->of == 0) return true;
+    if (!isnan(s->loss)) snprintf(loss, sizeof loss, ", loss %.4f", s->loss);
+    if (!isnan(s->auroc)) snprintf(auroc, sizeof auroc, ", tune AUROC %.4f", s->auroc);
+    snprintf(detail, sizeof detail, "%.200s (%d of %d): update %lld of %lld%s%s", s->unit,
+             s->number, s->of, (long long)s->updates_done, (long long)s->updates_all, loss, auroc);
+    const run_state state = {.phase = "training",
+                             .tokens_done = s->tokens_now,
+                             .tokens_all = s->tokens_now + s->tokens_left};
+    w->detail = detail;
+    bool on = tell(w, &state);
+    w->detail = NULL;
+    return on;
+}
+
 bool caseload_run(const caseload_run_options *o, caseload_error *e)
 {
     err failure = {0};
-    run r;
+    run r = {0};
     watch w = {.progress = o->progress, .context = o->context};
     run_options how = run_of(&o->engine, o->study, &w);
     buf shown = buf_up_to(OUTPUT_BYTES_MAX), memory = buf_up_to(1 << 20);
     caseload_report_options show = {.out = o->out, .colour = o->colour, .paper = o->paper};
     how.out = o->plan ? NULL : o->out;
     how.limit = o->limit;
-    bool ok = run_prepare(&r, &how, &failure);
+    tune_options training = {.out = o->out ? o->out : ".",
+                             .progress = tell_training,
+                             .context = &w};
+    tune *t = tune_open(&training, &failure);
+    if (t) how.maker = tune_maker(t);
+    bool ok = t && run_prepare(&r, &how, &failure);
     if (o->plan) ok = ok && run_describe_plan(&r, &shown, &failure);
     else ok = ok && run_score(&r, &failure);
     if (ok && !o->plan) {
         run_say_memory(&r, &memory);
+        tune_close(t);
+        t = NULL;
         run_close_models(&r); /* drawing takes memory of its own */
         ok = judge_folder(r.store, &show, &shown, &failure);
         buf_add_str(&shown, buf_view(&memory));
     }
     if (ok) pour(&shown, o->sink, o->context);
+    tune_close(t);
     run_close(&r);
     buf_close(&memory);
     buf_close(&shown);

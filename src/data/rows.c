@@ -328,6 +328,10 @@ static bool read_parts(rows_maker *m)
     for (int32_t i = 0; i < s->n_arm; i++) m->wants_train |= s->arms[i].shots > 0;
     m->wants_train |= (s->baselines & (SPEC_PREVALENCE | SPEC_TFIDF)) != 0;
     m->wants_tune = (s->baselines & SPEC_TFIDF) != 0 || spec_scores_tune(s);
+    for (int32_t i = 0; i < s->n_arm; i++) {
+        m->wants_train |= s->arms[i].training != NULL;
+        m->wants_tune |= s->arms[i].training != NULL;
+    }
     m->has_parts = m->at.split >= 0 || s->data.split_file.text.data;
     if (!s->data.split_file.text.data) return true;
     if (!partition_read(&m->split, s->data.split_file.text.data, m->a, m->e)) return false;

@@ -1,0 +1,382 @@
+/* tune_train: one adapter, update by update; see tune_in.h. */
+#include "study/tune_in.h"
+
+#include "stats/multi.h"
+#include "stats/rank.h"
+#include "stats/score.h"
+#include "study/events.h"
+
+#include <assert.h>
+#include <math.h>
+
+static const double seconds_checkpoint = 60;
+
+/* ---- memory ---- */
+
+static session_shape scoring_shape(const tune_job *j)
+{
+    session_shape shape = j->plan->texts->schedule.shape;
+    shape.adapter_rank = j->plan->lora.rank;
+    return shape;
+}
+
+static bool lay_out_scoring(tune_job *j, arena *a, err *e)
+{
+    const tune_texts *x = j->plan->texts;
+    engine *g = x->engine;
+    const int32_t n_class = j->tune->run->spec.n_class;
+    int32_t n_answer = 0;
+    if (j->plan->n_evaluation == 0) return true;
+    for (int32_t i = 0; i < x->first_way[x->n_choose]; i++) {
+        int32_t n = 0, at = x->case_of[i] + 1;
+        while (at + n < tree_count(&x->choose) && tree_at(&x->choose, at + n)->kind == TREE_ANSWER)
+            n++;
+        if (n > n_answer) n_answer = n;
+    }
+    j->class_z = arena_take(a, (size_t)x->n_choose, (size_t)n_class * sizeof(double), e);
+    j->chance = arena_take(a, (size_t)x->n_choose, (size_t)n_class * sizeof(double), e);
+    j->score = arena_take(a, (size_t)x->n_choose, sizeof(double), e);
+    j->part = arena_take(a, (size_t)n_answer + (size_t)n_class + (size_t)x->first_way[x->n_choose],
+                         sizeof(double), e);
+    return session_lay_out(&j->session, &g->model, &g->backend, scoring_shape(j), a, e) &&
+           scorer_lay_out(&j->scorer, &x->schedule, &j->session, a, e);
+}
+
+bool tune_lay_out(tune_job *j, arena *a, err *e)
+{
+    const tune_plan *p = j->plan;
+    const engine *g = p->texts->engine;
+    if (!lora_lay_out(&j->adapter, &g->header.config, p->lora, a, e)) return false;
+    train_setup setup = {&g->model, p->texts->backend, &j->adapter, p->shape};
+    j->at.loss = arena_take(a, (size_t)p->optim.updates, sizeof(double), e);
+    j->at.evaluation = arena_take(a, (size_t)p->n_evaluation, sizeof(tune_evaluation), e);
+    return trainer_lay_out(&j->trainer, &setup, a, e) &&
+           batcher_lay_out(&j->batcher, &p->texts->learn, p->most, a, e) &&
+           lay_out_scoring(j, a, e) && e->code == ERR_NONE;
+}
+
+/* ---- the tune rows ---- */
+
+static bool same_ids(const tree *t, int32_t a, int32_t b)
+{
+    const tree_segment *x = tree_at(t, a), *y = tree_at(t, b);
+    return x->count == y->count &&
+           !memcmp(tree_ids(t, a), tree_ids(t, b), (size_t)x->count * sizeof(int32_t));
+}
+
+/* Z of class c after one prompt: log-sum-exp over its distinct answers, as in scoring. */
+static double class_log_score(const tune_job *j, int32_t case_segment, int32_t c, double *part)
+{
+    const tree *t = &j->plan->texts->choose;
+    int32_t n = 0, first = case_segment + 1;
+    for (int32_t i = first; i < tree_count(t) && tree_at(t, i)->kind == TREE_ANSWER; i++) {
+        bool seen = tree_at(t, i)->answer != c;
+        for (int32_t k = first; k < i && !seen; k++)
+            seen = tree_at(t, k)->answer == c && same_ids(t, i, k);
+        if (!seen) part[n++] = j->scorer.logprob[i];
+    }
+    return score_log_sum(part, n);
+}
+
+/* Log-probabilities of a row's classes; several prompts: the mean of their probabilities. */
+static void combine_ways(tune_job *j, int32_t row)
+{
+    const tune_texts *x = j->plan->texts;
+    const int32_t n_class = j->tune->run->spec.n_class;
+    const int32_t from = x->first_way[row], to = x->first_way[row + 1];
+    double *z = j->class_z + (int64_t)row * n_class, *p = j->chance + (int64_t)row * n_class;
+    if (to - from == 1) {
+        for (int32_t c = 0; c < n_class; c++)
+            z[c] = class_log_score(j, x->case_of[from], c, j->part);
+        return;
+    }
+    for (int32_t c = 0; c < n_class; c++) z[c] = 0;
+    for (int32_t w = from; w < to; w++) {
+        for (int32_t c = 0; c < n_class; c++) p[c] = class_log_score(j, x->case_of[w], c, j->part);
+        double all = score_log_sum(p, n_class);
+        for (int32_t c = 0; c < n_class; c++) z[c] += exp(p[c] - all) / (to - from);
+    }
+    for (int32_t c = 0; c < n_class; c++) z[c] = log(z[c]);
+}
+
+static bool judge_rows(tune_job *j, tune_evaluation *out, err *e)
+{
+    const tune_texts *x = j->plan->texts;
+    const spec *s = &j->tune->run->spec;
+    arena *a = &j->tune->memory;
+    const size_t mark = arena_mark(a), n = (size_t)x->n_choose;
+    const int32_t *label = x->label + x->n_learn;
+    uint8_t *positive = arena_take(a, n, 1, e);
+    if (!positive) return false;
+    double loss = 0;
+    for (int32_t i = 0; i < x->n_choose; i++) {
+        double *z = j->class_z + (int64_t)i * s->n_class, *p = j->chance + (int64_t)i * s->n_class;
+        combine_ways(j, i);
+        score_probabilities(z, s->n_class, p);
+        loss -= log(fmax(p[label[i]], 1e-300)) / x->n_choose;
+        j->score[i] = s->positive >= 0 ? score_against_rest(z, s->n_class, s->positive) : 0;
+        positive[i] = label[i] == s->positive;
+    }
+    out->loss = loss;
+    out->auroc = (double)NAN;
+    bool ok;
+    if (s->positive >= 0) {
+        rank_auroc r = {0};
+        ok = rank_auroc_rows(j->score, positive, x->n_choose, a, &r, e);
+        if (ok && r.logit.has_value) out->auroc = r.logit.value;
+    } else {
+        multi_rows rows = {x->n_choose, s->n_class, label, j->chance};
+        multi_auroc m = {0};
+        ok = multi_auroc_of(&rows, a, &m, e);
+        if (ok && m.macro.has_value) out->auroc = m.macro.value;
+    }
+    arena_reset(a, mark);
+    return ok;
+}
+
+static bool is_better(const tune_job *j, const tune_evaluation *now)
+{
+    if (j->at.best < 0) return true;
+    const tune_evaluation *best = &j->at.evaluation[j->at.best];
+    if (isnan(now->auroc) || isnan(best->auroc) || now->auroc == best->auroc)
+        return now->loss < best->loss;
+    return now->auroc > best->auroc;
+}
+
+static bool log_evaluation(tune_job *j, const tune_evaluation *v, double seconds, err *e)
+{
+    buf line = buf_up_to(1000), events = buf_up_to(4000);
+    buf_printf(&line, "{\"update\": %lld, \"tune_rows\": %d", (long long)v->update,
+               j->plan->texts->n_choose);
+    if (!isnan(v->auroc)) buf_printf(&line, ", \"tune_auroc\": %.17g", v->auroc);
+    buf_printf(&line, ", \"tune_loss\": %.9g, \"seconds\": %.3f, \"best\": %s}\n", v->loss, seconds,
+               j->at.n_worse == 0 ? "true" : "false");
+    event_value value[2] = {{"loss/tune", v->loss}, {"auroc/tune", v->auroc}};
+    events_add_scalars(&events, tune_time(), v->update, value, isnan(v->auroc) ? 1 : 2);
+    bool ok = buf_check(&line, "the log", e) && tune_log(j, buf_view(&line), buf_view(&events), e);
+    buf_close(&line);
+    buf_close(&events);
+    return ok;
+}
+
+static bool evaluate(tune_job *j, err *e)
+{
+    const schedule *s = &j->plan->texts->schedule;
+    tune_evaluation now = {.update = j->trainer.updates};
+    const double start = tune_clock();
+    if (!scorer_run_heads(&j->scorer, e)) return false;
+    j->tune->state.tokens_now += s->rows_head;
+    for (int32_t b = 0; b < s->n_batch; b++) {
+        if (!scorer_run_batch(&j->scorer, b, e)) return false;
+        j->tune->state.tokens_now += schedule_batch_rows(s, b);
+        if (!tune_tell(j->tune, "scoring tune rows", e)) return false; /* nothing of it is kept */
+    }
+    if (!judge_rows(j, &now, e)) return false;
+    const bool better = is_better(j, &now);
+    j->at.n_worse = better ? 0 : j->at.n_worse + 1;
+    if (better) j->at.best = j->at.n_evaluation;
+    j->at.evaluation[j->at.n_evaluation++] = now;
+    j->tune->state.auroc = j->at.evaluation[j->at.best].auroc;
+    if (better && !tune_write_adapter(j, e)) return false;
+    return log_evaluation(j, &now, tune_clock() - start, e);
+}
+
+/* ---- an update ---- */
+
+typedef struct update { /* what it did */
+    int64_t tokens;
+    int32_t rows;
+    double loss, norm, rate, seconds;
+} update;
+
+static double weight_of(const tune_job *j, int32_t target)
+{
+    const tune_texts *x = j->plan->texts;
+    return j->plan->weight[x->label[tree_at(&x->learn, target)->owner]];
+}
+
+static bool add_micro(tune_job *j, update *u, err *e)
+{
+    train_batch b = batcher_view(&j->batcher);
+    double loss = 0;
+    if (!trainer_add(&j->trainer, &b, &loss, e)) return false;
+    u->loss += loss;
+    u->tokens += b.n_row;
+    j->tune->state.tokens_now += 3 * b.n_row;
+    batcher_reset(&j->batcher);
+    return true;
+}
+
+static bool add_rows(tune_job *j, const int32_t *target, int32_t n, update *u, err *e)
+{
+    const tree *tree = &j->plan->texts->learn;
+    double sum = 0;
+    for (int32_t i = 0; i < n; i++)
+        sum += weight_of(j, target[i]) * tree_at(tree, target[i])->count;
+    batcher_reset(&j->batcher);
+    for (int32_t i = 0; i < n; i++) {
+        const float weight = (float)(weight_of(j, target[i]) / sum);
+        if (batcher_take(&j->batcher, target[i], weight)) continue;
+        if (!add_micro(j, u, e)) return false;
+        bool fits = batcher_take(&j->batcher, target[i], weight);
+        assert(fits);
+        (void)fits;
+    }
+    return add_micro(j, u, e);
+}
+
+static bool log_update(tune_job *j, const update *u, err *e)
+{
+    buf line = buf_up_to(1000), events = buf_up_to(4000);
+    const double per_second = u->seconds > 0 ? (double)u->tokens / u->seconds : 0;
+    const int64_t done = j->trainer.updates;
+    buf_printf(&line, "{\"update\": %lld, \"epoch\": %.6g, \"loss\": %.9g, \"rate\": %.9g, ",
+               (long long)done,
+               (double)done * j->plan->training->lora->batch / (double)j->plan->n_row, u->loss,
+               u->rate);
+    buf_printf(&line,
+               "\"grad_norm\": %.9g, \"rows\": %d, \"tokens\": %lld, \"seconds\": %.4f, "
+               "\"tokens_per_s\": %.1f, \"bytes_peak\": %lld}\n",
+               u->norm, u->rows, (long long)u->tokens, u->seconds, per_second,
+               (long long)tune_bytes_peak());
+    const event_value value[] = {{"loss/train", u->loss},
+                                 {"rate", u->rate},
+                                 {"gradient norm", u->norm},
+                                 {"speed/tokens per second", per_second},
+                                 {"memory/peak MB", (double)tune_bytes_peak() / 1e6}};
+    events_add_scalars(&events, tune_time(), done, value, (int)countof(value));
+    bool ok = buf_check(&line, "the log", e) && tune_log(j, buf_view(&line), buf_view(&events), e);
+    buf_close(&line);
+    buf_close(&events);
+    return ok;
+}
+
+static bool one_update(tune_job *j, err *e)
+{
+    const tune_plan *p = j->plan;
+    const int64_t first = j->trainer.updates * p->training->lora->batch;
+    int64_t n = p->n_draw - first;
+    if (n > p->training->lora->batch) n = p->training->lora->batch;
+    update u = {.rows = (int32_t)n, .rate = optim_rate(&p->optim, j->trainer.updates + 1)};
+    const double start = tune_clock();
+    if (!add_rows(j, p->draw + first, u.rows, &u, e) ||
+        !trainer_update(&j->trainer, &p->optim, &u.norm, e))
+        return false;
+    u.seconds = tune_clock() - start;
+    j->at.seconds += u.seconds;
+    j->at.updates = j->trainer.updates;
+    j->at.loss[j->at.updates - 1] = u.loss;
+    tune_state *s = &j->tune->state;
+    s->loss = u.loss;
+    s->updates_done = j->at.updates;
+    s->rows_done = first + n;
+    return log_update(j, &u, e);
+}
+
+/* ---- all of them ---- */
+
+/* What goes wrong names the adapter, and says what is left of it. */
+static bool fail_kept(const tune_job *j, err *e)
+{
+    char kept[400] = "";
+    if (e->code == ERR_STOPPED) return false;
+    const tune_evaluation *best = j->at.best >= 0 ? &j->at.evaluation[j->at.best] : NULL;
+    if (best)
+        snprintf(kept, sizeof kept,
+                 "; the best adapter so far (update %lld, tune AUROC %.4f) is in %.200s",
+                 (long long)best->update, best->auroc, j->plan->folder);
+    size_t n = strlen(e->text);
+    snprintf(e->text + n, sizeof e->text - n, "%s", kept);
+    return err_in(e, "adapter %s", j->plan->unit);
+}
+
+static bool checkpoint(tune_job *j, bool now, err *e)
+{
+    const int32_t every = j->tune->options.checkpoint_every;
+    const double time = tune_clock();
+    bool due =
+        every > 0 ? j->at.updates % every == 0 : time - j->time_checkpoint >= seconds_checkpoint;
+    if (!now && !due) return true;
+    j->time_checkpoint = time;
+    return tune_write_checkpoint(j, e);
+}
+
+static bool is_over(const tune_job *j)
+{
+    const int32_t patience = j->plan->training->lora->patience;
+    return j->at.updates >= j->plan->optim.updates || (patience > 0 && j->at.n_worse >= patience);
+}
+
+/* An evaluation that is due and not done; also after a stop between an update and it. */
+static bool is_due(const tune_job *j)
+{
+    const tune_progress *at = &j->at;
+    if (at->updates == 0 || !tune_is_evaluation(j->plan, at->updates)) return false;
+    return at->n_evaluation == 0 || at->evaluation[at->n_evaluation - 1].update < at->updates;
+}
+
+/* Stopped by the user: what is done is kept. */
+static bool keep_stopped(tune_job *j, err *e)
+{
+    err why = {0};
+    if (e->code == ERR_STOPPED && !tune_write_checkpoint(j, &why)) *e = why;
+    return false;
+}
+
+static bool run_updates(tune_job *j, bool *finished, err *e)
+{
+    tune *t = j->tune;
+    int32_t now = 0;
+    for (;;) {
+        const bool scored = is_due(j);
+        if (scored && !evaluate(j, e)) return keep_stopped(j, e);
+        if (is_over(j)) break;
+        if (now > 0 && !checkpoint(j, scored, e)) return false;
+        if (t->options.stop_after > 0 && now++ >= t->options.stop_after) {
+            t->stopped = true;
+            return tune_write_checkpoint(j, e);
+        }
+        if (!one_update(j, e)) return false;
+        now += t->options.stop_after == 0 && now == 0;
+        if (!tune_tell(t, "training", e)) return keep_stopped(j, e);
+    }
+    if (j->at.best < 0 && !tune_write_adapter(j, e)) return false;
+    *finished = true;
+    return tune_write_done(j, e);
+}
+
+static void show_place(tune_job *j)
+{
+    tune_state *s = &j->tune->state;
+    s->unit = j->plan->unit;
+    s->updates_all = j->plan->optim.updates;
+    s->updates_done = j->at.updates;
+    s->rows_done = j->at.updates * j->plan->training->lora->batch;
+    s->loss = j->at.updates > 0 ? j->at.loss[j->at.updates - 1] : (double)NAN;
+    s->auroc = j->at.best >= 0 ? j->at.evaluation[j->at.best].auroc : (double)NAN;
+}
+
+static bool open_job(tune_job *j, err *e)
+{
+    const tune_plan *p = j->plan;
+    bool there = false;
+    if (!arena_open(&j->block, (size_t)p->bytes, "the training", e) ||
+        !tune_lay_out(j, &j->block, e))
+        return false;
+    assert(j->block.used == (size_t)p->bytes); /* the estimate is the allocation */
+    if (p->n_evaluation > 0) j->session.adapter = &j->adapter;
+    lora_start(&j->adapter, p->training->seed);
+    if (!file_make_folder(p->folder, e) || !tune_read_checkpoint(j, &there, e)) return false;
+    show_place(j);
+    return tune_open_logs(j, e);
+}
+
+bool tune_train(tune *t, const tune_plan *p, bool *finished, err *e)
+{
+    tune_job j = {.tune = t, .plan = p, .at = {.best = -1}, .time_checkpoint = tune_clock()};
+    *finished = false;
+    bool ok = open_job(&j, e) && tune_tell(t, "training", e) && run_updates(&j, finished, e);
+    if (!ok) fail_kept(&j, e);
+    arena_close(&j.block);
+    return ok;
+}
