@@ -159,17 +159,32 @@ static bool log_evaluation(tune_job *j, const tune_evaluation *v, double seconds
     return ok;
 }
 
-static bool evaluate(tune_job *j, err *e)
+/* Log-probabilities of the tune rows' answers under the adapter as it is. */
+static bool score_rows(tune_job *j, err *e)
 {
     const schedule *s = &j->plan->texts->schedule;
-    tune_evaluation now = {.update = j->trainer.updates};
-    const double start = tune_clock();
+    memset(j->scorer.logprob, 0, (size_t)tree_count(s->tree) * sizeof *j->scorer.logprob);
     if (!scorer_run_heads(&j->scorer, e)) return false;
     j->tune->state.tokens_now += s->rows_head;
     for (int32_t b = 0; b < s->n_batch; b++) {
         if (!scorer_run_batch(&j->scorer, b, e)) return false;
         j->tune->state.tokens_now += schedule_batch_rows(s, b);
         if (!tune_tell(j->tune, "scoring tune rows", e)) return false; /* nothing of it is kept */
+    }
+    return true;
+}
+
+static bool evaluate(tune_job *j, err *e)
+{
+    tune_evaluation now = {.update = j->trainer.updates};
+    const double start = tune_clock();
+    if (!score_rows(j, e)) {
+        if (e->code != ERR_MODEL) return false;
+        *e = (err){0}; /* of the numbers that the training made */
+        return err_set(e, ERR_USAGE,
+                       "after update %lld a tune row's score is not a number; lower the learning "
+                       "rate (%g)",
+                       (long long)now.update, j->plan->optim.rate);
     }
     if (!judge_rows(j, &now, e)) return false;
     const bool better = is_better(j, &now);
