@@ -44,15 +44,23 @@ int convert_run(const cli_arguments *a, caseload_convert_options *o)
 static int run(const cli_arguments *a)
 {
     caseload_convert_options o = {.model = a->positional[0], .out = a->positional[1]};
+    if (cli_value(a, "--base")) {
+        o.adapter = o.model;
+        o.model = cli_value(a, "--base");
+        o.adapter_only = true;
+        if (cli_value(a, "--type")) return cli_usage(a->command, "--type is for models");
+    }
     return convert_run(a, &o);
 }
 
-static const cli_option options[] = {CONVERT_OPTIONS};
+static const cli_option options[] = {CONVERT_OPTIONS,
+                                     {"--base", "MODEL", "what is converted is an adapter of it"}};
 
 const cli_command cmd_convert = {
     .name = "convert",
     .summary = "a model as a GGUF file or a folder, in another number type",
-    .usage = "MODEL OUT [--type TYPE] [--force]",
+    .usage = "MODEL OUT [--type TYPE] [--force]\n       caseload convert ADAPTER OUT --base MODEL "
+             "[--force]",
     .help = "OUT ends in .gguf: a GGUF file, as llama.cpp reads it. Otherwise a folder, as "
             "transformers reads it.\n"
             "Without --type each tensor keeps its numbers (a folder has no blocks: they become "

@@ -197,6 +197,7 @@ typedef struct caseload_convert_options {
     const char *model;   /* file or folder */
     const char *adapter; /* folder or GGUF file; NULL: none */
     const char *out;     /* a name ending in .gguf, or a folder */
+    bool adapter_only;   /* the adapter itself into the other layout; the model is its base */
     const char *type;    /* "f16", "q4_k", ..; NULL: each tensor keeps its own */
     bool force;          /* replace what is there */
     int threads;         /* 0: as of caseload_engine_options */

@@ -6,6 +6,7 @@
 #include "data/guess.h"
 #include "data/notes.h"
 #include "data/partition.h"
+#include "model/adapter_convert.h"
 #include "model/convert.h"
 #include "model/describe.h"
 #include "study/fit_open.h"
@@ -504,9 +505,12 @@ bool caseload_convert(const caseload_convert_options *o, caseload_error *e)
                            .force = o->force,
                            .progress = tell_convert,
                            .context = &w};
+    adapter_convert_options only = {
+        .base = o->model, .adapter = o->adapter, .out = o->out, .force = o->force};
     how.threads = pool_open(o->threads, &failure);
-    bool ok = how.threads && convert_model(&how, &out, &failure) &&
-              buf_check(&out, "the report", &failure);
+    bool ok = how.threads && (o->adapter_only ? adapter_convert(&only, &out, &failure)
+                                              : convert_model(&how, &out, &failure));
+    ok = ok && buf_check(&out, "the report", &failure);
     if (ok) pour(&out, o->sink, o->context);
     pool_close(how.threads);
     buf_close(&out);

@@ -56,6 +56,7 @@ static void test_broken(void **state)
 {
     (void)state;
     assert_int_equal(broken_run("adapter", 30, read_broken), 0);
+    assert_int_equal(broken_run("adapter-gguf", 28, read_broken), 0);
 }
 
 static int remove_entry(const char *path, const struct stat *s, int kind, struct FTW *where)
@@ -181,6 +182,38 @@ static void test_gguf_rows_are_turned(void **state)
     arena_close(&a);
 }
 
+/* An adapter on either form of a base, through a GGUF file onto either form: as through PEFT's. */
+static void test_gguf_adapters(void **state)
+{
+    (void)state;
+    static const char *const families[] = {"llama", "phi3", "gemma3", "qwen2"};
+    char folder[] = "/tmp/caseload-adapter-XXXXXX", path[200];
+    assert_non_null(mkdtemp(folder));
+    snprintf(path, sizeof path, "%s/x.gguf", folder);
+    for (size_t f = 0; f < countof(families); f++) {
+        for (int k = 0; k < 4; k++) {
+            arena a = open_memory();
+            model_config from = small(families[f]), to = small(families[f]);
+            from.head_dim = to.head_dim = 6;
+            from.from_gguf = k % 2;
+            to.from_gguf = k / 2;
+            lora l, by_folder, by_gguf;
+            err e = {0};
+            assert_true(lora_lay_out(&l, &from, (lora_config){.rank = 3, .alpha = 0.5}, &a, &e));
+            fill(&l);
+            round_trip(&l, &by_folder, &to, &a);
+            assert_true(adapter_write_gguf(&l, path, &(adapter_about){.base = "x"}, &e));
+            if (!adapter_read(&by_gguf, path, &to, &a, &e)) fail_msg("%s", e.text);
+            assert_int_equal(by_gguf.config.rank, 3);
+            assert_true(by_gguf.config.alpha == 0.5);
+            assert_int_equal(by_gguf.config.targets, by_folder.config.targets);
+            assert_memory_equal(by_gguf.value, by_folder.value, (size_t)l.n_value * sizeof(float));
+            arena_close(&a);
+        }
+    }
+    nftw(folder, remove_entry, 8, FTW_DEPTH | FTW_PHYS);
+}
+
 static void test_rslora_and_no_room(void **state)
 {
     (void)state;
@@ -231,6 +264,7 @@ int main(int argc, char **argv)
                                        cmocka_unit_test(test_reads_what_peft_wrote),
                                        cmocka_unit_test(test_round_trip),
                                        cmocka_unit_test(test_gguf_rows_are_turned),
+                                       cmocka_unit_test(test_gguf_adapters),
                                        cmocka_unit_test(test_rslora_and_no_room)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,6 +1,8 @@
 /* Conversion on tiny models of every family: folder -> GGUF -> folder gives the same weights and
  * the same scores, bit for bit; bytes do not depend on threads; what stands in the way is said and
  * nothing half-written is left. */
+#include "base/rng.h"
+#include "model/adapter_files.h"
 #include "model/convert.h"
 #include "model/session.h"
 #include "tiny.h" /* beside this file */
@@ -49,13 +51,16 @@ static void close_model(opened *o)
     pool_close(o->threads);
 }
 
-/* next[i]: log-probability of token i + 1 of a fixed run of ids. */
-static void score(const char *path, double next[LENGTH])
+/* next[i]: log-probability of token i + 1 of a fixed run of ids; `adapter` (NULL: none) beside. */
+static void score_with(const char *path, const char *adapter, double next[LENGTH])
 {
     opened o;
     session s;
+    lora l;
     err e = {0};
     open_model(&o, path);
+    if (adapter && !adapter_read(&l, adapter, &o.header.config, &o.memory, &e))
+        fail_msg("%s", e.text);
     int32_t id[LENGTH], position[LENGTH], out_row[LENGTH], pick_id[LENGTH];
     int64_t pick_start[LENGTH + 1];
     for (int32_t i = 0; i < LENGTH; i++) {
@@ -71,7 +76,9 @@ static void score(const char *path, double next[LENGTH])
                            .out_rows = LENGTH,
                            .picks = LENGTH,
                            .n_top = 1};
+    if (adapter) shape.adapter_rank = l.config.rank;
     assert_true(session_lay_out(&s, &o.model, &o.backend, shape, &o.memory, &e));
+    if (adapter) s.adapter = &l;
     attend_range range = {.count = LENGTH};
     attend_span span = {.count = LENGTH, .n_range = 1};
     session_forward(&s, &(step){.n_row = LENGTH,
@@ -89,6 +96,8 @@ static void score(const char *path, double next[LENGTH])
         next[i] = (double)s.got.pick_logit[i] - s.got.log_sum_exp[i];
     close_model(&o);
 }
+
+static void score(const char *path, double next[LENGTH]) { score_with(path, NULL, next); }
 
 static bool convert(const char *from, const char *to, const char *type, int threads, err *e)
 {
@@ -229,6 +238,61 @@ static void test_types(void **state)
     nftw(folder, remove_entry, 8, FTW_DEPTH | FTW_PHYS);
 }
 
+static void make_adapter(const char *model, const char *folder)
+{
+    opened o;
+    lora l;
+    err e = {0};
+    open_model(&o, model);
+    assert_true(
+        lora_lay_out(&l, &o.header.config, (lora_config){.rank = 4, .alpha = 8}, &o.memory, &e));
+    rng r = rng_for(7, 7, 7);
+    for (int64_t i = 0; i < l.n_value; i++) l.value[i] = (float)(0.2 * (rng_unit(&r) - 0.5));
+    assert_true(adapter_write(&l, folder, &(adapter_about){.base = "x"}, &e));
+    close_model(&o);
+}
+
+/* A merged model scores as the adapter beside the model does, in both containers. */
+static void test_merge(void **state)
+{
+    (void)state;
+    static const char *const families[] = {"llama2", "phi3", "gemma3", "qwen2", "mistral"};
+    for (size_t f = 0; f < countof(families); f++) {
+        char folder[] = "/tmp/caseload-convert-XXXXXX", from[200], adapter[200], out[200];
+        tiny_model t;
+        assert_true(tiny_open(&t, families[f]));
+        assert_non_null(mkdtemp(folder));
+        snprintf(from, sizeof from, "%s/hf", folder);
+        snprintf(adapter, sizeof adapter, "%s/adapter", folder);
+        tiny_write_folder(&t, from, 0);
+        make_adapter(from, adapter);
+        double plain[LENGTH], beside[LENGTH], merged[LENGTH];
+        score(from, plain);
+        score_with(from, adapter, beside);
+        static const char *const names[] = {"merged", "merged.gguf"};
+        for (int k = 0; k < 2; k++) {
+            err e = {0};
+            buf report = buf_up_to(1 << 20);
+            snprintf(out, sizeof out, "%s/%s", folder, names[k]);
+            convert_options o = {.model = from, .adapter = adapter, .out = out, .type = "f32"};
+            o.threads = pool_open(2, &e);
+            if (!convert_model(&o, &report, &e)) fail_msg("%s", e.text);
+            pool_close(o.threads);
+            buf_close(&report);
+            score(out, merged);
+            double effect = 0, off = 0;
+            for (int i = 0; i < LENGTH; i++) {
+                effect = fmax(effect, fabs(beside[i] - plain[i]));
+                off = fmax(off, fabs(beside[i] - merged[i]));
+            }
+            print_message("%s: effect %.3f, merged off by %.1e\n", families[f], effect, off);
+            assert_true(effect > 0.05 && off < 1e-4);
+        }
+        tiny_close(&t);
+        nftw(folder, remove_entry, 8, FTW_DEPTH | FTW_PHYS);
+    }
+}
+
 static bool never(void *context, int64_t done, int64_t all)
 {
     (void)context;
@@ -324,7 +388,7 @@ int main(void)
                                "gemma2-scaled", "gemma3",          "gemma3-linear", "phi3",
                                "phi3-longrope", "phi3-partial",    "smollm2",       "llama-coarse",
                                "qwen2-bf16",    "gemma3-linear-v5"};
-    struct CMUnitTest tests[countof(names) + 3];
+    struct CMUnitTest tests[countof(names) + 4];
     for (size_t i = 0; i < countof(names); i++) {
         tests[i] = (struct CMUnitTest){.name = names[i],
                                        .test_func = test_family,
@@ -333,5 +397,6 @@ int main(void)
     tests[countof(names)] = (struct CMUnitTest)cmocka_unit_test(test_types);
     tests[countof(names) + 1] = (struct CMUnitTest)cmocka_unit_test(test_refusals);
     tests[countof(names) + 2] = (struct CMUnitTest)cmocka_unit_test(test_force_replaces);
+    tests[countof(names) + 3] = (struct CMUnitTest)cmocka_unit_test(test_merge);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,32 +1,28 @@
 /* adapter_files: see adapter_files.h. */
-#include "model/adapter_files.h"
-
-#include "model/files_in.h"
-#include "model/safetensors.h"
+#include "model/adapter_in.h"
 
 #include <assert.h>
 #include <math.h>
 #include <stdio.h>
 
-enum { ADAPTER_CONFIG_MAX = 1 << 20, ADAPTER_NAME_MAX = 200 };
+enum { ADAPTER_CONFIG_MAX = 1 << 20 };
 
-typedef struct adapter_module { /* one matrix of a layer, as the files name it */
-    const char *name;
-    lora_target target; /* the first of a fused matrix */
-    int8_t fused;       /* 0: families that are not fused, 1: those that are, -1: both */
-} adapter_module;
-
-static const adapter_module modules[] = {
-    {"self_attn.q_proj", LORA_Q, 0},  {"self_attn.k_proj", LORA_K, 0},
-    {"self_attn.v_proj", LORA_V, 0},  {"self_attn.qkv_proj", LORA_Q, 1},
-    {"self_attn.o_proj", LORA_O, -1}, {"mlp.gate_proj", LORA_GATE, 0},
-    {"mlp.up_proj", LORA_UP, 0},      {"mlp.gate_up_proj", LORA_GATE, 1},
-    {"mlp.down_proj", LORA_DOWN, -1},
+const adapter_module adapter_modules[ADAPTER_MODULES] = {
+    {"self_attn.q_proj", "attn_q", LORA_Q, 0},       {"self_attn.k_proj", "attn_k", LORA_K, 0},
+    {"self_attn.v_proj", "attn_v", LORA_V, 0},       {"self_attn.qkv_proj", "attn_qkv", LORA_Q, 1},
+    {"self_attn.o_proj", "attn_output", LORA_O, -1}, {"mlp.gate_proj", "ffn_gate", LORA_GATE, 0},
+    {"mlp.up_proj", "ffn_up", LORA_UP, 0},           {"mlp.gate_up_proj", "ffn_up", LORA_GATE, 1},
+    {"mlp.down_proj", "ffn_down", LORA_DOWN, -1},
 };
 
-static bool of_family(const adapter_module *m, const model_config *c)
+bool adapter_of_family(const adapter_module *m, const model_config *c)
 {
     return m->fused < 0 || (m->fused == 1) == c->family->fused;
+}
+
+bool adapter_has(const adapter_module *m, const lora *l)
+{
+    return adapter_of_family(m, l->model) && (l->config.targets >> m->target & 1);
 }
 
 /* The targets that share the module's matrix. */
@@ -37,7 +33,7 @@ static uint32_t targets_of(const adapter_module *m)
     return 1u << LORA_GATE | 1u << LORA_UP;
 }
 
-static int64_t rows_out(const model_config *c, const adapter_module *m)
+int64_t adapter_rows_out(const model_config *c, const adapter_module *m)
 {
     int64_t rows = 0;
     for (int t = 0; t < LORA_TARGETS; t++) {
@@ -46,15 +42,19 @@ static int64_t rows_out(const model_config *c, const adapter_module *m)
     return rows;
 }
 
-/* Where row `row` of a file's B stands in memory. Hugging Face's row (half s, j) of a head is row 2
- * j + s of a GGUF file that keeps rotated pairs beside each other. */
-static int64_t row_in_memory(const model_config *c, const adapter_module *m, int64_t row)
+/* Row (half s, j) of a rotated head in Hugging Face's order is row 2 j + s where rotated pairs
+ * stand beside each other. */
+int64_t adapter_row_in_memory(const model_config *c, const adapter_module *m, int64_t row,
+                              bool gguf_file)
 {
-    bool pairs = c->from_gguf && c->family->rope_gguf == ROPE_PAIRS;
-    bool turned = m->fused != 1 && (m->target == LORA_Q || m->target == LORA_K);
-    if (!pairs || c->family->rope_hf == ROPE_PAIRS || !turned) return row;
+    const bool file_pairs = (gguf_file ? c->family->rope_gguf : c->family->rope_hf) == ROPE_PAIRS;
+    const bool ours_pairs =
+        (c->from_gguf ? c->family->rope_gguf : c->family->rope_hf) == ROPE_PAIRS;
+    const bool turned = m->fused != 1 && (m->target == LORA_Q || m->target == LORA_K);
+    if (file_pairs == ours_pairs || !turned) return row;
     const int64_t hd = c->head_dim, within = row % hd, half = hd / 2;
-    return row - within + 2 * (within % half) + within / half;
+    return row - within +
+           (ours_pairs ? 2 * (within % half) + within / half : within % 2 * half + within / 2);
 }
 
 /* ---- writing ---- */
@@ -80,13 +80,13 @@ static void add_header(buf *header, const lora *l, bool patient_derived)
     buf_printf(header, "{\"__metadata__\":{\"format\":\"pt\"%s}",
                patient_derived ? ",\"contains-patient-derived-data\":\"true\"" : "");
     for (int32_t i = 0; i < l->model->n_layer; i++) {
-        for (size_t k = 0; k < countof(modules); k++) {
-            const adapter_module *m = &modules[k];
-            if (!of_family(m, l->model) || !(l->config.targets >> m->target & 1)) continue;
+        for (size_t k = 0; k < ADAPTER_MODULES; k++) {
+            const adapter_module *m = &adapter_modules[k];
+            if (!adapter_has(m, l)) continue;
             name_of(name, i, m->name, 'A');
             add_entry(header, name, l->config.rank, lora_in(l->model, m->target), &at);
             name_of(name, i, m->name, 'B');
-            add_entry(header, name, rows_out(l->model, m), l->config.rank, &at);
+            add_entry(header, name, adapter_rows_out(l->model, m), l->config.rank, &at);
         }
     }
     buf_add_char(header, '}');
@@ -96,10 +96,10 @@ static void add_header(buf *header, const lora *l, bool patient_derived)
 static void add_numbers(buf *b, const lora *l, int32_t layer, const adapter_module *m)
 {
     const lora_place *place = &l->place[(int64_t)layer * LORA_TARGETS + m->target];
-    const int64_t r = l->config.rank, rows = rows_out(l->model, m);
+    const int64_t r = l->config.rank, rows = adapter_rows_out(l->model, m);
     buf_add(b, l->value + place->a, (size_t)(r * lora_in(l->model, m->target)) * sizeof(float));
     for (int64_t i = 0; i < rows; i++) {
-        const float *row = l->value + place->b + row_in_memory(l->model, m, i) * r;
+        const float *row = l->value + place->b + adapter_row_in_memory(l->model, m, i, false) * r;
         buf_add(b, row, (size_t)r * sizeof(float));
     }
 }
@@ -113,9 +113,8 @@ static bool write_tensors(const lora *l, const char *path, bool patient_derived,
     buf_add(&all, length, 8);
     buf_add_str(&all, buf_view(&header));
     for (int32_t i = 0; i < l->model->n_layer; i++) {
-        for (size_t k = 0; k < countof(modules); k++) {
-            if (!of_family(&modules[k], l->model)) continue;
-            if (l->config.targets >> modules[k].target & 1) add_numbers(&all, l, i, &modules[k]);
+        for (size_t k = 0; k < ADAPTER_MODULES; k++) {
+            if (adapter_has(&adapter_modules[k], l)) add_numbers(&all, l, i, &adapter_modules[k]);
         }
     }
     bool ok = buf_check(&header, "the adapter's header", e) && buf_check(&all, "the adapter", e) &&
@@ -137,9 +136,9 @@ static bool write_config(const lora *l, const char *path, const char *base, err 
                      " \"modules_to_save\": null,\n \"use_dora\": false,\n"
                      " \"use_rslora\": false,\n \"target_modules\": [");
     bool first = true;
-    for (size_t k = 0; k < countof(modules); k++) {
-        const adapter_module *m = &modules[k];
-        if (!of_family(m, l->model) || !(l->config.targets >> m->target & 1)) continue;
+    for (size_t k = 0; k < ADAPTER_MODULES; k++) {
+        const adapter_module *m = &adapter_modules[k];
+        if (!adapter_has(m, l)) continue;
         buf_printf(&b, "%s\"%s\"", first ? "" : ", ", strchr(m->name, '.') + 1);
         first = false;
     }
@@ -167,11 +166,6 @@ bool adapter_write(const lora *l, const char *folder, const adapter_about *about
 }
 
 /* ---- reading ---- */
-
-typedef struct adapter_settings {
-    int32_t rank;
-    double alpha;
-} adapter_settings;
 
 static bool is_empty(const json_t *v)
 {
@@ -235,14 +229,8 @@ static bool read_settings(adapter_settings *s, const json_t *root, const char *p
     return true;
 }
 
-typedef struct place_in { /* what a tensor's name says */
-    const adapter_module *module;
-    int32_t layer;
-    bool is_b;
-} place_in;
-
 /* "..layers.<i>.<module>.lora_A.weight", with or without an adapter's name before "weight". */
-static bool parse_name(place_in *p, str name, const model_config *c)
+static bool parse_name(adapter_place *p, str name, const model_config *c)
 {
     int64_t at = str_find(name, STR("layers."));
     if (at < 0) return false;
@@ -254,14 +242,16 @@ static bool parse_name(place_in *p, str name, const model_config *c)
     }
     if (layer >= c->n_layer || i >= name.size || name.data[i] != '.') return false;
     str rest = str_part(name, i + 1, name.size - i - 1);
-    for (size_t k = 0; k < countof(modules); k++) {
-        const size_t n = strlen(modules[k].name);
-        if (!of_family(&modules[k], c) || !str_starts(rest, modules[k].name)) continue;
+    for (size_t k = 0; k < ADAPTER_MODULES; k++) {
+        const size_t n = strlen(adapter_modules[k].name);
+        if (!adapter_of_family(&adapter_modules[k], c) ||
+            !str_starts(rest, adapter_modules[k].name))
+            continue;
         str tail = str_part(rest, n, rest.size - n);
         bool is_a = str_is(tail, ".lora_A.weight") || str_is(tail, ".lora_A.default.weight");
         bool is_b = str_is(tail, ".lora_B.weight") || str_is(tail, ".lora_B.default.weight");
         if (!is_a && !is_b) continue;
-        *p = (place_in){&modules[k], (int32_t)layer, is_b};
+        *p = (adapter_place){&adapter_modules[k], (int32_t)layer, is_b};
         return true;
     }
     return false;
@@ -272,9 +262,15 @@ typedef struct adapter_reader {
     const model_config *c;
     safetensors tensors;
     adapter_settings settings;
+    bool gguf;
     lora *l;
     err *e;
 } adapter_reader;
+
+static bool parse_any(const adapter_reader *r, adapter_place *p, str name)
+{
+    return r->gguf ? adapter_parse_gguf_name(p, name, r->c) : parse_name(p, name, r->c);
+}
 
 /* Which targets the tensors are for; a name that none has is refused. */
 static bool find_targets(const adapter_reader *r, uint32_t *targets)
@@ -282,8 +278,8 @@ static bool find_targets(const adapter_reader *r, uint32_t *targets)
     char shown[NAME_SHOWN];
     *targets = 0;
     for (int32_t i = 0; i < r->tensors.n_tensor; i++) {
-        place_in p;
-        if (parse_name(&p, r->tensors.tensor[i].name, r->c)) {
+        adapter_place p;
+        if (parse_any(r, &p, r->tensors.tensor[i].name)) {
             *targets |= targets_of(p.module);
             continue;
         }
@@ -299,13 +295,13 @@ static bool find_targets(const adapter_reader *r, uint32_t *targets)
 
 static bool read_tensor(const adapter_reader *r, const safetensors_entry *t, uint8_t *seen)
 {
-    place_in p;
+    adapter_place p;
     char shown[NAME_SHOWN];
-    bool known = parse_name(&p, t->name, r->c);
+    bool known = parse_any(r, &p, t->name);
     assert(known);
     const lora_place *place = &r->l->place[(int64_t)p.layer * LORA_TARGETS + p.module->target];
     const int64_t rank = r->settings.rank;
-    const int64_t rows = p.is_b ? rows_out(r->c, p.module) : rank;
+    const int64_t rows = p.is_b ? adapter_rows_out(r->c, p.module) : rank;
     const int64_t columns = p.is_b ? rank : lora_in(r->c, p.module->target);
     if (t->view.rank != 2 || t->view.dim[0] != rows || t->view.dim[1] != columns) {
         return err_set(r->e, ERR_MODEL,
@@ -317,8 +313,8 @@ static bool read_tensor(const adapter_reader *r, const safetensors_entry *t, uin
     seen[((int64_t)p.layer * LORA_TARGETS + p.module->target) * 2 + p.is_b]++;
     const int64_t bytes = t->bytes / rows;
     for (int64_t i = 0; i < rows; i++) {
-        int64_t to =
-            p.is_b ? place->b + row_in_memory(r->c, p.module, i) * rank : place->a + i * columns;
+        int64_t to = p.is_b ? place->b + adapter_row_in_memory(r->c, p.module, i, r->gguf) * rank
+                            : place->a + i * columns;
         dtype_to_f32(t->view.type, r->l->value + to, (const char *)t->view.data + i * bytes,
                      columns);
         for (int64_t j = 0; j < columns; j++) {
@@ -334,9 +330,9 @@ static bool read_tensor(const adapter_reader *r, const safetensors_entry *t, uin
 static bool check_whole(const adapter_reader *r, const uint8_t *seen)
 {
     for (int32_t i = 0; i < r->c->n_layer; i++) {
-        for (size_t k = 0; k < countof(modules); k++) {
-            const adapter_module *m = &modules[k];
-            if (!of_family(m, r->c) || !(r->l->config.targets >> m->target & 1)) continue;
+        for (size_t k = 0; k < ADAPTER_MODULES; k++) {
+            const adapter_module *m = &adapter_modules[k];
+            if (!adapter_has(m, r->l)) continue;
             const uint8_t *both = seen + ((int64_t)i * LORA_TARGETS + m->target) * 2;
             if (both[0] == 1 && both[1] == 1) continue;
             return err_set(r->e, ERR_MODEL, "%s: layer %d has %s lora_%c of %s",
@@ -352,8 +348,10 @@ static bool read_all(adapter_reader *r, arena *a)
 {
     uint32_t targets;
     const uint8_t *data = (const uint8_t *)r->files->tensors.data;
-    if (!safetensors_read(&r->tensors, r->files->tensors_path, data, r->files->tensors.size, a,
-                          r->e) ||
+    const size_t size = r->files->tensors.size;
+    const char *path = r->files->tensors_path;
+    if (!(r->gguf ? adapter_list_gguf(&r->tensors, &r->settings, r->files, r->c, a, r->e)
+                  : safetensors_read(&r->tensors, path, data, size, a, r->e)) ||
         !find_targets(r, &targets)) {
         return false;
     }
@@ -391,8 +389,28 @@ bool adapter_parse(lora *l, const adapter_bytes *files, const model_config *c, a
     return ok;
 }
 
+bool adapter_parse_gguf(lora *l, const char *path, str bytes, const model_config *c, arena *a,
+                        err *e)
+{
+    assert(l && path && c && c->family && !arena_measures(a));
+    *l = (lora){0};
+    const adapter_bytes files = {path, path, {0}, bytes};
+    adapter_reader r = {.files = &files, .c = c, .l = l, .gguf = true, .e = e};
+    return read_all(&r, a);
+}
+
+static bool read_gguf(lora *l, const char *path, const model_config *c, arena *a, err *e)
+{
+    file_map m;
+    if (!file_map_open(&m, path, ERR_MODEL, e)) return false;
+    const bool ok = adapter_parse_gguf(l, path, (str){(const char *)m.data, m.size}, c, a, e);
+    file_map_close(&m);
+    return ok;
+}
+
 bool adapter_read(lora *l, const char *folder, const model_config *c, arena *a, err *e)
 {
+    if (file_exists(folder) && !file_is_folder(folder)) return read_gguf(l, folder, c, a, e);
     char config[4096], tensors[4096];
     file_map one = {0}, two = {0};
     bool ok = path_in(config, folder, "adapter_config.json", e) &&

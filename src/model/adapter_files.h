@@ -1,4 +1,4 @@
-/* adapter_files: LoRA adapters in PEFT's layout, in and out.
+/* adapter_files: LoRA adapters in PEFT's layout and as GGUF files, in and out.
  *
  *   adapter_config.json         peft_type "LORA", r, lora_alpha, target_modules, ..
  *   adapter_model.safetensors   <layers>.<i>.<module>.lora_A.weight [r,in]
@@ -29,7 +29,10 @@ typedef struct adapter_about {
 /* Writes both files into `folder` (made when absent), each atomically. ERR_RESOURCE. */
 bool adapter_write(const lora *l, const char *folder, const adapter_about *about, err *e);
 
-/* Reads an adapter for this model: lays `l` out in `a` and fills it. */
+/* The same as a GGUF file that llama.cpp loads (layout: adapter_gguf.c), atomically. */
+bool adapter_write_gguf(const lora *l, const char *path, const adapter_about *about, err *e);
+
+/* Reads an adapter for this model, a folder or a GGUF file: lays `l` out in `a` and fills it. */
 bool adapter_read(lora *l, const char *folder, const model_config *c, arena *a, err *e);
 
 typedef struct adapter_bytes { /* the two files; names for messages */
@@ -38,5 +41,9 @@ typedef struct adapter_bytes { /* the two files; names for messages */
 } adapter_bytes;
 
 bool adapter_parse(lora *l, const adapter_bytes *files, const model_config *c, arena *a, err *e);
+
+/* `bytes`: a GGUF adapter, aligned to 8 bytes. */
+bool adapter_parse_gguf(lora *l, const char *path, str bytes, const model_config *c, arena *a,
+                        err *e);
 
 #endif
