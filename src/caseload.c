@@ -5,6 +5,7 @@
 #include "compute/cuda/cuda.h"
 #include "data/guess.h"
 #include "data/notes.h"
+#include "data/options.h"
 #include "data/partition.h"
 #include "model/adapter_convert.h"
 #include "model/convert.h"
@@ -417,7 +418,8 @@ bool caseload_split(const char *study, const char *out, caseload_sink *sink, voi
                      "%s is there already: a split is made once; delete the file to make another",
                      path);
     ok = ok && table_read(&t, s.data.file.text.data, (table_options){.encoding = s.data.encoding},
-                          &memory, &failure);
+                          &memory, &failure) &&
+         options_complete(&s, &t, &memory, &failure);
     if (ok && write_split(&s, &t, path, &memory, &shown, &failure)) pour(&shown, sink, context);
     if (opened) arena_close(&memory);
     buf_close(&shown);

@@ -315,7 +315,7 @@ static void test_shots(void **state)
     place *p = *state;
     int n_own = 0;
     for (int32_t k = 1; k <= 40; k += k < 8 ? 1 : 8) {
-        shots s;
+        shots s = {0};
         make_pool(p, k, 0);
         assert_true(shots_pick(&s, &p->r, &p->s.arms[0], p->s.seed, &p->a, &p->e));
         assert_int_equal(s.k, k);
@@ -348,7 +348,7 @@ static void test_shots_belong_to_the_row(void **state)
 {
     place *p = *state;
     char all[40][2000], some[2000];
-    shots s;
+    shots s = {0};
     int n_own = 0, n_other = 0;
     make_pool(p, 6, 0);
     assert_true(shots_pick(&s, &p->r, &p->s.arms[0], p->s.seed, &p->a, &p->e));
@@ -377,7 +377,7 @@ static void test_shots_are_drawn_evenly(void **state)
 {
     place *p = *state;
     int n_of[60] = {0}, n_first_yes = 0;
-    shots s;
+    shots s = {0};
     make_pool(p, 2, 0);
     size_t mark = arena_mark(&p->a);
     for (uint64_t seed = 0; seed < 4500; seed++) {
@@ -396,7 +396,7 @@ static void test_shots_are_drawn_evenly(void **state)
 static void test_shots_errors(void **state)
 {
     place *p = *state;
-    shots s;
+    shots s = {0};
     static const char *const data = "  text: text\n  patient: who\n  split: part\n  "
                                     "patients_across_splits: {allowed: a test}\n";
     static const char *const arm = "arms: [{name: a, shots: 2}]\n";
@@ -575,7 +575,7 @@ static void test_memory_runs_out(void **state)
         err e = {0};
         table t;
         rows r;
-        shots s;
+        shots s = {0};
         assert_true(arena_open(&a, bytes, "test", &e));
         bool ok = table_parse(&t, STR(csv), "t.csv", (table_options){0}, &a, &e) &&
                   rows_make(&r, &p->s, &t, (rows_options){0}, &a, &e) &&

@@ -1,6 +1,7 @@
 /* partition: see partition.h. This file makes; partition_file.c reads. */
 #include "data/partition.h"
 
+#include "data/options.h"
 #include "data/rows.h"
 
 #include <assert.h>
@@ -112,10 +113,12 @@ static bool read_units(partition_maker *m)
 }
 
 /* A patient counts for the rarest class among its rows. */
-static void read_classes(partition_maker *m)
+static void read_classes(partition_maker *m, const options *o)
 {
     for (int32_t i = 0; i < m->t->n_row; i++) {
-        m->class_of[i] = rows_class_of(m->s, cell(m, i, m->label));
+        m->class_of[i] = o->start       ? o->class[i]
+                         : m->label < 0 ? -1
+                                        : rows_class_of(m->s, cell(m, i, m->label));
         if (m->class_of[i] >= 0) m->n_of_class[m->class_of[i]]++;
     }
     for (int32_t i = 0; i < m->t->n_row; i++) {
@@ -409,8 +412,9 @@ bool partition_make(const spec *s, const table *t, arena *a, buf *file, buf *sho
     m.n_of_class = arena_take_zero(a, (size_t)s->n_class, sizeof *m.n_of_class, e);
     m.unit = arena_take_zero(a, n, sizeof *m.unit, e);
     m.order = arena_take(a, n, sizeof *m.order, e);
-    if (e->code != ERR_NONE || !read_units(&m)) return false;
-    read_classes(&m);
+    options own;
+    if (e->code != ERR_NONE || !read_units(&m) || !options_read(&own, s, t, a, e)) return false;
+    read_classes(&m, &own);
     if (m.date >= 0 && !read_dates(&m)) return false;
     if (m.site >= 0 && !read_sites(&m)) return false;
     deal_parts(&m);

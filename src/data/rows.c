@@ -2,6 +2,7 @@
 #include "data/rows.h"
 
 #include "data/names.h"
+#include "data/options.h"
 #include "data/partition.h"
 
 #include <assert.h>
@@ -9,7 +10,7 @@
 #include <stdio.h>
 
 typedef struct rows_columns { /* the table's columns the study names; -1: not named */
-    int32_t id, label, patient, split;
+    int32_t id, label, patient, split, reference;
     int32_t n_text, text[SPEC_COLUMNS_MAX];
     int32_t n_group, group[SPEC_COLUMNS_MAX];
 } rows_columns;
@@ -21,6 +22,7 @@ typedef struct rows_maker {
     rows_columns at;
     arena *a;
     err *e;
+    options option;
     names id, label; /* label: values, numbered; then what each means: */
     int32_t *class_of_label, *rows_of_label;
     partition split; /* of the split file, if there is one */
@@ -42,6 +44,7 @@ const char *row_fate_text(row_fate f)
         [ROW_NO_LABEL] = "excluded: empty label",
         [ROW_MISSING_LABEL] = "excluded: label marked as missing",
         [ROW_EXAMPLE_UNUSABLE] = "no use for training or tuning: empty text or label",
+        [ROW_NO_REFERENCE] = "excluded: empty reference",
         [ROW_BEYOND_LIMIT] = "left out by --limit",
     };
     assert(f < ROW_FATE_COUNT);
@@ -101,6 +104,7 @@ static bool find_columns(rows_maker *m)
     at->label = find_column(m, d->label);
     at->patient = find_column(m, d->patient);
     at->split = find_column(m, d->split);
+    at->reference = find_column(m, d->reference);
     for (int32_t i = 0; i < d->text.n; i++)
         at->text[at->n_text++] = find_column(m, d->text.item[i]);
     for (int32_t i = 0; i < d->group.n; i++)
@@ -108,7 +112,8 @@ static bool find_columns(rows_maker *m)
     for (int32_t i = 0; i < at->n_group; i++)
         check_text_column(m, d->group.item[i], at->group[i], "group");
     check_text_column(m, d->id, at->id, "id");
-    check_text_column(m, d->label, at->label, "label");
+    if (at->label >= 0) check_text_column(m, d->label, at->label, "label");
+    if (at->reference >= 0) check_text_column(m, d->reference, at->reference, "reference");
     return m->e->code == ERR_NONE;
 }
 
@@ -142,6 +147,8 @@ int32_t rows_class_of(const spec *s, str value)
 static int32_t class_of_row(rows_maker *m, int32_t row)
 {
     bool is_new = false;
+    if (m->at.label < 0) return LABEL_UNKNOWN;
+    if (m->option.start && m->s->data.n_labels == 0) return m->option.class[row];
     str value = cell(m, row, m->at.label);
     int32_t n = names_add(&m->label, value, &is_new);
     if (is_new) {
@@ -264,7 +271,9 @@ static row_fate decide(rows_maker *m, int32_t row, str part)
     if (!use && !train && !tune) return ROW_OTHER_SPLIT;
     if (!has_text(m, row)) return use ? ROW_NO_TEXT : ROW_EXAMPLE_UNUSABLE;
     m->class[row] = class_of_row(m, row);
-    bool empty = cell(m, row, m->at.label).size == 0;
+    bool empty = m->at.label >= 0 && cell(m, row, m->at.label).size == 0;
+    bool lacks = m->at.reference >= 0 && is_empty(table_cell(m->t, row, m->at.reference));
+    if (lacks) return use ? ROW_NO_REFERENCE : ROW_EXAMPLE_UNUSABLE;
     if (!use && (empty || m->class[row] == LABEL_MISSING)) return ROW_EXAMPLE_UNUSABLE;
     if (!use) return train ? ROW_EXAMPLE : ROW_TUNE;
     if (empty) return ROW_NO_LABEL;
@@ -362,6 +371,16 @@ static bool decide_all(rows_maker *m, rows_options o)
 
 /* --- sets --- */
 
+/* Room for the options and references of a set, where the study has them. */
+static bool make_own(rows_maker *m, row_set *set, int32_t n)
+{
+    if (m->at.reference >= 0) set->reference = arena_take(m->a, (size_t)n, sizeof(str), m->e);
+    if (!m->option.start) return m->e->code == ERR_NONE;
+    set->option_start = arena_take_zero(m->a, (size_t)n + 1, sizeof(int32_t), m->e);
+    set->option = arena_take(m->a, (size_t)n * (size_t)m->option.n_most, sizeof(str), m->e);
+    return m->e->code == ERR_NONE;
+}
+
 static bool set_make(row_set *set, int32_t n, arena *a, err *e)
 {
     size_t room = (size_t)n;
@@ -399,6 +418,19 @@ static row_set *set_of(rows *r, row_fate f)
                               : NULL;
 }
 
+/* The row's own options and reference text. */
+static void fill_own(rows_maker *m, row_set *set, int32_t row)
+{
+    int32_t i = set->n - 1;
+    if (set->reference)
+        set->reference[i] = str_trim_unicode(table_cell(m->t, row, m->at.reference));
+    if (!set->option_start) return;
+    int32_t at = set->option_start[i], from = m->option.start[row];
+    int32_t n = m->option.start[row + 1] - from;
+    memcpy(set->option + at, m->option.text + from, (size_t)n * sizeof(str));
+    set->option_start[i + 1] = at + n;
+}
+
 static void fill_row(rows_maker *m, row_set *set, int32_t row, names *patient)
 {
     int32_t i = set->n++;
@@ -406,6 +438,7 @@ static void fill_row(rows_maker *m, row_set *set, int32_t row, names *patient)
     set->id[i] = cell(m, row, m->at.id);
     set->text[i] = join_text(m, row);
     set->label[i] = m->class[row];
+    fill_own(m, set, row);
     set->patient[i] = -1;
     if (set == &m->r->pool && m->r->pool_fold)
         m->r->pool_fold[i] = m->split.fold[names_find(&m->split.id, set->id[i])];
@@ -415,8 +448,9 @@ static void fill_row(rows_maker *m, row_set *set, int32_t row, names *patient)
 }
 
 /* The tune rows after those of the study's own part: scored alike, judged apart. */
-static void add_tune(rows *r, int32_t n)
+static void add_tune(rows_maker *m, int32_t n)
 {
+    rows *r = m->r;
     for (int32_t i = 0; i < n; i++) {
         int32_t at = r->scored.n++;
         r->scored.table_row[at] = r->tune.table_row[i];
@@ -424,6 +458,7 @@ static void add_tune(rows *r, int32_t n)
         r->scored.text[at] = r->tune.text[i];
         r->scored.label[at] = r->tune.label[i];
         r->scored.patient[at] = r->tune.patient[i];
+        fill_own(m, &r->scored, r->tune.table_row[i]);
     }
 }
 
@@ -437,7 +472,9 @@ static bool fill_sets(rows_maker *m, rows_options o)
     if (!names_make(&patient, n_kept, m->a, m->e) ||
         !set_make(&r->scored, r->flow[ROW_SCORED] + n_tune, m->a, m->e) ||
         !set_make(&r->pool, r->flow[ROW_EXAMPLE], m->a, m->e) ||
-        !set_make(&r->tune, r->flow[ROW_TUNE], m->a, m->e))
+        !set_make(&r->tune, r->flow[ROW_TUNE], m->a, m->e) ||
+        !make_own(m, &r->scored, r->flow[ROW_SCORED] + n_tune) ||
+        !make_own(m, &r->pool, r->flow[ROW_EXAMPLE]) || !make_own(m, &r->tune, r->flow[ROW_TUNE]))
         return false;
     if (r->split_rule) {
         r->pool_fold = arena_take(m->a, (size_t)r->flow[ROW_EXAMPLE], sizeof *r->pool_fold, m->e);
@@ -448,7 +485,7 @@ static bool fill_sets(rows_maker *m, rows_options o)
         if (set) fill_row(m, set, row, &patient);
     }
     r->n_use = r->scored.n;
-    add_tune(r, n_tune);
+    add_tune(m, n_tune);
     r->has_patient = m->at.patient >= 0;
     r->n_patient = patient.n;
     r->patient_id = patient.name;
@@ -658,12 +695,15 @@ bool rows_make(rows *r, const spec *s, const table *t, rows_options o, arena *a,
     m.rows_of_label = arena_take(a, n, sizeof(int32_t), e);
     if (e->code || !names_make(&m.id, t->n_row, a, e) || !names_make(&m.label, t->n_row, a, e))
         return false;
-    bool ok = find_columns(&m) && decide_all(&m, o) && fill_sets(&m, o) && fill_groups(&m) &&
-              check_classes(&m, o) && check_tune(&m, o);
+    bool ok = find_columns(&m) && options_read(&m.option, s, t, a, e) && decide_all(&m, o) &&
+              fill_sets(&m, o) && fill_groups(&m) && check_classes(&m, o) && check_tune(&m, o);
     if (!ok) return false;
     warn_table(&m);
     warn_excel(&m);
     warn_patients(&m);
+    if (m.option.n_repeated)
+        warn(&m, "%d rows list the same option twice: scored by its text the two get one score.",
+             m.option.n_repeated);
     return warn_repeats(&m);
 }
 

@@ -8,7 +8,8 @@
  *
  * Errors (ERR_DATA): an empty or repeated id, a label value that no class has (all are listed, with
  * counts), no row left, no positive or no negative row left, a patient in two
- * parts unless the study allows it, a row that the split file does not have. A missing column is
+ * parts unless the study allows it, a row that the split file does not have, and what options.h
+ * says. A missing column is
  * ERR_USAGE with the
  * study file's line.
  */
@@ -27,6 +28,7 @@ typedef enum row_fate { /* each row of the table has exactly one; in order of as
                         ROW_NO_LABEL,         /* ... its label is empty */
                         ROW_MISSING_LABEL,    /* ... its label is one of `missing` */
                         ROW_EXAMPLE_UNUSABLE, /* in `train` or `tune`, but without text or label */
+                        ROW_NO_REFERENCE,     /* to be scored, but has no text to compare with */
                         ROW_BEYOND_LIMIT,     /* after the first N of `--limit N` */
                         ROW_FATE_COUNT
 } row_fate;
@@ -38,6 +40,9 @@ typedef struct row_set { /* columns; all [n] */
     int32_t *label; /* class index */
     int32_t
         *patient; /* number of the patient, equal over the sets; -1: unknown (no column, empty) */
+    int32_t *option_start; /* [n + 1] into option; NULL: rows have no options of their own */
+    str *option;
+    str *reference; /* NULL: the study compares with none */
 } row_set;
 
 enum { ROWS_WARNINGS_MAX = 16 };

@@ -322,6 +322,7 @@ static bool make_letters(spec_reader *r, int32_t n)
         s->classes[i] = (spec_class){answer[i], {1, s->data.options.line, &answer[i]}};
     }
     s->lettered = true;
+    s->baselines = 0; /* places have no words: none unless asked for */
     return r->e->code == ERR_NONE;
 }
 
@@ -340,6 +341,7 @@ static bool set_data(spec_reader *r, const spec_key *key, const yaml_item *value
         return spec_fail(r->s, value->line, r->e,
                          "'label_is' says which of a row's own options is right; 'options' (their "
                          "columns) is missing");
+    if (!d->label.text.data) r->s->baselines = 0;
     if (d->options.n == 0) return true;
     return make_letters(r, d->options.n > 1 ? d->options.n : SPEC_OPTIONS_MAX);
 }

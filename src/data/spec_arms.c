@@ -277,8 +277,12 @@ static bool check_examples(spec_reader *r, const spec_arm *arm)
         return fail_arm(r, arm, ask->line_examples,
                         "with `pick: %s` every draw is the same; leave out 'draws'",
                         spec_pick_name(ask->pick));
-    if (ask->orders > 1 && arm->shots < 2)
-        return fail_arm(r, arm, ask->line_examples, "one example has one order");
+    int64_t possible = 1;
+    for (int32_t i = 2; i <= arm->shots && possible < SPEC_WAYS_MAX; i++) possible *= i;
+    if (arm->shots > 0 && ask->orders > possible)
+        return fail_arm(r, arm, ask->line_examples, "%d example%s in %lld order%s, not in %d",
+                        arm->shots, arm->shots == 1 ? " stands" : "s stand", (long long)possible,
+                        possible == 1 ? "" : "s", ask->orders);
     return true;
 }
 

@@ -131,8 +131,9 @@ static bool ask_chunk(run *r, ask_job *j, int32_t *shared, err *e)
     pool_run(r->model[j->pass->model].engine.threads, j->n, ask_one, j);
     for (int32_t i = 0; i < j->n; i++) {
         int32_t row = j->first + i;
-        int32_t set = r->arms.arm[j->arm].spec->shots > 0 ? r->arms.arm[j->arm].shots.set[row] : 0;
-        if (!take_asked(r, j, i, &shared[set], e)) return false;
+        int32_t form =
+            (int32_t)(arms_form(&r->arms, j->arm, row, 0) - r->arms.arm[j->arm].form);
+        if (!take_asked(r, j, i, &shared[form], e)) return false;
     }
     return true;
 }
