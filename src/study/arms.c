@@ -3,6 +3,7 @@
 #include "study/arms_in.h"
 
 #include "study/nearest.h"
+#include "text/parse.h"
 
 #include <assert.h>
 
@@ -70,7 +71,7 @@ static bool list_answers(const arms *a, arm *m, err *e)
 static bool make_arm(const arms *a, arm *m, const spec_arm *s, err *e)
 {
     *m = (arm){.spec = s, .model = &a->model[a->model_of[s - a->spec->arms]]};
-    if (!make_ways(a, m, e) || !pick_shots(a, m, e)) return false;
+    if (!parse_check(a->spec, s, e) || !make_ways(a, m, e) || !pick_shots(a, m, e)) return false;
     if (s->ask.think.samples > 0)
         m->bridge =
             arms_join(a->memory, STR("\n\n"), s->ask.part[SPEC_PART_BRIDGE].text, STR(""), e);
