@@ -4,8 +4,8 @@
  *
  * Answers are compared without case (ASCII) and without blanks, quotes and stops at their ends.
  * Within a text they count as whole words: no letter or digit at either side; behind a Korean
- * answer an ending may follow (예입니다). Where several begin at one place the longest counts, so that "not
- * serious" is not read as "serious". */
+ * answer an ending may follow (예입니다). Where several begin at one place the longest counts, so that
+ * "not serious" is not read as "serious". */
 #ifndef CASELOAD_TEXT_PARSE_H
 #define CASELOAD_TEXT_PARSE_H
 
