@@ -15,6 +15,7 @@ enum { TOKENS = 40, SAMPLES_MAX = 64 };
 
 typedef struct world {
     engine engine;
+    generate_ask now[64];
     tree tree;
     schedule schedule;
     arena memory;
@@ -64,6 +65,20 @@ static void add_case(world *w, const int32_t *id, int32_t n, int32_t owner)
     assert_true(tree_add(&w->tree, s, id, n, &w->e) >= 0);
 }
 
+/* Cases are segments of their own here, in the order of their owners. */
+static bool generate_batch(world *w, int32_t b, const generate_ask *asks)
+{
+    const schedule *s = &w->schedule;
+    for (int32_t i = s->batch[b]; i < s->batch[b + 1]; i++) {
+        int32_t owner = s->item[i].owner;
+        generate_ask ask = asks[owner];
+        ask.owner = owner;
+        ask.segment = s->item[i].first_segment;
+        w->now[i - s->batch[b]] = ask;
+    }
+    return generator_run(&w->engine.generator, w->now, s->batch[b + 1] - s->batch[b], &w->e);
+}
+
 static void generate(world *w, const generate_ask *asks, int32_t streams)
 {
     schedule_options how = {.rows = 64, .streams = streams, .stream_tokens = TOKENS};
@@ -77,7 +92,7 @@ static void generate(world *w, const generate_ask *asks, int32_t streams)
     w->engine.generator.n_end = 0; /* the whole length, whatever is drawn */
     for (int32_t b = 0; ok && b < w->schedule.n_batch; b++) {
         ok = scorer_run_batch(&w->engine.scorer, b, &w->e) &&
-             generator_run_batch(&w->engine.generator, b, asks, &w->e);
+             generate_batch(w, b, asks);
     }
     if (!ok) fail_msg("%s", w->e.text);
 }

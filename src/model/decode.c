@@ -201,5 +201,6 @@ bool decode_run(decoder *d, decode_stream *stream, int32_t n, const decode_rules
                    .hidden_only = true};
         session_forward(d->session, &st);
         if (!draw_all(d, stream, n_live, r, e)) return false;
+        if (r->step && !r->step(r->context, rows, e)) return false;
     }
 }

@@ -1,6 +1,6 @@
 /* generate: see generate.h. Streams are taken in groups of at most `streams`; a case's samples may
  * fall into two. */
-#include "study/generate.h"
+#include "study/generate_in.h"
 
 #include <assert.h>
 
@@ -27,17 +27,15 @@ bool generator_lay_out(generator *g, scorer *r, const tokenizer *t, arena *a, er
     *g = (generator){.scorer = r,
                      .tokens = t,
                      .streams = s->options.streams,
-                     .max_tokens = s->options.stream_tokens,
-                     .first_slot = s->shape.slots - s->options.streams * s->options.stream_tokens};
+                     .max_tokens = s->options.stream_tokens};
     size_t n = (size_t)g->streams;
     g->stream = arena_take_zero(a, n, sizeof *g->stream, e);
     g->ask = arena_take(a, n, sizeof *g->ask, e);
-    g->owner = arena_take(a, n, sizeof(int32_t), e);
     g->number = arena_take(a, n, sizeof(int32_t), e);
     g->id = arena_take(a, n * (size_t)g->max_tokens, sizeof(int32_t), e);
     if (!decoder_lay_out(&g->decoder, r->session, g->streams, a, e)) return false;
     if (!arena_measures(a)) find_ends(g);
-    return true;
+    return generate_follow_lay_out(g, a, e);
 }
 
 /* The first place of any stop string in the text, or -1. */
@@ -64,42 +62,79 @@ static bool stops(void *context, const decode_stream *s)
     return found;
 }
 
-static bool hand_out(generator *g, int32_t i, err *e)
+/* Tokens whose text is within the first `bytes` bytes. */
+static int32_t count_within(const generator *g, const decode_stream *s, size_t bytes)
+{
+    buf text = buf_up_to(TEXT_BYTES_MAX);
+    int32_t n = 0;
+    while (n < s->n) {
+        token_decode(g->tokens, s->id + n, 1, false, &text);
+        if (text.size > bytes) break;
+        n++;
+    }
+    buf_close(&text);
+    return n;
+}
+
+typedef struct finished { /* a stream's text */
+    buf text;
+    size_t size; /* bytes before the first stop string */
+    bool stopped;
+} finished;
+
+static void finish(generator *g, int32_t i, finished *f, int32_t *kept)
+{
+    const decode_stream *s = &g->stream[i];
+    f->text = buf_up_to(TEXT_BYTES_MAX);
+    token_decode(g->tokens, s->id, s->n, false, &f->text);
+    int64_t stop = find_stop(g->ask[i], buf_view(&f->text));
+    f->stopped = stop >= 0;
+    f->size = f->stopped ? (size_t)stop : f->text.size;
+    *kept = f->stopped ? count_within(g, s, f->size) : s->n;
+}
+
+static bool hand_out(generator *g, int32_t i, const finished *f, err *e)
 {
     static const char *const ends[] = {
         [DECODE_END_TOKEN] = "end", [DECODE_LENGTH] = "length", [DECODE_STOPPED] = "stop"};
     const decode_stream *s = &g->stream[i];
-    buf text = buf_up_to(TEXT_BYTES_MAX);
-    token_decode(g->tokens, s->id, s->n, false, &text);
-    str shown = buf_view(&text);
-    int64_t stop = find_stop(g->ask[i], shown);
-    if (stop >= 0) shown.size = (size_t)stop;
-    generate_sample sample = {.owner = g->owner[i],
+    generate_sample sample = {.owner = g->ask[i]->owner,
                               .number = g->number[i],
                               .id = s->id,
                               .n = s->n,
-                              .text = shown,
+                              .text = str_part(buf_view(&f->text), 0, f->size),
                               .end = ends[s->end]};
-    bool ok = buf_check(&text, "a sample", e) && g->done(g->context, &sample, e);
-    buf_close(&text);
-    return ok;
+    if (g->ask[i]->follow.n_answer > 0) sample.answer_logprob = generate_answers(g, i);
+    return buf_check(&f->text, "a sample", e) && g->done(g->context, &sample, e);
+}
+
+static bool after_step(void *context, int32_t n_row, err *e)
+{
+    generator *g = context;
+    return !g->step || g->step(g->context, n_row, e);
 }
 
 static bool run_group(generator *g, int32_t n, err *e)
 {
-    decode_rules rules = {.end_id = g->end_id, .n_end = g->n_end, .stop = stops, .context = g};
+    decode_rules rules = {
+        .end_id = g->end_id, .n_end = g->n_end, .stop = stops, .step = after_step, .context = g};
+    finished f[GENERATE_STREAMS];
+    int32_t kept[GENERATE_STREAMS] = {0};
     if (n == 0) return true;
     if (!decode_run(&g->decoder, g->stream, n, &rules, e)) return false;
+    for (int32_t i = 0; i < n; i++) finish(g, i, &f[i], &kept[i]);
+    bool ok = generate_follow_run(g, n, kept, e);
     for (int32_t i = 0; i < n; i++) {
-        if (!hand_out(g, i, e)) return false;
+        ok = ok && hand_out(g, i, &f[i], e);
+        buf_close(&f[i].text);
     }
-    return true;
+    return ok && (!g->group || g->group(g->context, e));
 }
 
-static void set_stream(generator *g, int32_t i, int32_t segment, const generate_ask *ask,
-                       int32_t number)
+static void set_stream(generator *g, int32_t i, const generate_ask *ask, int32_t number)
 {
     const tree *t = g->scorer->schedule->tree;
+    const int32_t segment = ask->segment;
     const tree_segment *c = tree_at(t, segment);
     decode_stream *s = &g->stream[i];
     *s = (decode_stream){.how = ask->how,
@@ -107,29 +142,25 @@ static void set_stream(generator *g, int32_t i, int32_t segment, const generate_
                          .position = c->position + c->count,
                          .last_id = tree_ids(t, segment)[c->count - 1],
                          .last_slot = g->scorer->slot[segment] + c->count - 1,
-                         .prefix = tree_ids(t, segment),
-                         .n_prefix = c->count,
-                         .slot = g->first_slot + i * g->max_tokens,
+                         .prefix = ask->n_prompt > 0 ? ask->prompt : tree_ids(t, segment),
+                         .n_prefix = ask->n_prompt > 0 ? ask->n_prompt : c->count,
+                         .slot = g->scorer->schedule->stream_slot + i * g->max_tokens,
                          .max_new = ask->max_tokens,
                          .id = g->id + (int64_t)i * g->max_tokens};
     s->n_path = scorer_path(g->scorer, segment, s->path, DECODE_PATH_MAX);
     g->ask[i] = ask;
-    g->owner[i] = c->owner;
     g->number[i] = number;
 }
 
-bool generator_run_batch(generator *g, int32_t b, const generate_ask *asks, err *e)
+bool generator_run(generator *g, const generate_ask *asks, int32_t n_ask, err *e)
 {
-    const schedule *s = g->scorer->schedule;
-    assert(g->done && b >= 0 && b < s->n_batch);
     int32_t n = 0;
-    for (int32_t i = s->batch[b]; i < s->batch[b + 1]; i++) {
-        int32_t segment = s->item[i].first_segment;
-        while (tree_at(s->tree, segment)->kind != TREE_CASE) segment++;
-        const generate_ask *ask = &asks[s->item[i].owner];
-        assert(ask->samples >= 0 && ask->max_tokens <= g->max_tokens);
-        for (int32_t k = 0; k < ask->samples; k++) {
-            set_stream(g, n++, segment, ask, k);
+    assert(g->done && g->streams <= GENERATE_STREAMS);
+    for (int32_t i = 0; i < n_ask; i++) {
+        const generate_ask *ask = &asks[i];
+        assert(ask->first >= 0 && ask->samples >= 0 && ask->max_tokens <= g->max_tokens);
+        for (int32_t k = ask->first; k < ask->samples; k++) {
+            set_stream(g, n++, ask, k);
             if (n < g->streams) continue;
             if (!run_group(g, n, e)) return false;
             n = 0;

@@ -344,11 +344,18 @@ static bool compute(work *w, requests_options o, arena *a, buf *out, err *e)
     const generate_ask *asks = (const generate_ask *)(const void *)w->asks.data;
     w->engine->generator.done = take_sample;
     w->engine->generator.context = w;
-    if (!scorer_run_heads(r, e)) return false;
+    generate_ask *now = arena_take(a, (size_t)s.n_item, sizeof *now, e);
+    if (!now || !scorer_run_heads(r, e)) return false;
     for (int32_t b = 0; b < s.n_batch; b++) {
         if (!scorer_run_batch(r, b, e)) return false;
-        if (how.streams > 0 && !generator_run_batch(&w->engine->generator, b, asks, e))
-            return false;
+        int32_t n = 0;
+        for (int32_t i = s.batch[b]; i < s.batch[b + 1]; i++) {
+            int32_t owner = s.item[i].owner;
+            now[n] = asks[owner];
+            now[n].owner = owner;
+            now[n++].segment = request_at(w, owner)->case_segment;
+        }
+        if (how.streams > 0 && !generator_run(&w->engine->generator, now, n, e)) return false;
         if (o.done && !o.done(o.context, s.batch[b + 1], s.n_item))
             return err_set(e, ERR_STOPPED, "stopped");
     }

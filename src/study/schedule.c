@@ -43,9 +43,10 @@ static void collect_items(schedule *s)
 
 static void cut_batches(schedule *s)
 {
-    int32_t rows = 0, items = 0;
+    int32_t rows = 0, items = 0, most = s->options.batch_rows;
+    if (most < s->options.rows) most = s->options.rows;
     for (int32_t i = 0; i < s->n_item; i++) {
-        bool full = items > 0 && rows + s->item[i].rows > s->options.rows;
+        bool full = items > 0 && rows + s->item[i].rows > most;
         full = full || (s->options.batch_items > 0 && items == s->options.batch_items);
         if (i == 0 || full) {
             s->batch[s->n_batch++] = i;
@@ -83,15 +84,32 @@ static demand demand_of(const schedule *s, int32_t b)
     return d;
 }
 
+static void make_room_to_follow(schedule *s)
+{
+    session_shape *shape = &s->shape;
+    int32_t rows = s->options.follow_rows, n = shape->rows / rows;
+    if (n > s->options.streams) n = s->options.streams;
+    if (n < 1) n = 1;
+    int32_t outs = n * (rows + 1);
+    s->follow_samples = n;
+    shape->positions += rows;
+    shape->slots += n * rows;
+    shape->out_rows = max_of(shape->out_rows, outs < shape->rows ? outs : shape->rows);
+    shape->picks = max_of(shape->picks, n * (rows + s->options.follow_segments));
+}
+
 static void make_room_for_streams(schedule *s)
 {
     session_shape *shape = &s->shape;
     int32_t streams = s->options.streams;
     assert(streams <= shape->rows && s->options.stream_tokens > 0);
+    s->stream_slot = shape->slots;
     shape->logit_rows = streams;
     shape->out_rows = max_of(shape->out_rows, streams);
     shape->positions += s->options.stream_tokens;
     shape->slots += streams * s->options.stream_tokens;
+    s->follow_slot = shape->slots;
+    if (s->options.follow_rows > 0) make_room_to_follow(s);
 }
 
 static void find_shape(schedule *s)
@@ -130,7 +148,7 @@ static void count_rows(schedule *s)
 bool schedule_make(schedule *s, const tree *t, schedule_options o, arena *a, err *e)
 {
     assert(o.rows > 0 && o.batch_items >= 0 && o.n_top >= 0);
-    *s = (schedule){.tree = t, .options = o};
+    *s = (schedule){.tree = t, .options = o, .n_segment = tree_count(t)};
     size_t n = (size_t)tree_count(t);
     s->item = arena_take(a, n, sizeof *s->item, e);
     s->head = arena_take(a, n, sizeof *s->head, e);
@@ -149,10 +167,20 @@ bool schedule_make(schedule *s, const tree *t, schedule_options o, arena *a, err
     return true;
 }
 
+schedule schedule_follow(const schedule *s, const tree *t)
+{
+    int32_t n = s->follow_samples;
+    assert(n > 0);
+    schedule f = {.tree = t, .options = {.rows = s->options.rows}, .shape = s->shape};
+    f.n_segment = n * (s->options.follow_segments + PATH_MAX_SEGMENTS);
+    f.shape.picks = n * (s->options.follow_rows + s->options.follow_segments);
+    return f;
+}
+
 bool scorer_lay_out(scorer *r, const schedule *s, session *on, arena *a, err *e)
 {
     *r = (scorer){.schedule = s, .session = on};
-    size_t n_segment = (size_t)tree_count(s->tree), rows = (size_t)s->shape.rows;
+    size_t n_segment = (size_t)s->n_segment, rows = (size_t)s->shape.rows;
     size_t top = (size_t)s->n_owner * (size_t)s->options.n_top;
     r->slot = arena_take(a, n_segment, sizeof *r->slot, e);
     r->logprob = arena_take_zero(a, n_segment, sizeof *r->logprob, e);
@@ -325,6 +353,31 @@ static bool add_segments(scorer *r, step *st, int32_t first, int32_t n, err *e)
         }
     }
     return true;
+}
+
+void scorer_clear(scorer *r)
+{
+    for (int32_t i = 0; i < r->schedule->n_segment; i++) {
+        r->slot[i] = -1;
+        r->logprob[i] = 0;
+    }
+}
+
+void scorer_place(scorer *r, int32_t g, int32_t slot)
+{
+    assert(g >= 0 && g < r->schedule->n_segment);
+    r->slot[g] = slot;
+}
+
+bool scorer_run_rest(scorer *r, int32_t first_slot, err *e)
+{
+    step st = {.first_slot = first_slot};
+    assert(tree_count(r->schedule->tree) <= r->schedule->n_segment);
+    r->pick_start[0] = 0;
+    for (int32_t g = 0; g < tree_count(r->schedule->tree); g++) {
+        if (r->slot[g] < 0 && !add_segments(r, &st, g, 1, e)) return false;
+    }
+    return st.n_row == 0 || run_step(r, &st, e);
 }
 
 bool scorer_run_heads(scorer *r, err *e)

@@ -38,9 +38,16 @@ typedef struct tree {
 void tree_open(tree *t, int64_t segment_max, int64_t id_max);
 void tree_close(tree *t);
 
+/* A tree of fixed room in the arena, not to be closed; emptied by tree_clear. */
+bool tree_lay_out(tree *t, int64_t segment_max, int64_t id_max, arena *a, err *e);
+void tree_clear(tree *t);
+
 /* Adds a segment; its number, or -1 with ERR_RESOURCE when the tree is full. `s` gives parent,
  * kind, owner and answer; `n` 0 is allowed. */
 int32_t tree_add(tree *t, tree_segment s, const int32_t *id, int32_t n, err *e);
+
+/* Makes the newest segment longer by n tokens. */
+bool tree_extend(tree *t, const int32_t *id, int32_t n, err *e);
 
 static inline int32_t tree_count(const tree *t)
 {
