@@ -92,7 +92,7 @@ static void make_room_to_follow(schedule *s)
     if (n < 1) n = 1;
     int32_t outs = n * (rows + 1);
     s->follow_samples = n;
-    shape->positions += rows;
+    shape->positions += s->options.follow_positions;
     shape->slots += n * rows;
     shape->out_rows = max_of(shape->out_rows, outs < shape->rows ? outs : shape->rows);
     shape->picks = max_of(shape->picks, n * (rows + s->options.follow_segments));

@@ -30,9 +30,10 @@ typedef struct schedule_options {
     bool prompt_logprob; /* also sum the log-probabilities of the case's own tokens */
     int32_t batch_rows;  /* most rows a batch, in several steps; 0: one step's */
     int32_t streams,
-        stream_tokens;       /* room for so many samples at once, of so many tokens; 0: none */
-    int32_t follow_rows;     /* most rows of what follows one sample; 0: nothing does */
-    int32_t follow_segments; /* most answers there, and one for the question */
+        stream_tokens;        /* room for so many samples at once, of so many tokens; 0: none */
+    int32_t follow_rows;      /* most rows of what follows one sample; 0: nothing does */
+    int32_t follow_positions; /* most tokens on a path there */
+    int32_t follow_segments;  /* most answers there, and one for the question */
 } schedule_options;
 
 typedef struct schedule { /* made from the whole tree, before a weight is read */
