@@ -658,6 +658,12 @@ hash_text store_key(const store_key_parts *k)
         hash_add_field(&h, STR("adapter"));
         hash_add_field(&h, k->adapter_hash);
     }
+    if (k->generation.size) {
+        hash_add_field(&h, STR("texts"));
+        hash_add_field(&h, k->generation);
+        hash_add_field(&h, k->row_id);
+        hash_add_field(&h, (str){(const char *)k->bridge, (size_t)k->n_bridge * sizeof *k->bridge});
+    }
     hash_add_field(&h, (str){(const char *)k->prompt, (size_t)k->n_prompt * sizeof *k->prompt});
     for (int32_t i = 0; i < k->n_answer; i++) {
         const int32_t *ids = k->answer_id + k->answer_start[i];

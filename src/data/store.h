@@ -83,6 +83,9 @@ bool store_get_study(const store *s, store_study *study, arena *a, err *e);
 typedef struct store_key_parts {              /* everything that shapes a score */
     str model_hash, tokenizer_hash, numerics; /* numerics: scorer version, backend, ISA label */
     str adapter_hash;                         /* empty: no adapter */
+    str generation, row_id; /* what shapes generated texts; empty: none */
+    int32_t n_bridge;       /* ids between such a text and the answers */
+    const int32_t *bridge;
     int32_t n_prompt;
     const int32_t *prompt; /* [n_prompt] token ids */
     int32_t n_answer;

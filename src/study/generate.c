@@ -93,13 +93,14 @@ static void finish(generator *g, int32_t i, finished *f, int32_t *kept)
     *kept = f->stopped ? count_within(g, s, f->size) : s->n;
 }
 
-static bool hand_out(generator *g, int32_t i, const finished *f, err *e)
+static bool hand_out(generator *g, int32_t i, int32_t n_group, const finished *f, err *e)
 {
     static const char *const ends[] = {
         [DECODE_END_TOKEN] = "end", [DECODE_LENGTH] = "length", [DECODE_STOPPED] = "stop"};
     const decode_stream *s = &g->stream[i];
     generate_sample sample = {.owner = g->ask[i]->owner,
                               .number = g->number[i],
+                              .n_group = n_group,
                               .id = s->id,
                               .n = s->n,
                               .text = str_part(buf_view(&f->text), 0, f->size),
@@ -125,7 +126,7 @@ static bool run_group(generator *g, int32_t n, err *e)
     for (int32_t i = 0; i < n; i++) finish(g, i, &f[i], &kept[i]);
     bool ok = generate_follow_run(g, n, kept, e);
     for (int32_t i = 0; i < n; i++) {
-        ok = ok && hand_out(g, i, &f[i], e);
+        ok = ok && hand_out(g, i, n, &f[i], e);
         buf_close(&f[i].text);
     }
     return ok && (!g->group || g->group(g->context, e));

@@ -39,6 +39,7 @@ typedef struct generate_ask { /* of one case; zero samples: none */
 
 typedef struct generate_sample { /* one finished sample; borrowed until `done` returns */
     int32_t owner, number;
+    int32_t n_group; /* finished together */
     const int32_t *id;
     int32_t n;
     str text;

@@ -1,13 +1,11 @@
 /* pass: see pass.h. */
-#include "study/run_in.h"
+#include "study/pass_in.h"
 
 #include "base/file.h"
 #include "compute/device.h"
 #include "model/adapter_files.h"
-#include "stats/score.h"
 
 #include <assert.h>
-#include <math.h>
 #include <stdio.h>
 #include <sys/resource.h>
 
@@ -40,103 +38,16 @@ bool pass_read_adapter(run *r, pass *p, err *e)
     return ok;
 }
 
-/* ---- scores ---- */
-
-typedef struct line { /* buffers for one score */
-    const scorer *scorer;
-    double *answer, *class_z, *part;
-} line;
-
-static bool same_ids(const tree *t, int32_t a, int32_t b)
-{
-    const tree_segment *x = tree_at(t, a), *y = tree_at(t, b);
-    return x->count == y->count &&
-           !memcmp(tree_ids(t, a), tree_ids(t, b), (size_t)x->count * sizeof(int32_t));
-}
-
-/* Z of class c: log-sum-exp over its distinct token sequences. */
-static double class_log_score(const arm_job *job, const todo *t, int32_t c, line *l)
-{
-    const int32_t *class = job->answer_class.id + t->first_class;
-    int32_t n = 0, first = t->case_segment + 1;
-    for (int32_t i = 0; i < t->n_answer; i++) {
-        bool seen = class[i] != c;
-        for (int32_t j = 0; j < i && !seen; j++) {
-            seen = class[j] == c && same_ids(&job->tree, first + i, first + j);
-        }
-        if (!seen) l->part[n++] = l->answer[i];
-    }
-    return score_log_sum(l->part, n);
-}
-
-static bool store_item(run *r, int32_t which, const item *it, double time_ms, line *l, err *e)
-{
-    const arm_job *job = &r->job[which];
-    const todo *t = &job->todo[it->owner];
-    int32_t first = t->case_segment + 1;
-    for (int32_t i = 0; i < t->n_answer; i++) l->answer[i] = l->scorer->logprob[first + i];
-    for (int32_t c = 0; c < r->spec.n_class; c++) l->class_z[c] = class_log_score(job, t, c, l);
-    store_score score = {.key = t->key,
-                         .score = r->spec.positive < 0
-                                      ? (double)NAN
-                                      : score_against_rest(l->class_z, r->spec.n_class,
-                                                           r->spec.positive),
-                         .label_mass = score_label_mass(l->class_z, r->spec.n_class),
-                         .n_class = r->spec.n_class,
-                         .n_answer = t->n_answer,
-                         .class_logprob = l->class_z,
-                         .answer_logprob = l->answer,
-                         .time_ms = time_ms};
-    return store_append(r->store, &score, e);
-}
-
-static bool score_batch(run *r, engine *g, int32_t which, int32_t b, line *l, err *e)
-{
-    const schedule *s = &r->job[which].schedule;
-    double start = run_clock();
-    if (!scorer_run_batch(&g->scorer, b, e)) return false;
-    double ms = 1e3 * (run_clock() - start);
-    int32_t rows = schedule_batch_rows(s, b);
-    if (r->store && !store_begin(r->store, e)) return false;
-    for (int32_t i = s->batch[b]; r->store && i < s->batch[b + 1]; i++) {
-        double share = ms * (double)s->item[i].rows / (double)(rows > 0 ? rows : 1);
-        if (!store_item(r, which, &s->item[i], share, l, e)) return store_undo(r->store), false;
-    }
-    if (r->store && !store_commit(r->store, e)) return false;
-    r->state.texts_done += s->batch[b + 1] - s->batch[b];
-    r->state.texts_now += s->batch[b + 1] - s->batch[b];
-    r->state.tokens_done += rows;
-    return run_tell(r, "scoring", e);
-}
-
-static bool score_arm(run *r, engine *g, int32_t which, err *e)
-{
-    const schedule *s = &r->job[which].schedule;
-    if (r->job[which].n_todo == 0) return true;
-    size_t mark = arena_mark(&r->memory);
-    size_t n_answer = (size_t)r->job[which].n_answer_most, n_class = (size_t)r->spec.n_class;
-    line l = {.scorer = &g->scorer,
-              .answer = arena_take(&r->memory, n_answer, sizeof(double), e),
-              .class_z = arena_take(&r->memory, n_class, sizeof(double), e),
-              .part = arena_take(&r->memory, n_answer + n_class, sizeof(double), e)};
-    bool ok = l.answer && l.class_z && l.part && engine_take_scorer(g, s, e) &&
-              scorer_run_heads(&g->scorer, e);
-    r->state.tokens_done += s->rows_head;
-    for (int32_t b = 0; ok && b < s->n_batch; b++) ok = score_batch(r, g, which, b, &l, e);
-    arena_reset(&r->memory, mark);
-    return ok;
-}
-
 /* ---- the session ---- */
 
-/* Schedules of the arms that have something left, in the run's memory. */
+/* Schedules of all chapters, in the run's memory. */
 static bool find_work(run *r, const pass *p, engine_work *w, err *e)
 {
-    const schedule **all = arena_take(&r->memory, (size_t)p->n_arm, sizeof *all, e);
+    int32_t n = book_count(&p->book);
+    const schedule **all = arena_take(&r->memory, (size_t)n, sizeof *all, e);
     *w = (engine_work){.schedule = all, .adapter_rank = p->adapter_rank};
-    for (int32_t i = 0; all && i < p->n_arm; i++) {
-        if (r->job[p->arm[i]].n_todo > 0) all[w->n_schedule++] = &r->job[p->arm[i]].schedule;
-    }
+    for (int32_t i = 0; all && i < n; i++)
+        all[w->n_schedule++] = &book_chapter(&p->book, i)->schedule;
     return all != NULL;
 }
 
@@ -151,7 +62,26 @@ bool pass_plan(run *r, pass *p, int64_t *bytes, err *e)
     return ok;
 }
 
-bool pass_open(run *r, pass *p, err *e)
+bool pass_plan_rows(run *r, const pass *p, int32_t rows, int64_t *bytes, err *e)
+{
+    size_t mark = arena_mark(&r->memory), n = (size_t)book_count(&p->book);
+    const schedule **all = arena_take(&r->memory, n, sizeof *all, e);
+    schedule *made = arena_take_zero(&r->memory, n, sizeof *made, e);
+    engine_work w = {.schedule = all, .adapter_rank = p->adapter_rank};
+    for (int32_t i = 0; e->code == ERR_NONE && i < (int32_t)n; i++) {
+        const chapter *c = book_chapter(&p->book, i);
+        schedule_options how = c->schedule.options;
+        how.rows = how.streams > rows ? how.streams : rows;
+        if (schedule_make(&made[i], &c->tree, how, &r->memory, e)) all[w.n_schedule++] = &made[i];
+    }
+    *bytes = 0;
+    bool ok = e->code == ERR_NONE;
+    if (ok && w.n_schedule > 0) ok = engine_plan(&r->model[p->model].engine, &w, bytes, e);
+    arena_reset(&r->memory, mark);
+    return ok;
+}
+
+static bool open_session(run *r, pass *p, err *e)
 {
     engine *g = &r->model[p->model].engine;
     engine_work w;
@@ -164,8 +94,6 @@ bool pass_open(run *r, pass *p, err *e)
     p->bytes_planned = (int64_t)g->bytes_planned;
     return true;
 }
-
-void pass_shut(run *r, pass *p) { engine_stop(&r->model[p->model].engine); }
 
 /* Lets the kernel count the peak anew; where it cannot, the peak is the process's since birth. */
 static void start_peak(void)
@@ -215,11 +143,13 @@ static bool make_adapter(run *r, pass *p, err *e)
     assert(m->make && p->n_arm > 0);
     if (!m->make(m->context, r, p->arm[0], e) || !pass_read_adapter(r, p, e)) return false;
     p->late = false;
-    for (int32_t i = 0; i < p->n_arm; i++) r->state.texts_all -= r->job[p->arm[i]].n_todo;
+    r->state.texts_all -= p->texts_all;
+    r->state.texts_done -= p->texts_done;
     r->state.tokens_all -= p->tokens_todo;
-    if (r->store && !store_begin(r->store, e)) return false;
-    if (pass_ask(r, p, e)) return !r->store || store_commit(r->store, e);
-    if (r->store) store_undo(r->store);
+    r->state.drawn_all -= p->drawn_todo;
+    if (!store_begin(r->store, e)) return false;
+    if (pass_ask(r, p, e)) return store_commit(r->store, e);
+    store_undo(r->store);
     return false;
 }
 
@@ -227,20 +157,20 @@ bool pass_run(run *r, pass *p, err *e)
 {
     engine *g = &r->model[p->model].engine;
     if (p->late && !make_adapter(r, p, e)) return false;
-    if (p->tokens_todo == 0) return true;
+    if (book_count(&p->book) == 0) return pass_complete(r, p, e);
     size_t mark = arena_mark(&r->memory);
     double start = run_clock();
     rest_models(r);
     start_peak();
     p->bytes_before = status_kb("VmRSS:") * 1024;
     p->bytes_weights = device_is_apart(&g->backend) ? 0 : g->header.bytes_weights;
-    bool ok = run_tell(r, "opening the weights", e) && pass_open(r, p, e);
-    for (int32_t i = 0; ok && i < p->n_arm; i++) ok = score_arm(r, g, p->arm[i], e);
+    bool ok = run_tell(r, "opening the weights", e) && open_session(r, p, e) &&
+              pass_score(r, p, e) && pass_complete(r, p, e);
     p->seconds = run_clock() - start;
     p->bytes_peak = bytes_peak();
-    pass_shut(r, p);
+    engine_stop(g);
     arena_reset(&r->memory, mark);
-    if (!r->store || (!ok && e->code != ERR_STOPPED)) return ok;
+    if (!ok && e->code != ERR_STOPPED) return false;
     err failure = {0};
     bool kept = store_begin(r->store, &failure) && run_record_cost(r, p, &failure) &&
                 store_commit(r->store, &failure);

@@ -1,33 +1,61 @@
-/* pass_ask: every prompt of a pass as ids, in trees; what has no score yet. */
-#include "study/run_in.h"
+/* pass_ask: every prompt of a pass as ids, into its book; what has no score yet. Rows are taken one
+ * after the other with all their ways under all arms, and tokenised many at once. */
+#include "data/store_parts.h"
+#include "study/pass_in.h"
 
+#include <assert.h>
 #include <stdio.h>
 
-enum { SEGMENTS_MAX = 1 << 28 };
+enum { ASK_CHUNK = 256 }; /* ways of asking that are tokenised at once, or one row's */
 
-/* ---- tokenising: rows of one arm in parallel ---- */
+typedef struct way { /* of asking */
+    int32_t row, arm, variant;
+} way;
 
-typedef struct ask_job {
-    const arms *arms;
-    const pass *pass;
-    int32_t arm, first, n;
-    asked *asked; /* [n] */
-} ask_job;
+typedef struct asking { /* a pass being asked */
+    run *run;
+    pass *pass;
+    way *way;      /* [room] */
+    asked *asked;  /* [room] */
+    book_ask *ask; /* [room] of one row */
+    hash_text *key; /* [room] */
+    int32_t n, room;
+    buf *think; /* [n_arm of the pass] how texts are generated, for keys */
+    buf rule;
+} asking;
 
 static void ask_one(void *context, int64_t i, int thread)
 {
     (void)thread;
-    ask_job *j = context;
+    asking *j = context;
+    const way *w = &j->way[i];
     asked *q = &j->asked[i];
-    arms_ask(j->arms, j->arm, j->first + (int32_t)i, 0, q, &q->failure);
+    q->failure = (err){0};
+    arms_ask(&j->run->arms, w->arm, w->row, w->variant, q, &q->failure);
 }
 
-static hash_text key_of(const run *r, const pass *p, const asked *q)
+/* ---- keys ---- */
+
+/* What shapes generated texts beside the prompt. */
+static void write_think(const run *r, int32_t arm, buf *out)
 {
-    const run_model *m = &r->model[p->model];
+    const spec_think *t = &r->spec.arms[arm].ask.think;
+    buf_printf(out, "%d %d %.9g %d %.9g %.9g %.9g seed %llu", t->samples, t->max_tokens,
+               t->temperature, t->top_k, t->top_p, t->min_p, t->repetition_penalty,
+               (unsigned long long)r->spec.seed);
+    for (int32_t i = 0; i < t->stop.n; i++) {
+        buf_add_char(out, '\n');
+        buf_add_str(out, t->stop.item[i].text);
+    }
+}
+
+static hash_text key_of(const asking *j, const way *w, const asked *q)
+{
+    const run_model *m = &j->run->model[j->pass->model];
+    const buf *think = &j->think[pass_arm(j->pass, w->arm)];
     store_key_parts parts = {.model_hash = {m->hash.hex, 64},
                              .tokenizer_hash = {m->tokenizer_hash.hex, 64},
-                             .adapter_hash = str_of(p->adapter_hash.hex),
+                             .adapter_hash = str_of(j->pass->adapter_hash.hex),
                              .numerics = str_of(m->numerics),
                              .n_prompt = (int32_t)q->prompt.n,
                              .prompt = q->prompt.id,
@@ -35,171 +63,312 @@ static hash_text key_of(const run *r, const pass *p, const asked *q)
                              .answer_start = q->start.id,
                              .answer_id = q->answers.id,
                              .answer_class = q->answer_class.id};
+    if (think->size) {
+        parts.generation = buf_view(think);
+        parts.row_id = j->run->rows.scored.id[w->row];
+        parts.n_bridge = (int32_t)q->bridge.n;
+        parts.bridge = q->bridge.id;
+    }
     return store_key(&parts);
 }
 
-/* The head's segment: shared by all rows whose ids begin with it, else (or unshared) the row's
- * own. */
-static int32_t add_head(run *r, arm_job *job, const prompt_form *f, const asked *q, int32_t *shared,
-                        err *e)
-{
-    int32_t owner = job->n_todo;
-    int32_t n = f->n_head < (int32_t)q->prompt.n ? f->n_head : (int32_t)q->prompt.n - 1;
-    if (n <= 0) return TREE_ROOT;
-    bool same = n == f->n_head && !memcmp(f->head, q->prompt.id, (size_t)n * sizeof *f->head);
-    tree_segment s = {.parent = TREE_ROOT, .kind = TREE_HEAD, .owner = owner};
-    if (r->options.unshared || !same) return tree_add(&job->tree, s, q->prompt.id, n, e);
-    if (*shared < 0) {
-        s.owner = -1;
-        *shared = tree_add(&job->tree, s, f->head, n, e);
-    }
-    return *shared;
-}
+/* ---- keys that are in the book already: an open hash table of their first 64 bits ---- */
 
-static bool add_to_tree(run *r, int32_t which, int32_t row, const asked *q, int32_t *shared, err *e)
+static bool grow_seen(pass *p, err *e)
 {
-    arm_job *job = &r->job[which];
-    const prompt_form *f = arms_form(&r->arms, which, row, 0);
-    todo *t = &job->todo[job->n_todo];
-    int32_t head = add_head(r, job, f, q, shared, e);
-    int32_t n_head = head >= 0 ? tree_at(&job->tree, head)->count : 0;
-    tree_segment s = {.parent = head, .kind = TREE_CASE, .owner = job->n_todo};
-    t->row = row;
-    t->n_answer = q->n_answer;
-    t->first_class = (int32_t)job->answer_class.n;
-    if (q->n_answer > job->n_answer_most) job->n_answer_most = q->n_answer;
-    token_list_add(&job->answer_class, q->answer_class.id, q->n_answer, e);
-    t->case_segment =
-        tree_add(&job->tree, s, q->prompt.id + n_head, (int32_t)q->prompt.n - n_head, e);
-    for (int32_t i = 0; i < q->n_answer && e->code == ERR_NONE; i++) {
-        tree_segment answer = {.parent = t->case_segment,
-                               .kind = TREE_ANSWER,
-                               .owner = job->n_todo,
-                               .answer = i};
-        tree_add(&job->tree, answer, q->answers.id + q->start.id[i],
-                 q->start.id[i + 1] - q->start.id[i], e);
-    }
-    job->n_todo++;
-    return e->code == ERR_NONE;
-}
-
-/* What the arm costs in tokens, run whole: with sharing (the head once), and every prompt alone. */
-static void count_tokens(run *r, int32_t which, int32_t row, const asked *q)
-{
-    arm_job *job = &r->job[which];
-    const prompt_form *f = arms_form(&r->arms, which, row, 0);
-    int64_t prompt = (int64_t)q->prompt.n, leaves = q->answers.n - q->n_answer;
-    bool shares = !r->options.unshared && prompt > f->n_head &&
-                  !memcmp(f->head, q->prompt.id, (size_t)f->n_head * sizeof *f->head);
-    job->tokens_unshared += prompt + leaves;
-    job->tokens_forwarded += prompt + leaves - (shares ? f->n_head : 0);
-}
-
-static bool take_asked(run *r, const ask_job *j, int32_t i, int32_t *shared, err *e)
-{
-    int32_t which = j->arm, row = j->first + i;
-    const asked *q = &j->asked[i];
-    arm_job *job = &r->job[which];
-    if (q->failure.code != ERR_NONE) {
-        *e = q->failure;
+    size_t n = p->seen.size / sizeof(uint64_t);
+    if (n > 2 * (size_t)p->n_seen + 2) return true;
+    buf old = p->seen, new = buf_up_to((size_t)1 << 34);
+    uint64_t none = 0;
+    for (size_t i = 0; i < 4 * n + 1024; i++) buf_add(&new, &none, sizeof none);
+    if (!buf_check(&new, "the prompts' keys", e)) {
+        buf_close(&new);
         return false;
     }
-    store_asked a = {.arm = which,
-                     .row = row,
-                     .key = key_of(r, j->pass, q),
-                     .n_token = (int32_t)q->prompt.n,
-                     .n_cut = r->arms.n_cut[row],
-                     .forced = q->any_forced};
-    bool has = false;
-    if (r->store && !j->pass->late &&
-        (!store_add_asked(r->store, &a, e) || !store_has(r->store, &a.key, &has, e)))
-        return false;
-    count_tokens(r, which, row, q);
-    r->state.texts_all++;
-    if (has) {
-        r->state.texts_done++;
-        return true;
+    uint64_t *to = (uint64_t *)(void *)new.data;
+    size_t n_new = new.size / sizeof *to;
+    for (size_t i = 0; i < n; i++) {
+        uint64_t x = ((const uint64_t *)(const void *)old.data)[i];
+        size_t at = (size_t)(x % n_new);
+        while (x && to[at]) at = (at + 1) % n_new;
+        if (x) to[at] = x;
     }
-    job->todo[job->n_todo].key = a.key;
-    return add_to_tree(r, which, row, q, shared, e);
+    buf_close(&old);
+    p->seen = new;
+    return true;
 }
 
-enum { ASK_CHUNK = 256 };
-
-static bool ask_chunk(run *r, ask_job *j, int32_t *shared, err *e)
+static bool see_key(pass *p, const hash_text *key, bool *seen, err *e)
 {
-    pool_run(r->model[j->pass->model].engine.threads, j->n, ask_one, j);
-    for (int32_t i = 0; i < j->n; i++) {
-        int32_t row = j->first + i;
-        int32_t form =
-            (int32_t)(arms_form(&r->arms, j->arm, row, 0) - r->arms.arm[j->arm].form);
-        if (!take_asked(r, j, i, &shared[form], e)) return false;
+    if (!grow_seen(p, e)) return false;
+    uint64_t x = hash_to_seed(*key) | 1, *list = (uint64_t *)(void *)p->seen.data;
+    size_t n = p->seen.size / sizeof x, at = (size_t)(x % n);
+    while (list[at] && list[at] != x) at = (at + 1) % n;
+    *seen = list[at] == x;
+    if (!*seen) list[at] = x, p->n_seen++;
+    return true;
+}
+
+/* ---- one row under one arm ---- */
+
+static bool kept(const asking *j) { return j->run->store && !j->pass->late; }
+
+/* Texts that an earlier run has kept: number 0, 1, .. */
+static bool count_samples(asking *j, const hash_text *key, int32_t *n, err *e)
+{
+    store_samples s;
+    arena *a = &j->run->memory;
+    size_t mark = arena_mark(a);
+    *n = 0;
+    if (kept(j) && !store_get_samples_of(j->run->store, key, &s, a, e)) return false;
+    while (kept(j) && *n < s.n && s.number[*n] == *n) (*n)++;
+    arena_reset(a, mark);
+    return true;
+}
+
+/* Is this part to be computed, and by whom? */
+static bool settle_part(asking *j, book_ask *a, row_state *state, err *e)
+{
+    bool has = false, seen = false;
+    if (kept(j) && !store_has_part(j->run->store, &a->part.key, &has, e)) return false;
+    if (!has && !see_key(j->pass, &a->part.key, &seen, e)) return false;
+    a->done = has || seen; /* seen: the row waits for the other's */
+    if (a->done) return true;
+    state->left++;
+    return a->part.samples == 0 || count_samples(j, &a->part.key, &a->part.first_sample, e);
+}
+
+static bool settle_parts(asking *j, book_ask *a, int32_t n, row_state *state, bool has, err *e)
+{
+    state->open = !has;
+    j->pass->n_open += state->open;
+    for (int32_t v = 0; v < n; v++) {
+        const book_part *p = &a[v].part;
+        if (kept(j) && !store_add_asked_part(j->run->store, p->arm, p->row, v, &p->key, e))
+            return false;
+        a[v].done = has;
+        if (!has && !settle_part(j, &a[v], state, e)) return false;
     }
     return true;
 }
 
-static bool record_arm_tokens(run *r, int32_t which, err *e)
+/* A row under an arm with its n ways, which stand from `a` on. */
+static bool settle_row(asking *j, book_ask *a, int32_t n, err *e)
 {
-    str name = r->spec.arms[which].name.text;
-    char key[400];
-    snprintf(key, sizeof key, "tokens_forwarded/%.*s", (int)name.size, name.data);
-    if (!run_set_number(r, key, r->job[which].tokens_forwarded, e)) return false;
-    snprintf(key, sizeof key, "tokens_unshared/%.*s", (int)name.size, name.data);
-    return run_set_number(r, key, r->job[which].tokens_unshared, e);
-}
-
-/* What an earlier asking left. */
-static void drop_job(arm_job *job)
-{
-    if (job->tree.segments.max) tree_close(&job->tree);
-    token_list_close(&job->answer_class);
-    *job = (arm_job){0};
-}
-
-static bool ask_arm(run *r, const pass *p, int32_t which, err *e)
-{
-    const arm *m = &r->arms.arm[which];
-    arm_job *job = &r->job[which];
-    int32_t n_row = r->rows.scored.n;
-    drop_job(job);
-    tree_open(&job->tree, SEGMENTS_MAX, (int64_t)1 << 32);
-    job->todo = arena_take_zero(&r->memory, (size_t)n_row, sizeof *job->todo, e);
-    int32_t *shared = arena_take(&r->memory, (size_t)m->n_form, sizeof *shared, e);
-    size_t mark = arena_mark(&r->memory);
-    asked *q = arena_take_zero(&r->memory, ASK_CHUNK, sizeof *q, e);
-    for (int32_t i = 0; shared && i < m->n_form; i++) shared[i] = -1;
-    bool ok = e->code == ERR_NONE;
-    for (int32_t first = r->first_row; ok && first < r->end_row; first += ASK_CHUNK) {
-        int32_t n = r->end_row - first < ASK_CHUNK ? r->end_row - first : ASK_CHUNK;
-        ask_job j = {.arms = &r->arms, .pass = p, .arm = which, .first = first, .n = n, .asked = q};
-        ok = ask_chunk(r, &j, shared, e) && run_tell(r, "tokenising", e);
+    run *r = j->run;
+    int32_t arm = a->part.arm, row = a->part.row;
+    row_state *state = pass_row(r, j->pass, pass_arm(j->pass, arm), row);
+    bool alone = n == 1 && a->part.samples == 0, has = false;
+    store_asked asked = {.arm = arm, .row = row, .n_cut = r->arms.n_cut[row]};
+    for (int32_t v = 0; v < n; v++) {
+        j->key[v] = a[v].part.key;
+        asked.forced = asked.forced || a[v].q->any_forced;
+        if (a[v].part.n_token > asked.n_token) asked.n_token = a[v].part.n_token;
     }
-    for (int32_t i = 0; q && i < ASK_CHUNK; i++) asked_close(&q[i]);
-    arena_reset(&r->memory, mark);
-    for (int32_t i = 0; ok && !r->options.unshared && i < m->n_form; i++)
-        job->tokens_forwarded += m->form[i].n_head;
-    schedule_options how = {.rows = r->options.rows ? r->options.rows : ENGINE_ROWS,
-                            .batch_items = r->options.batch_items};
-    ok = ok && schedule_make(&job->schedule, &job->tree, how, &r->memory, e);
-    if (ok && r->store) ok = record_arm_tokens(r, which, e);
-    return ok;
+    buf_clear(&j->rule);
+    if (!alone) arms_rule(&r->arms, arm, &j->rule);
+    asked.key = alone ? a->part.key : store_row_key(buf_view(&j->rule), j->key, n);
+    if (!alone) state->key = asked.key;
+    if (kept(j) && (!store_add_asked(r->store, &asked, e) ||
+                    !store_has(r->store, &asked.key, &has, e)))
+        return false;
+    r->state.texts_all++;
+    if (has) r->state.texts_done++;
+    else j->pass->texts_todo++;
+    if (!alone) return settle_parts(j, a, n, state, has, e);
+    bool seen = false;
+    if (!has && !see_key(j->pass, &asked.key, &seen, e)) return false;
+    if (seen) r->state.texts_done++, j->pass->texts_todo--; /* another row's text is the same */
+    a->done = has || seen;
+    return true;
+}
+
+/* ---- rows ---- */
+
+static bool take_row(asking *j, int32_t from, int32_t to, err *e)
+{
+    int32_t n = to - from, first = 0;
+    for (int32_t i = 0; i < n; i++) {
+        const way *w = &j->way[from + i];
+        const asked *q = &j->asked[from + i];
+        const spec_think *t = &j->run->spec.arms[w->arm].ask.think;
+        if (q->failure.code != ERR_NONE) {
+            *e = q->failure;
+            return err_in(e, "arm %.*s", (int)j->run->spec.arms[w->arm].name.text.size,
+                          j->run->spec.arms[w->arm].name.text.data);
+        }
+        book_ask *a = &j->ask[i];
+        *a = (book_ask){.q = q, .form = arms_form(&j->run->arms, w->arm, w->row, w->variant)};
+        a->part = (book_part){.arm = w->arm,
+                              .row = w->row,
+                              .variant = w->variant,
+                              .n_token = (int32_t)q->prompt.n,
+                              .samples = t->samples,
+                              .max_tokens = t->max_tokens,
+                              .key = key_of(j, w, q)};
+        bool last = i + 1 == n || j->way[from + i + 1].arm != w->arm;
+        if (!last) continue;
+        if (!settle_row(j, j->ask + first, i + 1 - first, e)) return false;
+        first = i + 1;
+    }
+    return book_add_row(&j->pass->book, j->ask, n, &j->run->memory, e);
+}
+
+static bool take_ways(asking *j, err *e)
+{
+    pool_run(j->run->model[j->pass->model].engine.threads, j->n, ask_one, j);
+    for (int32_t i = 0, from = 0; i < j->n; i++) {
+        if (i + 1 < j->n && j->way[i + 1].row == j->way[i].row) continue;
+        if (!take_row(j, from, i + 1, e)) return false;
+        from = i + 1;
+    }
+    j->n = 0;
+    return run_tell(j->run, "tokenising", e);
+}
+
+static bool is_wanted(const run *r, int32_t arm)
+{
+    const char *only = r->options.only_arm;
+    return !only || str_is(r->spec.arms[arm].name.text, only);
+}
+
+static int32_t count_ways(const asking *j, int32_t row)
+{
+    int32_t n = 0;
+    for (int32_t k = 0; k < j->pass->n_arm; k++) {
+        int32_t arm = j->pass->arm[k];
+        if (is_wanted(j->run, arm)) n += arms_variants(&j->run->arms, arm, row);
+    }
+    return n;
+}
+
+static bool ask_rows(asking *j, err *e)
+{
+    run *r = j->run;
+    for (int32_t row = r->first_row; row < r->end_row; row++) {
+        if (j->n > 0 && j->n + count_ways(j, row) > j->room && !take_ways(j, e)) return false;
+        for (int32_t k = 0; k < j->pass->n_arm; k++) {
+            int32_t arm = j->pass->arm[k];
+            int32_t n = is_wanted(r, arm) ? arms_variants(&r->arms, arm, row) : 0;
+            for (int32_t v = 0; v < n; v++) j->way[j->n++] = (way){row, arm, v};
+        }
+    }
+    return take_ways(j, e);
+}
+
+/* Who begins with which head; the most ways that a row has. */
+static bool note_forms(asking *j, err *e)
+{
+    run *r = j->run;
+    j->room = ASK_CHUNK;
+    for (int32_t row = r->first_row; row < r->end_row; row++) {
+        int32_t n = count_ways(j, row);
+        if (n > j->room) j->room = n;
+        for (int32_t k = 0; k < j->pass->n_arm; k++) {
+            int32_t arm = j->pass->arm[k];
+            n = is_wanted(r, arm) ? arms_variants(&r->arms, arm, row) : 0;
+            for (int32_t v = 0; v < n; v++) {
+                if (!book_note(&j->pass->book, arms_form(&r->arms, arm, row, v), row, e))
+                    return false;
+            }
+        }
+    }
+    return true;
+}
+
+static bool make_lists(asking *j, err *e)
+{
+    arena *a = &j->run->memory;
+    size_t n = (size_t)j->room, n_arm = (size_t)j->pass->n_arm;
+    j->way = arena_take(a, n, sizeof *j->way, e);
+    j->asked = arena_take_zero(a, n, sizeof *j->asked, e);
+    j->ask = arena_take(a, n, sizeof *j->ask, e);
+    j->key = arena_take(a, n, sizeof *j->key, e);
+    j->think = arena_take_zero(a, n_arm, sizeof *j->think, e);
+    if (e->code != ERR_NONE) return false;
+    for (int32_t k = 0; k < j->pass->n_arm; k++) {
+        int32_t arm = j->pass->arm[k];
+        j->think[k] = buf_up_to(1 << 20);
+        if (j->run->spec.arms[arm].ask.think.samples > 0)
+            write_think(j->run, arm, &j->think[k]);
+    }
+    return true;
+}
+
+static void close_lists(asking *j)
+{
+    for (int32_t i = 0; j->asked && i < j->room; i++) asked_close(&j->asked[i]);
+    for (int32_t k = 0; j->think && k < j->pass->n_arm; k++) buf_close(&j->think[k]);
+    buf_close(&j->rule);
+}
+
+/* ---- the pass ---- */
+
+/* What the book's chapters forward and draw. */
+static void count_work(pass *p)
+{
+    p->tokens_todo = p->drawn_todo = 0;
+    for (int32_t i = 0; i < book_count(&p->book); i++) {
+        const chapter *c = book_chapter(&p->book, i);
+        const book_part *part = (const book_part *)(const void *)c->part.data;
+        p->tokens_todo += c->schedule.rows_all;
+        for (size_t k = 0; k < c->part.size / sizeof *part; k++) {
+            int64_t n = part[k].samples - part[k].first_sample;
+            if (part[k].samples == 0) continue;
+            int32_t answers = c->kept.id[part[k].start + part[k].n_answer];
+            p->drawn_todo += n * part[k].max_tokens;
+            p->tokens_todo += n * (1 + part[k].n_bridge + answers - part[k].n_answer);
+        }
+    }
+}
+
+static bool open_book(run *r, pass *p, err *e)
+{
+    pass_forget(p);
+    for (int32_t k = 0; k < p->n_arm; k++) r->cost[p->arm[k]] = (book_cost){0};
+    book_open(&p->book, r->options.unshared, r->cost);
+    p->seen = buf_up_to((size_t)1 << 34);
+    p->texts_todo = 0;
+    size_t n = (size_t)p->n_arm * (size_t)r->rows.scored.n;
+    if (!p->row) p->row = arena_take(&r->memory, n, sizeof *p->row, e);
+    if (p->row) memset(p->row, 0, n * sizeof *p->row);
+    p->n_open = 0;
+    return p->row != NULL;
 }
 
 bool pass_ask(run *r, pass *p, err *e)
 {
-    p->tokens_todo = 0;
-    for (int32_t i = 0; i < p->n_arm; i++) {
-        int32_t which = p->arm[i];
-        if (!ask_arm(r, p, which, e))
-            return err_in(e, "arm %.*s", (int)r->spec.arms[which].name.text.size,
-                          r->spec.arms[which].name.text.data);
-        if (r->job[which].n_todo > 0) p->tokens_todo += r->job[which].schedule.rows_all;
-    }
+    schedule_options how = {.rows = r->options.rows ? r->options.rows : ENGINE_ROWS,
+                            .batch_items = r->options.batch_items};
+    asking j = {.run = r, .pass = p, .rule = buf_up_to(1 << 20)};
+    int64_t all = r->state.texts_all, done = r->state.texts_done;
+    if (!open_book(r, p, e)) return false;
+    bool ok = note_forms(&j, e);
+    size_t mark = arena_mark(&r->memory);
+    ok = ok && make_lists(&j, e) && ask_rows(&j, e);
+    close_lists(&j);
+    arena_reset(&r->memory, mark);
+    ok = ok && book_finish(&p->book, how, &r->memory, e);
+    if (!ok) return false;
+    count_work(p);
+    p->texts_all = r->state.texts_all - all;
+    p->texts_done = r->state.texts_done - done;
     r->state.tokens_all += p->tokens_todo;
-    return true;
+    r->state.drawn_all += p->drawn_todo;
+    return !r->store || run_record_tokens(r, p, e);
 }
 
-void pass_forget(run *r)
+void pass_forget(pass *p)
 {
-    for (int32_t i = 0; r->job && i < r->spec.n_arm; i++) drop_job(&r->job[i]);
+    if (p->book.arm) book_close(&p->book);
+    buf_close(&p->seen);
+    p->n_seen = 0;
+}
+
+int32_t pass_arm(const pass *p, int32_t arm)
+{
+    int32_t k = 0;
+    while (p->arm[k] != arm) k++;
+    assert(k < p->n_arm);
+    return k;
 }

@@ -197,6 +197,7 @@ static bool make_arms(run *r, err *e)
 static bool open_store(run *r, err *e)
 {
     char path[4096];
+    if (r->options.in_memory) return (r->store = store_open_memory(e)) != NULL;
     if (!r->options.out) return true;
     if (!file_make_folder(r->options.out, e)) return false;
     int n = snprintf(path, sizeof path, "%s/study.db", r->options.out);
@@ -208,8 +209,8 @@ static bool open_store(run *r, err *e)
 
 static bool ask_all(run *r, err *e)
 {
-    r->job = arena_take_zero(&r->memory, (size_t)r->spec.n_arm, sizeof *r->job, e);
-    if (!r->job) return false;
+    r->cost = arena_take_zero(&r->memory, (size_t)r->spec.n_arm, sizeof *r->cost, e);
+    if (!r->cost) return false;
     if (r->store &&
         !(store_begin(r->store, e) && run_record_study(r, e) && run_record_split(r, e) &&
           run_record_facts(r, e) && run_record_evidence(r, e) && run_record_baselines(r, e)))
@@ -244,13 +245,13 @@ bool run_prepare(run *r, const run_options *o, err *e)
 
 bool run_describe_plan(run *r, buf *out, err *e)
 {
-    buf_printf(out, "%-20s %8s %14s %14s\n", "arm", "texts", "tokens", "unshared");
+    buf_printf(out, "%-20s %14s %14s\n", "arm", "tokens", "unshared");
     for (int32_t i = 0; i < r->spec.n_arm; i++) {
-        const arm_job *job = &r->job[i];
         str name = r->spec.arms[i].name.text;
-        buf_printf(out, "%-20.*s %8d %14lld %14lld\n", (int)name.size, name.data, job->n_todo,
-                   (long long)job->tokens_forwarded, (long long)job->tokens_unshared);
+        buf_printf(out, "%-20.*s %14lld %14lld\n", (int)name.size, name.data,
+                   (long long)r->cost[i].shared, (long long)r->cost[i].unshared);
     }
+    run_say_cost(r, out);
     for (int32_t i = 0; i < r->n_pass; i++) {
         const pass *p = &r->pass[i];
         const model_header *h = &r->model[p->model].engine.header;
@@ -330,9 +331,9 @@ bool run_score(run *r, err *e)
     if (!run_check_room(r, e)) return false;
     if (!run_tell(r, "baselines", e) || !run_score_baselines(r, e)) return false;
     if (r->state.texts_done == r->state.texts_all) return true;
-    if (r->store && !start_record(r, &number, e)) return false;
+    if (!start_record(r, &number, e)) return false;
     bool ok = score_passes(r, e);
-    if (r->store && (ok || e->code == ERR_STOPPED)) { /* a stopped run's record is complete too */
+    if (ok || e->code == ERR_STOPPED) { /* a stopped run's record is complete too */
         err failure = {0};
         bool kept = end_record(r, number, run_clock() - start, &failure);
         if (ok && !kept) *e = failure;
@@ -349,7 +350,7 @@ void run_close_models(run *r)
 
 void run_close(run *r)
 {
-    pass_forget(r);
+    for (int32_t i = 0; i < r->n_pass; i++) pass_forget(&r->pass[i]);
     store_close(r->store);
     run_close_models(r);
     arena_close(&r->memory);

@@ -23,6 +23,8 @@
 typedef struct run_state {
     const char *phase;
     int64_t texts_done, texts_all, texts_now, tokens_done, tokens_all;
+    int64_t drawn_done, drawn_all; /* generated tokens; all: at most */
+    double seconds_forward, seconds_drawn;
 } run_state;
 
 typedef struct run_adapter {
@@ -43,11 +45,13 @@ typedef struct run_maker {
 
 typedef struct run_options {
     const char *study;
-    const char *out; /* folder of results; NULL: nothing is written (try, plan) */
+    const char *out; /* folder of results; NULL: nothing is written (plan) */
     engine_options engine;
     int32_t batch_items, rows, limit;
     bool unshared;
     const char *only_row; /* id: ask about this row alone (try); NULL: all */
+    const char *only_arm; /* name: of this arm alone; NULL: all */
+    bool in_memory;       /* results are kept in memory (try), until the run is closed */
     run_maker maker;      /* zero: none; arms name their adapters' folders */
     bool (*progress)(void *context, const run_state *s); /* NULL: none; false stops */
     void *context;
@@ -72,8 +76,8 @@ typedef struct run {
     pass *pass;        /* [n_pass] in the order of the arms */
     arms arms;
     baselines baselines; /* arms of the store after those of the study */
-    arm_job *job;        /* [spec.n_arm] */
-    store *store;        /* NULL without an output folder */
+    book_cost *cost;     /* [spec.n_arm] of each arm alone */
+    store *store;        /* NULL: only planned */
     run_options options;
     run_state state;
 } run;
@@ -86,6 +90,9 @@ bool run_describe_plan(run *r, buf *out, err *e);
 
 /* Computes what is missing; ERR_STOPPED when progress() said so, with every finished step kept. */
 bool run_score(run *r, err *e);
+
+/* Tokens forwarded, and what they would be if each prompt stood alone; a line. */
+void run_say_cost(const run *r, buf *out);
 
 /* Planned and measured memory, a line a pass that ran. */
 void run_say_memory(const run *r, buf *out);

@@ -226,6 +226,42 @@ bool run_record_facts(run *r, err *e)
            record_warnings(r, e);
 }
 
+/* Of all passes. */
+static book_cost cost_of_all(const run *r)
+{
+    book_cost all = {0};
+    for (int32_t i = 0; i < r->n_pass; i++) {
+        all.shared += r->pass[i].book.all.shared;
+        all.unshared += r->pass[i].book.all.unshared;
+    }
+    return all;
+}
+
+void run_say_cost(const run *r, buf *out)
+{
+    book_cost all = cost_of_all(r);
+    if (all.shared == 0) return;
+    buf_printf(out, "tokens: %lld to forward, %lld if each prompt stood alone: %.1f times fewer\n",
+               (long long)all.shared, (long long)all.unshared,
+               (double)all.unshared / (double)all.shared);
+}
+
+bool run_record_tokens(run *r, const pass *p, err *e)
+{
+    for (int32_t i = 0; i < p->n_arm; i++) {
+        str name = r->spec.arms[p->arm[i]].name.text;
+        const book_cost *cost = &r->cost[p->arm[i]];
+        char key[400];
+        snprintf(key, sizeof key, "tokens_forwarded/%.*s", (int)name.size, name.data);
+        if (!run_set_number(r, key, cost->shared, e)) return false;
+        snprintf(key, sizeof key, "tokens_unshared/%.*s", (int)name.size, name.data);
+        if (!run_set_number(r, key, cost->unshared, e)) return false;
+    }
+    book_cost all = cost_of_all(r);
+    return run_set_number(r, "tokens_forwarded", all.shared, e) &&
+           run_set_number(r, "tokens_unshared", all.unshared, e);
+}
+
 /* What an earlier run in this folder took for the arm. */
 static double seconds_before(const run *r, const char *key, err *e)
 {
@@ -243,12 +279,12 @@ static double seconds_before(const run *r, const char *key, err *e)
 bool run_record_cost(run *r, const pass *p, err *e)
 {
     int64_t all = 0;
-    for (int32_t i = 0; i < p->n_arm; i++) all += r->job[p->arm[i]].tokens_forwarded;
+    for (int32_t i = 0; i < p->n_arm; i++) all += r->cost[p->arm[i]].shared;
     for (int32_t i = 0; i < p->n_arm; i++) {
-        const arm_job *job = &r->job[p->arm[i]];
+        const book_cost *cost = &r->cost[p->arm[i]];
         str name = r->spec.arms[p->arm[i]].name.text;
         char key[400], text[600];
-        double share = all > 0 ? (double)job->tokens_forwarded / (double)all : 0;
+        double share = all > 0 ? (double)cost->shared / (double)all : 0;
         snprintf(key, sizeof key, "cost/%.*s", (int)name.size, name.data);
         double seconds = seconds_before(r, key, e) + p->seconds * share;
         if (e->code != ERR_NONE) return false;
@@ -258,7 +294,7 @@ bool run_record_cost(run *r, const pass *p, err *e)
                  "\"tokens_unshared\": %lld, \"seconds\": %.3f}",
                  (long long)p->bytes_planned, (long long)p->bytes_before,
                  (long long)p->bytes_weights, (long long)p->bytes_peak,
-                 (long long)job->tokens_forwarded, (long long)job->tokens_unshared, seconds);
+                 (long long)cost->shared, (long long)cost->unshared, seconds);
         if (!store_set(r->store, key, str_of(text), e)) return false;
     }
     return true;

@@ -20,32 +20,15 @@ static int64_t session_with_rows(run *r, const pass *p, int32_t rows)
 {
     err ignored = {0};
     int64_t bytes = -1;
-    size_t mark = arena_mark(&r->memory);
-    size_t n = (size_t)p->n_arm;
-    const schedule **all = arena_take(&r->memory, n, sizeof *all, &ignored);
-    schedule *made = arena_take_zero(&r->memory, n, sizeof *made, &ignored);
-    engine_work w = {.schedule = all, .adapter_rank = p->adapter_rank};
-    for (int32_t i = 0; all && made && i < p->n_arm && ignored.code == ERR_NONE; i++) {
-        const arm_job *job = &r->job[p->arm[i]];
-        if (job->n_todo == 0) continue;
-        schedule_options how = job->schedule.options;
-        how.rows = how.streams > rows ? how.streams : rows;
-        if (schedule_make(&made[w.n_schedule], &job->tree, how, &r->memory, &ignored))
-            all[w.n_schedule] = &made[w.n_schedule], w.n_schedule++;
-    }
-    if (ignored.code == ERR_NONE && w.n_schedule > 0 &&
-        !engine_plan(&r->model[p->model].engine, &w, &bytes, &ignored))
-        bytes = -1;
-    arena_reset(&r->memory, mark);
-    return bytes;
+    return pass_plan_rows(r, p, rows, &bytes, &ignored) ? bytes : -1;
 }
 
 /* The largest budget below today's that fits; 0: none. */
 static int32_t fitting_rows(run *r, const pass *p, const room *now, int64_t weights)
 {
     int32_t rows = 0;
-    for (int32_t i = 0; i < p->n_arm; i++) {
-        int32_t own = r->job[p->arm[i]].schedule.options.rows;
+    for (int32_t i = 0; i < book_count(&p->book); i++) {
+        int32_t own = book_chapter(&p->book, i)->schedule.options.rows;
         if (own > rows) rows = own;
     }
     for (rows = rows / 2 / ROWS_LEAST * ROWS_LEAST; rows >= ROWS_LEAST;
