@@ -353,6 +353,7 @@ bool caseload_run(const caseload_run_options *o, caseload_error *e)
     if (o->plan) ok = ok && run_describe_plan(&r, &shown, &failure);
     else ok = ok && run_score(&r, &failure);
     if (ok && !o->plan) {
+        run_say_cost(&r, &memory);
         run_say_memory(&r, &memory);
         tune_close(t);
         t = NULL;

@@ -37,13 +37,13 @@ typedef struct pass {
     int32_t n_arm;
     int32_t *arm; /* [n_arm] of the study */
     book book;
-    row_state *row;                      /* [n_arm of the pass][rows.scored.n] */
-    int32_t n_open;                      /* rows of it that are open */
-    buf seen;                            /* keys of parts that are in the book */
+    row_state *row; /* [n_arm of the pass][rows.scored.n] */
+    int32_t n_open; /* rows of it that are open */
+    buf seen;       /* keys of parts that are in the book */
     int64_t n_seen;
-    int64_t texts_all, texts_done; /* added to the run's when it was asked */
+    int64_t texts_all, texts_done;               /* added to the run's when it was asked */
     int64_t texts_todo, tokens_todo, drawn_todo; /* drawn: at most */
-    int64_t bytes_planned, bytes_peak;   /* of the session; of the process while it ran */
+    int64_t bytes_planned, bytes_peak;           /* of the session; of the process while it ran */
     int64_t bytes_before, bytes_weights; /* of the process before it opened; of the model's file */
     double seconds;                      /* this run's */
 } pass;

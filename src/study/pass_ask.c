@@ -15,9 +15,9 @@ typedef struct way { /* of asking */
 typedef struct asking { /* a pass being asked */
     run *run;
     pass *pass;
-    way *way;      /* [room] */
-    asked *asked;  /* [room] */
-    book_ask *ask; /* [room] of one row */
+    way *way;       /* [room] */
+    asked *asked;   /* [room] */
+    book_ask *ask;  /* [room] of one row */
     hash_text *key; /* [room] */
     int32_t n, room;
     buf *think; /* [n_arm of the pass] how texts are generated, for keys */
@@ -169,8 +169,8 @@ static bool settle_row(asking *j, book_ask *a, int32_t n, err *e)
     if (!alone) arms_rule(&r->arms, arm, &j->rule);
     asked.key = alone ? a->part.key : store_row_key(buf_view(&j->rule), j->key, n);
     if (!alone) state->key = asked.key;
-    if (kept(j) && (!store_add_asked(r->store, &asked, e) ||
-                    !store_has(r->store, &asked.key, &has, e)))
+    if (kept(j) &&
+        (!store_add_asked(r->store, &asked, e) || !store_has(r->store, &asked.key, &has, e)))
         return false;
     r->state.texts_all++;
     if (has) r->state.texts_done++;
@@ -289,8 +289,7 @@ static bool make_lists(asking *j, err *e)
     for (int32_t k = 0; k < j->pass->n_arm; k++) {
         int32_t arm = j->pass->arm[k];
         j->think[k] = buf_up_to(1 << 20);
-        if (j->run->spec.arms[arm].ask.think.samples > 0)
-            write_think(j->run, arm, &j->think[k]);
+        if (j->run->spec.arms[arm].ask.think.samples > 0) write_think(j->run, arm, &j->think[k]);
     }
     return true;
 }

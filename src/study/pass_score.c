@@ -269,8 +269,8 @@ static bool draw_batch(scoring *s, err *e)
     g->step = after_step;
     g->context = s;
     s->clock = start;
-    bool ok = s->engine->scorer.schedule->options.streams == 0 ||
-              generator_run(g, s->ask, s->n_ask, e);
+    bool ok =
+        s->engine->scorer.schedule->options.streams == 0 || generator_run(g, s->ask, s->n_ask, e);
     if (!ok && s->writing) store_undo(s->run->store);
     s->writing = false;
     s->run->state.seconds_drawn += run_clock() - start;

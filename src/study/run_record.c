@@ -293,8 +293,8 @@ bool run_record_cost(run *r, const pass *p, err *e)
                  "\"bytes_peak\": %lld, \"tokens_forwarded\": %lld, "
                  "\"tokens_unshared\": %lld, \"seconds\": %.3f}",
                  (long long)p->bytes_planned, (long long)p->bytes_before,
-                 (long long)p->bytes_weights, (long long)p->bytes_peak,
-                 (long long)cost->shared, (long long)cost->unshared, seconds);
+                 (long long)p->bytes_weights, (long long)p->bytes_peak, (long long)cost->shared,
+                 (long long)cost->unshared, seconds);
         if (!store_set(r->store, key, str_of(text), e)) return false;
     }
     return true;

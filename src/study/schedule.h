@@ -5,8 +5,8 @@
  * consecutive in the tree. Items are taken in batches of at most `rows` rows; a longer one goes
  * through in several steps. A batch's slots are used again by the next.
  *
- * Behind the cases, samples may be generated (generate.h): each has slots of its own, and so have the
- * question and the answers that follow it.
+ * Behind the cases, samples may be generated (generate.h): each has slots of its own, and so have
+ * the question and the answers that follow it.
  *
  * Nothing here changes a number: rows are packed, never padded, and a row's result depends on its
  * own path.
