@@ -134,6 +134,8 @@ typedef struct arms_answers {
 } arms_answers;
 bool arms_list_answers(const arms *a, int32_t arm, int32_t row, int32_t variant, arms_answers *out,
                        err *e);
+/* What a generated text says: a class, by the arm's rules, or PARSE_NOTHING (text/parse.h). */
+int32_t arms_read_text(const arms *a, int32_t arm, int32_t row, int32_t variant, str text);
 bool arms_ask(const arms *a, int32_t arm, int32_t row, int32_t variant, asked *q, err *e);
 void asked_close(asked *q);
 

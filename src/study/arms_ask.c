@@ -2,6 +2,7 @@
 #include "study/arms_in.h"
 
 #include "stats/score.h"
+#include "text/parse.h"
 
 #include <assert.h>
 #include <math.h>
@@ -123,6 +124,38 @@ bool arms_list_answers(const arms *a, int32_t which, int32_t row, int32_t varian
             ok = add_text(out, words[c].surfaces.item[i].text, c, space, e);
     }
     return ok;
+}
+
+int32_t arms_read_text(const arms *a, int32_t which, int32_t row, int32_t variant, str text)
+{
+    const arm *m = &a->arm[which];
+    const row_set *scored = &a->rows->scored;
+    arms_variant v = arms_describe(a, which, row, variant);
+    const arms_way *way = &m->way[v.way];
+    const spec_class *words = m->spec->ask.words ? m->spec->ask.words[way->words] : NULL;
+    arms_list l = {.set = scored, .row = row, .shift = v.shift};
+    int32_t n = arms_n_option(a, scored, row), letter[SPEC_OPTIONS_MAX];
+    buf texts = buf_up_to(ARMS_TEXT_BYTES_MAX), classes = buf_up_to(ARMS_TEXT_BYTES_MAX);
+    for (int32_t c = 0; c < n; c++) {
+        int32_t n_text = scored->option_start ? 1 : words[c].surfaces.n;
+        for (int32_t i = 0; i < n_text; i++) {
+            str one = scored->option_start ? arms_option_text(m, way, &l, c)
+                                           : words[c].surfaces.item[i].text;
+            buf_add(&texts, &one, sizeof one);
+            buf_add(&classes, &c, sizeof c);
+        }
+        if (arms_has_list(m)) letter[c] = arms_option_at(a, way, &l, c);
+    }
+    parse_answers all = {.n = (int32_t)(classes.size / sizeof(int32_t)),
+                         .text = (const str *)(const void *)texts.data,
+                         .class = (const int32_t *)(const void *)classes.data,
+                         .n_letter = arms_has_list(m) ? n : 0,
+                         .letter_class = letter};
+    int32_t found = texts.failed || classes.failed ? PARSE_NOTHING
+                                                   : parse_text(&m->spec->ask.think, &all, text);
+    buf_close(&texts);
+    buf_close(&classes);
+    return found;
 }
 
 static bool is_prefix(const asked *q, int32_t i, int32_t j)
