@@ -356,6 +356,38 @@ static void test_rows_do_not_mix(void **state)
 }
 
 /* Layers forwarded again, and more threads: the same bits after three updates, less memory. */
+/* An answer taken twice with weights a and b is that answer once with a + b. */
+static void test_taken_twice(void **state)
+{
+    (void)state;
+    opened o;
+    double loss[2];
+    float *first = NULL;
+    assert_true(open_trainer(&o, "qwen2", (options){.device = "cpu"}));
+    for (int twice = 0; twice < 2; twice++) {
+        err e = {0};
+        trainer_zero(&o.trainer);
+        batcher_reset(&o.batcher);
+        for (int32_t i = 0; i < o.n_answer; i++)
+            assert_true(batcher_take(&o.batcher, o.answer[i], twice && i == 0 ? 0.25f : 1));
+        int32_t rows = o.batcher.n_row;
+        if (twice) assert_true(batcher_take(&o.batcher, o.answer[0], 0.75f));
+        assert_int_equal(o.batcher.n_row, rows);
+        train_batch b = batcher_view(&o.batcher);
+        assert_true(trainer_add(&o.trainer, &b, &loss[twice], &e));
+        size_t bytes = (size_t)o.adapter.n_value * sizeof(float);
+        if (twice) {
+            assert_memory_equal(first, o.trainer.grad, bytes);
+        } else {
+            first = malloc(bytes);
+            memcpy(first, o.trainer.grad, bytes);
+        }
+    }
+    assert_true(loss[0] == loss[1]);
+    free(first);
+    close_trainer(&o);
+}
+
 static void test_reruns_and_threads_change_no_bit(void **state)
 {
     (void)state;
@@ -522,6 +554,7 @@ int main(void)
     const struct CMUnitTest promises[] = {
         cmocka_unit_test(test_shared_head_is_exact),
         cmocka_unit_test(test_rows_do_not_mix),
+        cmocka_unit_test(test_taken_twice),
         cmocka_unit_test(test_reruns_and_threads_change_no_bit),
         cmocka_unit_test(test_start_and_explosion),
         cmocka_unit_test(test_bad_settings),

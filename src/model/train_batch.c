@@ -78,11 +78,24 @@ void batcher_measure(const batcher *b, int32_t answer, int32_t *rows, int32_t *o
     *out_rows = tree_at(b->tree, answer)->count;
 }
 
+/* An answer that is in the batch already: it counts once more. */
+static void add_weight(batcher *b, int32_t last_row, int32_t count, float weight)
+{
+    int32_t k = 0;
+    while (k < b->n_out && b->out_row[k] != last_row) k++;
+    assert(k + count <= b->n_out);
+    for (int32_t j = 0; j < count; j++) b->weight[k + j] += weight;
+}
+
 bool batcher_take(batcher *b, int32_t answer, float weight)
 {
     const tree *t = b->tree;
     const tree_segment *s = tree_at(t, answer);
     assert(s->kind == TREE_ANSWER && s->count > 0 && s->parent != TREE_ROOT);
+    if (b->slot[answer] >= 0) {
+        add_weight(b, b->slot[s->parent] + tree_rows(tree_at(t, s->parent)) - 1, s->count, weight);
+        return true;
+    }
     int32_t path[BATCH_PATH_MAX], depth = path_of(t, answer, path), rows = 0;
     for (int32_t i = 0; i < depth; i++) {
         if (b->slot[path[i]] < 0) rows += tree_rows(tree_at(t, path[i]));

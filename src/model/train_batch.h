@@ -34,7 +34,8 @@ bool batcher_lay_out(batcher *b, const tree *t, train_shape shape, arena *a, err
 void batcher_reset(batcher *b);
 
 /* Takes an answer; each of its tokens' losses counts `weight`. False when it no longer fits beside
- * the others: then nothing changed. An answer of no tokens is no answer. */
+ * the others: then nothing changed. An answer taken twice counts twice and is computed once. An
+ * answer of no tokens is no answer. */
 bool batcher_take(batcher *b, int32_t answer, float weight);
 
 /* Rows and targets that a batch of this answer alone needs. */
