@@ -11,6 +11,7 @@
 #include "model/convert.h"
 #include "model/describe.h"
 #include "study/fit_open.h"
+#include "study/fit_study.h"
 #include "study/requests.h"
 #include "study/run.h"
 #include "study/try.h"
@@ -85,28 +86,87 @@ bool caseload_parse_memory(const char *text, int64_t *bytes, caseload_error *e)
     return hand_over(&failure, e);
 }
 
+static fit_options fit_of(const caseload_fit_options *o)
+{
+    return (fit_options){.model = o->model,
+                         .shape = o->shape,
+                         .card = o->card,
+                         .memory = o->memory,
+                         .n_card = o->cards,
+                         .device = o->device,
+                         .threads = o->threads,
+                         .ask = {.head_tokens = o->shared,
+                                 .text_tokens = o->tokens,
+                                 .shots = o->shots,
+                                 .samples = o->samples,
+                                 .new_tokens = o->new_tokens,
+                                 .rank = o->rank,
+                                 .batch = o->prompts,
+                                 .rows = o->rows}};
+}
+
+typedef struct fit_work { /* what `fit` holds open */
+    fit_options how;
+    arena memory;
+    tune *tune;
+    run run; /* of a study */
+    fit_study study;
+    fit_opened opened;
+    fit fit;
+} fit_work;
+
+/* Everything of a run but the weights. */
+static bool prepare_study(const caseload_fit_options *o, const fit_target *where, fit_work *w,
+                          err *e)
+{
+    int32_t of_card = where->card ? where->card->rows : 0;
+    run_options how = {.study = o->study, .rows = o->rows ? o->rows : of_card};
+    how.engine = (engine_options){.model = o->model,
+                                  .device = o->device,
+                                  .threads = o->threads,
+                                  .sizes_only = true};
+    if (o->card || o->memory) how.engine.bytes_elsewhere = where->bytes_free;
+    w->tune = tune_open(&(tune_options){0}, e);
+    if (!w->tune) return false;
+    how.maker = tune_maker(w->tune);
+    return run_prepare(&w->run, &how, e);
+}
+
+/* A study's arms, and its lengths for the table by number type. */
+static bool fit_one_study(const caseload_fit_options *o, fit_work *w, err *e)
+{
+    fit_target where;
+    fit_options *how = &w->how;
+    if (o->shape)
+        return err_set(e, ERR_USAGE,
+                       "a study needs a model's tokenizer: give its folder or file, not --shape");
+    if (!arena_open_up_to(&w->memory, bytes_inspect, "the plan", e)) return false;
+    if (!fit_find_target(&where, how, e) || !prepare_study(o, &where, w, e) ||
+        !fit_study_make(&w->study, &w->run, &where, &w->memory, e))
+        return false;
+    if (!how->model && w->run.n_model == 1) how->model = w->run.model[0].path;
+    if (how->ask.head_tokens == 0) how->ask.head_tokens = w->study.ask.head_tokens;
+    if (how->ask.text_tokens == 0) how->ask.text_tokens = w->study.ask.text_tokens;
+    how->ask.texts = w->study.ask.texts;
+    return true;
+}
+
 static bool fit_all(const caseload_fit_options *o, buf *out, err *e)
 {
-    fit_options how = {.model = o->model,
-                       .shape = o->shape,
-                       .card = o->card,
-                       .memory = o->memory,
-                       .n_card = o->cards,
-                       .device = o->device,
-                       .threads = o->threads,
-                       .ask = {.head_tokens = o->shared,
-                               .text_tokens = o->tokens,
-                               .shots = o->shots,
-                               .samples = o->samples,
-                               .new_tokens = o->new_tokens,
-                               .rank = o->rank,
-                               .batch = o->prompts,
-                               .rows = o->rows}};
-    fit_opened opened;
-    fit f;
-    bool ok = fit_open(&opened, &how, e) && fit_make(&f, &opened.setup, &opened.memory, e);
-    ok = ok && (o->json ? fit_write_json(&f, out, e) : fit_write_text(&f, o->colour, out, e));
-    fit_close(&opened);
+    fit_work w = {.how = fit_of(o)};
+    const fit_study *study = o->study ? &w.study : NULL;
+    bool ok = !study || fit_one_study(o, &w, e);
+    if (ok && study && !o->json) ok = fit_study_write_text(study, o->colour, out, e);
+    if (ok && study) w.fit = (fit){.target = w.study.target, .ask = w.study.ask};
+    if (ok && (w.how.model || w.how.shape || !study)) /* several models: no table for each */
+        ok = fit_open(&w.opened, &w.how, e) &&
+             fit_make(&w.fit, &w.opened.setup, &w.opened.memory, e);
+    if (ok && o->json) ok = fit_write_json(&w.fit, study, out, e);
+    else if (ok && w.fit.n_line > 0) ok = fit_write_text(&w.fit, o->colour, out, e);
+    fit_close(&w.opened);
+    if (w.tune) tune_close(w.tune);
+    if (w.run.memory.block) run_close(&w.run);
+    if (w.memory.block) arena_close(&w.memory);
     return ok;
 }
 
@@ -508,8 +568,10 @@ bool caseload_convert(const caseload_convert_options *o, caseload_error *e)
                            .force = o->force,
                            .progress = tell_convert,
                            .context = &w};
-    adapter_convert_options only = {
-        .base = o->model, .adapter = o->adapter, .out = o->out, .force = o->force};
+    adapter_convert_options only = {.base = o->model,
+                                    .adapter = o->adapter,
+                                    .out = o->out,
+                                    .force = o->force};
     how.threads = pool_open(o->threads, &failure);
     bool ok = how.threads && (o->adapter_only ? adapter_convert(&only, &out, &failure)
                                               : convert_model(&how, &out, &failure));

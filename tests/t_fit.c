@@ -251,7 +251,7 @@ static void copies_where_one_fits(void **state)
     assert_non_null(strstr(text.data, "8 copies"));
     assert_non_null(strstr(text.data, "not yet measured"));
     assert_null(memchr(text.data, 27, text.size)); /* no colour unless asked */
-    assert_true(fit_write_json(&f, &json, &b->e));
+    assert_true(fit_write_json(&f, NULL, &json, &b->e));
     json_t *root = json_loadb(json.data, json.size, 0, NULL);
     json_t *plan = json_object_get(root, "plan");
     assert_int_equal(json_array_size(plan), f.n_line);

@@ -2,11 +2,12 @@
  *
  * Memory: what nvidia-smi shows as total (81559 MiB for an "80 GB" H100): H100, A100, L40S, L4, T4
  * from modal-labs/modal-client#2797 (2025); RTX 5090 32607 MiB from noonghunna/club-3090#1229; the
- * others from nvidia-smi listings in public reports of the same kind. H100: measured too.
+ * others from nvidia-smi listings in public reports of the same kind.
  *
  * Reserve: nvidia-smi's "Reserved" plus one bare CUDA context (256 MiB on a 3090, driver 610:
  * invoke-ai/InvokeAI#9413; about 300 MB with lazy loading of kernels: pytorch/pytorch#107667), made
- * up to 0.5 GB on small and 0.8 GB on large cards. A desktop on the same card takes more: give
+ * up to 0.5 GB on small and 0.8 GB on large cards. Measured (driver 580, November 2026): H100 480 +
+ * 526 MiB, H200 1142 MiB in all. A desktop on the same card takes more: give
  * `--memory` with what nvidia-smi shows as free.
  *
  * Bandwidth and dense bf16 rate with float32 sums (fp16 where a card has no bf16: T4, V100): the
@@ -44,9 +45,9 @@ static const card table[] = {
     {"a100-40", "A100 40 GB", CARD_GPU, 40960 * MIB, 800 * MB, 1555 * G, 312 * T, 4096},
     {"a100-80", "A100 80 GB", CARD_GPU, 81920 * MIB, 800 * MB, 2039 * G, 312 * T, 8192},
     {"l40s", "L40S 48 GB", CARD_GPU, 46068 * MIB, 800 * MB, 864 * G, 362.05 * T, 4096},
-    {"h100", "H100 80 GB SXM", CARD_GPU, 81559 * MIB, 1100 * MB, 3350 * G, 989.4 * T, 8192},
-    {"h100-pcie", "H100 80 GB PCIe", CARD_GPU, 81559 * MIB, 1100 * MB, 2000 * G, 756 * T, 8192},
-    {"h200", "H200 141 GB", CARD_GPU, 143771 * MIB, 1100 * MB, 4800 * G, 989.4 * T, 8192},
+    {"h100", "H100 80 GB SXM", CARD_GPU, 81559 * MIB, 1006 * MIB, 3350 * G, 989.4 * T, 8192},
+    {"h100-pcie", "H100 80 GB PCIe", CARD_GPU, 81559 * MIB, 1006 * MIB, 2000 * G, 756 * T, 8192},
+    {"h200", "H200 141 GB", CARD_GPU, 143771 * MIB, 1142 * MIB, 4800 * G, 989.4 * T, 8192},
     {"b200", "B200 180 GB", CARD_GPU, 183359 * MIB, 1500 * MB, 7672 * G, 2250 * T, 8192},
     {"laptop-i5-8250u", "laptop, Core i5-8250U (4 cores), 16 GB", CARD_CPU, 16 * GIB, 4 * GIB,
      37.5 * G, 4 * 2.2 * 32 * G, 512},

@@ -158,14 +158,12 @@ static bool add_slot(maker *m, weight_slot slot, int32_t layer)
     return m->e->code == ERR_NONE;
 }
 
-bool plan_header(model_header *h, const plan_source *s, arena *a, err *e)
+static bool fill(model_header *h, const plan_source *s, arena *a, err *e)
 {
     const model_config *c = s->config;
-    assert(c->family && s->numbers && !arena_measures(a));
-    *h = (model_header){.path = s->name, .format = "planned", .name = s->name, .licence = ""};
-    h->config = *c;
     maker m = {.source = s, .h = h, .a = a, .e = e};
     size_t most = (size_t)(c->n_layer + 1) * SLOT_COUNT;
+    h->bytes_weights = 0;
     m.entry = arena_take_zero(a, most, sizeof *m.entry, e);
     if (!m.entry) return false;
     for (int slot = SLOT_EMBED; slot <= SLOT_LM_HEAD; slot++) {
@@ -177,6 +175,31 @@ bool plan_header(model_header *h, const plan_source *s, arena *a, err *e)
         }
     }
     return files_sort_tensors(h, m.entry, m.n, e);
+}
+
+bool plan_header(model_header *h, const plan_source *s, arena *a, err *e)
+{
+    assert(s->config->family && s->numbers && !arena_measures(a));
+    *h = (model_header){.path = s->name, .format = "planned", .name = s->name, .licence = ""};
+    h->config = *s->config;
+    return fill(h, s, a, e);
+}
+
+bool plan_complete_header(model_header *h, arena *a, err *e)
+{
+    plan_source from = {
+        .name = h->path, .config = &h->config, .numbers = plan_numbers_find("bf16")};
+    if (h->n_tensor == 0) return fill(h, &from, a, e);
+    tensor_entry *own = arena_take(a, (size_t)h->n_tensor, sizeof *own, e);
+    if (!own) return false;
+    uintptr_t at = ARENA_ALIGN;
+    for (int32_t i = 0; i < h->n_tensor; i++) {
+        own[i] = h->tensor[i];
+        if (!own[i].view.data) own[i].view.data = (void *)at;
+        at += (uintptr_t)own[i].bytes;
+    }
+    h->tensor = own;
+    return true;
 }
 
 int64_t plan_textbook(int64_t n_parameter, int32_t bits)
@@ -252,7 +275,9 @@ static const op_table cuda_quantised = {.name = "cuda (planned)",
                                         .lay_out = lay_out_quantised,
                                         .train = &cuda_train};
 
-static const device_table cuda_memory = {.reserve = NULL}; /* takes only count */
+static void close_nothing(backend *b) { (void)b; }
+
+static const device_table cuda_memory = {.close = close_nothing}; /* takes only count */
 
 void plan_open_cuda(backend *b, pool *threads, bool quantised)
 {

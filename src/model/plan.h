@@ -38,6 +38,10 @@ typedef struct plan_source {
 
 bool plan_header(model_header *h, const plan_source *s, arena *a, err *e);
 
+/* For a header of sizes alone: its tensors in bf16 when it lists none; addresses that nobody may
+ * follow for those without data. */
+bool plan_complete_header(model_header *h, arena *a, err *e);
+
 /* P x 4 bytes / (32 / Q) x 1.2: the rule of thumb. */
 int64_t plan_textbook(int64_t n_parameter, int32_t bits);
 

@@ -1,22 +1,38 @@
 /* engine: see engine.h. */
 #include "study/engine.h"
 
-#include "base/room.h"
 #include "compute/device.h"
 #include "model/place.h"
+#include "model/plan.h"
 
 #include <assert.h>
 
 static const size_t bytes_memory = (size_t)16
                                    << 30; /* address space; pages are taken when touched */
 
+/* Every tensor is where its file's map is. */
+static bool header_is_whole(const model_header *h)
+{
+    for (int32_t i = 0; i < h->n_tensor; i++) {
+        const unsigned char *at = h->tensor[i].view.data;
+        const file_map *m = h->n_file > 0 ? &h->file[h->tensor[i].file] : NULL;
+        if (!m || at < m->data || at >= m->data + m->size) return false;
+    }
+    return true;
+}
+
 bool engine_peek(engine *g, const engine_options *o, err *e)
 {
     assert(o->model);
     *g = (engine){0};
     if (!arena_open_up_to(&g->memory, bytes_memory, "the model's tables", e)) return false;
-    if (!model_peek(&g->header, o->model, &g->memory, e)) return false;
+    bool ok = o->sizes_only ? model_peek_sizes(&g->header, o->model, true, &g->memory, e) &&
+                                  plan_complete_header(&g->header, &g->memory, e)
+                            : model_peek(&g->header, o->model, &g->memory, e);
+    if (!ok) return false;
+    g->incomplete = o->sizes_only && !header_is_whole(&g->header);
     g->bytes_limit = o->bytes_limit;
+    g->bytes_elsewhere = o->bytes_elsewhere;
     g->model.header = &g->header;
     g->model.config = &g->header.config;
     if (g->header.chat_template.size) {
@@ -88,9 +104,17 @@ bool engine_plan(engine *g, const engine_work *w, int64_t *bytes, err *e)
     return true;
 }
 
+room engine_room(const engine *g)
+{
+    if (g->bytes_elsewhere == 0) return room_now(g->bytes_limit);
+    return (room){.bytes = g->bytes_elsewhere,
+                  .bound = "that place has only",
+                  .bytes_mapping = INT64_MAX};
+}
+
 bool engine_check_room(const engine *g, int64_t bytes_session, err *e)
 {
-    const room now = room_now(g->bytes_limit);
+    const room now = engine_room(g);
     const int64_t weights = device_is_apart(&g->backend) ? 0 : g->header.bytes_weights;
     const bool mapped = bytes_session > now.bytes_mapping;
     if (!mapped && weights + bytes_session <= now.bytes) return true;

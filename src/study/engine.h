@@ -7,6 +7,7 @@
 #ifndef CASELOAD_STUDY_ENGINE_H
 #define CASELOAD_STUDY_ENGINE_H
 
+#include "base/room.h"
 #include "model/files.h"
 #include "study/generate.h"
 #include "study/schedule.h"
@@ -15,10 +16,12 @@
 enum { ENGINE_ROWS = 512 }; /* row budget of a step: weights are expanded once for so many rows */
 
 typedef struct engine_options {
-    const char *model;   /* file or folder */
-    const char *device;  /* NULL: "cpu" */
-    int32_t threads;     /* 0: all cores this process may use */
-    int64_t bytes_limit; /* of memory that this process may take; 0: what the system gives */
+    const char *model;       /* file or folder */
+    const char *device;      /* NULL: "cpu" */
+    int32_t threads;         /* 0: all cores this process may use */
+    int64_t bytes_limit;     /* of memory that this process may take; 0: what the system gives */
+    bool sizes_only;         /* to plan: the weights may be absent; engine_start is not for it */
+    int64_t bytes_elsewhere; /* plan for a place with so many bytes free; 0: here */
 } engine_options;
 
 typedef struct engine {
@@ -31,8 +34,9 @@ typedef struct engine {
     backend backend;
     session session;
     scorer scorer;
-    generator generator; /* of a schedule with streams */
-    int64_t bytes_limit; /* of the options */
+    generator generator;                  /* of a schedule with streams */
+    int64_t bytes_limit, bytes_elsewhere; /* of the options */
+    bool incomplete;                      /* sizes only: some weights are not there */
     size_t bytes_planned;
     size_t bytes_device; /* weights and session where the device has memory of its own */
     size_t mark;         /* end of the session in `block` */
@@ -53,6 +57,9 @@ void engine_stop(engine *g); /* gives the session back; engine_start may follow 
 /* Weights and so many bytes of session fit in what may still be taken; else ERR_RESOURCE. Asked by
  * engine_start. */
 bool engine_check_room(const engine *g, int64_t bytes_session, err *e);
+
+/* What may still be taken, here or elsewhere. */
+room engine_room(const engine *g);
 
 /* The bytes that engine_start would lay out. */
 bool engine_plan(engine *g, const engine_work *w, int64_t *bytes, err *e);

@@ -4,7 +4,6 @@
  * memory out, and named only when it fits. */
 #include "study/run_in.h"
 
-#include "base/room.h"
 #include "compute/device.h"
 #include "model/plan.h"
 #include "model/shapes.h"
@@ -121,8 +120,8 @@ static bool check_pass(run *r, const pass *p, const room *now, err *e)
 
 bool run_check_room(run *r, err *e)
 {
-    room now = room_now(r->options.engine.bytes_limit);
     for (int32_t i = 0; i < r->n_pass; i++) {
+        const room now = engine_room(&r->model[r->pass[i].model].engine);
         if (!check_pass(r, &r->pass[i], &now, e)) return false;
     }
     return true;

@@ -51,18 +51,6 @@ int64_t tune_bytes_peak(void)
     return getrusage(RUSAGE_SELF, &u) == 0 ? (int64_t)u.ru_maxrss * 1024 : 0;
 }
 
-int64_t tune_bytes_available(void)
-{
-    char line[200];
-    long long kilobytes = -1;
-    FILE *f = fopen("/proc/meminfo", "re");
-    while (f && kilobytes < 0 && fgets(line, sizeof line, f)) {
-        if (sscanf(line, "MemAvailable: %lld kB", &kilobytes) != 1) kilobytes = -1;
-    }
-    if (f) fclose(f);
-    return kilobytes < 0 ? -1 : (int64_t)kilobytes * 1024;
-}
-
 bool tune_path(char path[4096], const char *folder, const char *name, err *e)
 {
     int n = snprintf(path, 4096, "%s/%s", folder, name);

@@ -116,7 +116,6 @@ bool tune_write_done(tune_job *j, err *e);
 double tune_clock(void); /* monotonic seconds */
 double tune_time(void);  /* since 1970 */
 int64_t tune_bytes_peak(void);
-int64_t tune_bytes_available(void); /* memory of this machine that is free; -1: unknown */
 
 /* ---- tune.c ---- */
 

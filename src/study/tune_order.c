@@ -263,7 +263,8 @@ static bool choose_rerun(tune *t, tune_plan *p, err *e)
 {
     const int32_t n_layer = p->texts->engine->header.config.n_layer;
     const int32_t wanted = p->training->lora->rerun_layers;
-    const int64_t there = tune_bytes_available();
+    const room now = engine_room(p->texts->engine);
+    const int64_t weights = p->texts->engine->header.bytes_weights;
     if (!plan_bytes(t, p, &p->bytes_keep_all, e)) return false;
     p->bytes = p->bytes_keep_all;
     if (wanted > n_layer)
@@ -272,12 +273,18 @@ static bool choose_rerun(tune *t, tune_plan *p, err *e)
     for (int32_t k = wanted >= 0 ? wanted : 0; k <= n_layer; k++) {
         p->shape.rerun_layers = k;
         if (!plan_bytes(t, p, &p->bytes, e)) return false;
-        if (wanted >= 0 || there < 0 || p->bytes <= there) return true;
+        bool fits = weights + p->bytes <= now.bytes && p->bytes <= now.bytes_mapping;
+        if (fits) return true;
+        if (wanted >= 0) break;
     }
     return err_set(e, ERR_RESOURCE,
-                   "training needs %.1f GB even when every layer is forwarded again, and this "
-                   "machine has %.1f GB free; set `micro_tokens` below %d or a lower `rank`",
-                   (double)p->bytes / 1e9, (double)there / 1e9, p->training->lora->micro_tokens);
+                   "training takes %.2f GB (weights %.2f, the trainer %.2f with %d of %d layers "
+                   "forwarded again), but %s %.2f GB; set `micro_tokens` below %d, %sa lower "
+                   "`rank`, or take the model in fewer bits or a smaller one",
+                   (double)(weights + p->bytes) / 1e9, (double)weights / 1e9,
+                   (double)p->bytes / 1e9, p->shape.rerun_layers, n_layer, now.bound,
+                   (double)now.bytes / 1e9, p->training->lora->micro_tokens,
+                   wanted >= 0 ? "leave out `rerun_layers`, " : "");
 }
 
 static void add_number(hash_state *h, double x) { hash_add(h, &x, sizeof x); }

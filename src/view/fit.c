@@ -81,7 +81,11 @@ static void write_line(const fit *f, const fit_line *l, bool colour, buf *out)
     write_verdict(f, l, colour, out);
     double over = 100.0 * ((double)l->textbook / (double)b->total - 1);
     buf_printf(out, " %-15s %-9s %7.1f %+5.0f %%", size, k, gb(l->textbook), over);
-    if (f->shape) buf_printf(out, "  %s", l->best ? l->best->title : "none");
+    if (f->shape)
+        buf_printf(out, "  %s",
+                   l->best                          ? l->best->title
+                   : strcmp(l->numbers, "as it is") ? "none"
+                                                    : "-");
     buf_add_char(out, '\n');
 }
 
@@ -176,6 +180,53 @@ bool fit_write_text(const fit *f, bool colour, buf *out, err *e)
     return buf_check(out, "the plan", e);
 }
 
+static void add_time(buf *out, double seconds)
+{
+    if (!isfinite(seconds)) buf_printf(out, " %9s", "?");
+    else if (seconds < 120) buf_printf(out, " %7.0f s", seconds);
+    else if (seconds < 2 * 3600) buf_printf(out, " %5.0f min", seconds / 60);
+    else buf_printf(out, " %7.1f h", seconds / 3600);
+}
+
+bool fit_study_write_text(const fit_study *f, bool colour, buf *out, err *e)
+{
+    const char *bold = colour ? "\033[1m" : "", *plain = colour ? "\033[0m" : "";
+    const fit_target *t = &f->target;
+    buf_printf(out, "%s on %s%s: %.1f GB to use\n\n", f->path, t->n_card > 1 ? "several of: " : "",
+               t->title, gb(t->bytes_free));
+    buf_printf(out, "%s%-18s %6s %7s %8s %7s %7s %7s %8s %-13s %11s %11s %9s%s\n", bold, "arm",
+               "texts", "longest", "weights", "K/V", "activ.", "worksp.", "total GB", " fits",
+               "tokens", "each alone", "time", plain);
+    for (int32_t i = 0; i < f->n_arm; i++) {
+        const fit_arm *a = &f->arm[i];
+        const fit_bytes *b = &a->bytes;
+        const fit_line verdict = {.fits = a->fits, .n_split = a->n_split};
+        const fit where = {.target = *t};
+        buf_printf(out, "%-18.*s %6d %7d %8.2f %7.2f %7.2f %7.2f %8.2f", (int)a->name.size,
+                   a->name.data, a->texts, a->longest, gb(b->weights), gb(b->kv),
+                   gb(b->activations), gb(b->workspace), gb(b->total));
+        write_verdict(&where, &verdict, colour, out);
+        buf_printf(out, " %11lld %11lld", (long long)a->tokens_shared, (long long)a->tokens_alone);
+        add_time(out, a->seconds);
+        buf_add_char(out, '\n');
+    }
+    buf_printf(out, "\nPeak over the study: %.2f GB, %s. Time of all arms:", gb(f->bytes_peak),
+               f->fits ? "fits" : "does not fit");
+    add_time(out, f->seconds);
+    buf_add_text(out, ", generated samples not counted.\n");
+    for (int32_t i = 0; i < f->n_speed; i++) {
+        const fit_speed *s = &f->speed[i];
+        buf_printf(out, "Speed: %s", s->source);
+        if (isfinite(s->token) && s->token > 0)
+            buf_printf(out, ": %.0f tokens a second behind 200 tokens, %.0f behind 2,000",
+                       1 / (s->token + 200 * s->key), 1 / (s->token + 2000 * s->key));
+        buf_add_text(out, ".\n");
+    }
+    buf_add_text(out, "Tokens: as forwarded, what prompts share once; and every answer's prompt "
+                      "alone.\n\n");
+    return buf_check(out, "the plan", e);
+}
+
 static void put_bytes(buf *out, const char *key, const fit_bytes *b)
 {
     json_open(out, key, '{');
@@ -215,7 +266,39 @@ static void put_line(buf *out, const fit_line *l)
     json_close(out, '}');
 }
 
-bool fit_write_json(const fit *f, buf *out, err *e)
+static void put_study(buf *out, const fit_study *s)
+{
+    json_open(out, "study", '{');
+    json_text(out, "file", s->path);
+    json_whole(out, "bytes_peak", s->bytes_peak);
+    json_bool(out, "fits", s->fits);
+    json_number(out, "seconds", isfinite(s->seconds), s->seconds);
+    json_open(out, "arms", '[');
+    for (int32_t i = 0; i < s->n_arm; i++) {
+        const fit_arm *a = &s->arm[i];
+        char name[200];
+        snprintf(name, sizeof name, "%.*s", (int)a->name.size, a->name.data);
+        json_open(out, NULL, '{');
+        json_text(out, "arm", name);
+        json_text(out, "model", a->model);
+        json_text(out, "adapter", a->adapter);
+        json_whole(out, "texts", a->texts);
+        json_whole(out, "longest_tokens", a->longest);
+        json_whole(out, "tokens_shared", a->tokens_shared);
+        json_whole(out, "tokens_alone", a->tokens_alone);
+        json_whole(out, "tokens_new_at_most", a->tokens_new);
+        put_bytes(out, "bytes", &a->bytes);
+        json_bool(out, "fits", a->fits);
+        json_whole(out, "cards_needed", a->n_split);
+        json_number(out, "seconds", isfinite(a->seconds), a->seconds);
+        json_text(out, "speed", s->speed[a->speed_of].source);
+        json_close(out, '}');
+    }
+    json_close(out, ']');
+    json_close(out, '}');
+}
+
+bool fit_write_json(const fit *f, const fit_study *s, buf *out, err *e)
 {
     const fit_target *t = &f->target;
     json_open(out, NULL, '{');
@@ -244,6 +327,7 @@ bool fit_write_json(const fit *f, buf *out, err *e)
     json_open(out, "plan", '[');
     for (int32_t i = 0; i < f->n_line; i++) put_line(out, &f->line[i]);
     json_close(out, ']');
+    if (s) put_study(out, s);
     json_close(out, '}');
     buf_add_char(out, '\n');
     return buf_check(out, "the plan", e);

@@ -39,6 +39,31 @@ grep -q "2 copies" "$work/stdout" || fail "no copies"
 fit --list || fail "no lists"
 grep -q "27b-medgemma" "$work/stdout" && grep -q "rtx5090" "$work/stdout" || fail "the lists lack names"
 
+# A study: every arm, and the peak is what a run plans, to the byte.
+fit "$work/study.yaml" || { cat "$work/stderr"; fail "no plan of a study"; }
+grep -q "^zero-shot" "$work/stdout" && grep -q "^Peak over the study" "$work/stdout" || fail "no arms of the study"
+grep -q "measured here in" "$work/stdout" || fail "this computer's speed is not measured"
+fit "$work/study.yaml" --json || fail "no JSON of a study"
+mv "$work/stdout" "$work/plan.json"
+"$CASELOAD" run "$work/study.yaml" --plan > "$work/plan.txt" || fail "no plan of the run"
+session=$(sed -n 's/.*planned to the byte: \([0-9]*\)).*/\1/p' "$work/plan.txt")
+if command -v python3 >/dev/null; then
+    python3 - "$work/plan.json" "$session" <<'END' || fail "the study's plan is not the run's"
+import json, sys
+s = json.load(open(sys.argv[1]))["study"]
+weights = s["arms"][0]["bytes"]["weights"]
+assert s["bytes_peak"] - weights == int(sys.argv[2]), (s["bytes_peak"], weights, sys.argv[2])
+assert max(a["bytes"]["total"] for a in s["arms"]) <= s["bytes_peak"]
+assert all(a["tokens_shared"] < a["tokens_alone"] and a["seconds"] > 0 for a in s["arms"])
+END
+fi
+cp "$work/model/tokenizer.json" "$work/model/tokenizer_config.json" "$work/bare"
+fit "$work/bare" "$work/study.yaml" --card h100 || { cat "$work/stderr"; fail "no plan of a study without weights"; }
+grep -q "assumed: 40 % of the 989" "$work/stdout" || fail "the card's speed is not said to be assumed"
+fit "$work/bare" "$work/study.yaml" || { cat "$work/stderr"; fail "no speed without weights"; }
+grep -q "random weights" "$work/stdout" || fail "random weights are not said to be"
+want 2 "tokenizer" "$CASELOAD" fit --shape 7b-llama2 "$work/study.yaml"
+
 # Bad asks: one sentence each.
 want 2 "write it like 48GB" "$CASELOAD" fit --shape 7b-llama2 --memory lots
 want 2 "did you mean" "$CASELOAD" fit --shape 7b-lama2

@@ -1,0 +1,39 @@
+/* fit_study: a study's arms, with the true lengths of its prompts: memory, tokens, time. Prompts
+ * are written and tokenised as for a run; nothing is opened. */
+#ifndef CASELOAD_STUDY_FIT_STUDY_H
+#define CASELOAD_STUDY_FIT_STUDY_H
+
+#include "study/fit_time.h"
+#include "study/run.h"
+
+typedef struct fit_arm {
+    str name;
+    const char *model, *adapter; /* adapter NULL: none */
+    int32_t texts;
+    int32_t longest;                     /* tokens of the longest path */
+    int64_t tokens_shared, tokens_alone; /* to forward: as computed; every prompt alone */
+    int64_t tokens_new;                  /* to generate, at most */
+    fit_bytes bytes;
+    bool fits;
+    int32_t rows;     /* of a step */
+    int32_t n_split;  /* cards; 1: fits on one; 0: does not fit */
+    double seconds;   /* of the arm; on several cards that hold copies, shared between them */
+    int32_t speed_of; /* which of fit_study.speed */
+} fit_arm;
+
+typedef struct fit_study {
+    fit_target target;
+    const char *path;
+    int32_t n_arm, n_speed;
+    fit_arm *arm;
+    fit_speed *speed;   /* [n_speed] one a model */
+    int64_t bytes_peak; /* the largest of all passes: arms of one model share a session */
+    bool fits;
+    double seconds;
+    fit_ask ask; /* what the generic table should ask, with these lengths */
+} fit_study;
+
+/* `r` stands ready (run_prepare with engine_options.sizes_only). */
+bool fit_study_make(fit_study *f, run *r, const fit_target *where, arena *a, err *e);
+
+#endif

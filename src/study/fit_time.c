@@ -1,0 +1,233 @@
+/* fit_time: see fit_time.h. */
+#include "study/fit_time.h"
+
+#include "base/rng.h"
+#include "base/room.h"
+#include "compute/quantise.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+enum { LAYERS = 2, OUT_ROWS = 4, ROWS_LEAST = 32, REPEATS_MAX = 15, RANDOM_ROWS = 16 };
+
+static const double seconds_each = 0.6;   /* of one of the four measurements */
+static const double rate_assumed = 100e9; /* to choose a step that takes about so long */
+
+static double clock_now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+/* Small random numbers in the tensor's own format: a few rows, then copies of them. */
+static bool fill_tensor(const tensor *t, arena *scratch, err *e)
+{
+    const int64_t columns = t->dim[t->rank - 1], rows = t->rank == 2 ? t->dim[0] : 1;
+    int64_t row_bytes = 0;
+    size_t mark = arena_mark(scratch);
+    float *row = arena_take(scratch, (size_t)columns, sizeof *row, e);
+    bool whole = dtype_row_bytes(t->type, columns, &row_bytes);
+    if (!row || !whole) return false;
+    char *to = t->data;
+    for (int64_t i = 0; i < rows; i++, to += row_bytes) {
+        if (i >= RANDOM_ROWS) {
+            memcpy(to, to - RANDOM_ROWS * row_bytes, (size_t)row_bytes);
+            continue;
+        }
+        rng r = rng_for(1, (uint64_t)i, (uint64_t)columns);
+        for (int64_t k = 0; k < columns; k++) row[k] = (float)(0.04 * (rng_unit(&r) - 0.5));
+        if (quantise_knows(t->type)) quantise(t->type, to, row, columns); /* else zeros: as fast */
+    }
+    arena_reset(scratch, mark);
+    return true;
+}
+
+typedef struct rig { /* one and two layers, bound */
+    arena memory, weights;
+    model_header header;
+    model_config config[LAYERS];
+    model model[LAYERS];
+    backend backend;
+} rig;
+
+/* Is the tensor one of a model of two layers? */
+static bool is_taken(const tensor_entry *t)
+{
+    static const char *const parts[] = {"layers.", "blk."};
+    for (size_t i = 0; i < countof(parts); i++) {
+        int64_t at = str_find(t->name, str_of(parts[i]));
+        if (at < 0) continue;
+        size_t k = (size_t)at + strlen(parts[i]);
+        return k + 1 < t->name.size && t->name.data[k] < '0' + LAYERS && t->name.data[k + 1] == '.';
+    }
+    return true;
+}
+
+/* The first layers' tensors in their own types, with memory and random numbers. */
+static bool make_weights(rig *g, const fit_trial *t, err *e)
+{
+    const model_header *h = t->header;
+    size_t bytes = 0;
+    tensor_entry *own = arena_take(&g->memory, (size_t)h->n_tensor, sizeof *own, e);
+    g->header.n_tensor = 0;
+    for (int32_t i = 0; own && i < h->n_tensor; i++) {
+        if (!is_taken(&h->tensor[i])) continue;
+        own[g->header.n_tensor++] = h->tensor[i];
+        bytes += (size_t)h->tensor[i].bytes + 2 * ARENA_ALIGN;
+    }
+    const room now = room_now(0);
+    if (bytes > (size_t)now.bytes / 2)
+        return err_set(e, ERR_RESOURCE, "two layers of %s take %.1f GB: not measured here", h->path,
+                       (double)bytes / 1e9);
+    if (!own || !arena_open(&g->weights, bytes, "two layers of the model", e)) return false;
+    for (int32_t i = 0; i < g->header.n_tensor; i++) {
+        own[i].view.data = arena_take(&g->weights, (size_t)own[i].bytes, 1, e);
+        if (!own[i].view.data || !fill_tensor(&own[i].view, &g->memory, e)) return false;
+    }
+    g->header.tensor = own;
+    return true;
+}
+
+static bool open_rig(rig *g, const fit_trial *t, err *e)
+{
+    if (!arena_open_up_to(&g->memory, (size_t)4 << 30, "the measuring", e)) return false;
+    g->header = *t->header;
+    if (g->header.config.n_layer > LAYERS) g->header.config.n_layer = LAYERS;
+    if (!t->has_weights && !make_weights(g, t, e)) return false;
+    if (!backend_open(&g->backend, t->device, t->threads, e)) return false;
+    for (int32_t i = 0; i < LAYERS; i++) {
+        g->config[i] = g->header.config;
+        g->config[i].n_layer = i + 1 < g->header.config.n_layer ? i + 1 : g->header.config.n_layer;
+        g->model[i] = (model){.header = &g->header, .config = &g->config[i]};
+        if (!model_bind(&g->model[i].weights, &g->header, &g->memory, e)) return false;
+    }
+    return true;
+}
+
+static int order_doubles(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+/* Median seconds of a step of `rows` rows behind `context` keys that are there already. */
+static bool time_step(rig *g, int32_t layers, int32_t rows, int32_t context, double *seconds,
+                      err *e)
+{
+    const int32_t room_rows = rows + context;
+    session_shape shape = {.rows = rows,
+                           .slots = room_rows,
+                           .positions = room_rows,
+                           .out_rows = OUT_ROWS,
+                           .picks = OUT_ROWS};
+    session s;
+    arena plan = ARENA_MEASURE, block;
+    if (!session_lay_out(&s, &g->model[layers - 1], &g->backend, shape, &plan, e) ||
+        !arena_open(&block, plan.peak, "the measuring", e))
+        return false;
+    size_t mark = arena_mark(&g->memory);
+    bool ok = session_lay_out(&s, &g->model[layers - 1], &g->backend, shape, &block, e);
+    int32_t *position = arena_take(&g->memory, (size_t)rows, sizeof *position, e);
+    int32_t *id = arena_take_zero(&g->memory, (size_t)rows, sizeof *id, e);
+    double each[REPEATS_MAX];
+    int n = 0;
+    for (int32_t i = 0; position && i < rows; i++) position[i] = context + i;
+    const attend_range range[] = {{0, context, 0}, {context, rows, context}};
+    const attend_span span = {.row = 0,
+                              .count = rows,
+                              .position = context,
+                              .first_range = context ? 0 : 1,
+                              .n_range = context ? 2 : 1};
+    const int32_t out_row[OUT_ROWS] = {rows - 4, rows - 3, rows - 2, rows - 1};
+    const int32_t pick[OUT_ROWS] = {0, 0, 0, 0};
+    const int64_t pick_start[OUT_ROWS + 1] = {0, 1, 2, 3, 4};
+    step st = {.n_row = rows,
+               .first_slot = context,
+               .id = id,
+               .position = position,
+               .span = &span,
+               .range = range,
+               .n_span = 1,
+               .out_row = out_row,
+               .n_out = OUT_ROWS,
+               .pick_start = pick_start,
+               .pick_id = pick};
+    for (double all = 0; ok && id && position && n < REPEATS_MAX; n++) {
+        double start = clock_now();
+        session_forward(&s, &st);
+        ok = backend_sync(&g->backend, e);
+        each[n] = clock_now() - start;
+        all += each[n];
+        if (n > 0 && all > seconds_each) {
+            n++;
+            break;
+        }
+    }
+    arena_reset(&g->memory, mark);
+    arena_close(&block);
+    if (!ok || e->code != ERR_NONE) return false;
+    if (n > 1) qsort(each + 1, (size_t)(n - 1), sizeof *each, order_doubles); /* not the first */
+    *seconds = n > 1 ? each[1 + (n - 2) / 2] : each[0];
+    return true;
+}
+
+static int32_t choose_rows(const fit_trial *t)
+{
+    const model_config *c = &t->header->config;
+    double layer =
+        2.0 * ((double)c->d_model * c->d_ff * 3 +
+               (double)c->d_model * c->head_dim * (2.0 * c->n_head + 2.0 * c->n_head_kv));
+    double rows = seconds_each * rate_assumed / layer;
+    int32_t n = rows > t->rows ? t->rows : (int32_t)rows / ROWS_LEAST * ROWS_LEAST;
+    return n < ROWS_LEAST ? ROWS_LEAST : n;
+}
+
+bool fit_measure_speed(fit_speed *s, const fit_trial *t, err *e)
+{
+    rig g = {0};
+    const int32_t n_layer = t->header->config.n_layer;
+    double start = clock_now(), one[2] = {0}, two[2] = {0};
+    *s = (fit_speed){.rows = choose_rows(t)};
+    int32_t context[2] = {0, t->context > s->rows ? t->context : 4 * s->rows};
+    bool ok = open_rig(&g, t, e);
+    for (int i = 0; ok && i < 2; i++) {
+        ok = time_step(&g, 1, s->rows, context[i], &one[i], e) &&
+             time_step(&g, LAYERS, s->rows, context[i], &two[i], e);
+    }
+    backend_close(&g.backend);
+    if (g.weights.block) arena_close(&g.weights);
+    if (g.memory.block) arena_close(&g.memory);
+    if (!ok) return false;
+    double layer[2], own = s->rows / 2.0; /* keys of a row with no context */
+    for (int i = 0; i < 2; i++) layer[i] = two[i] > one[i] ? two[i] - one[i] : 0;
+    double key = layer[1] > layer[0] ? (layer[1] - layer[0]) / context[1] : 0;
+    s->key = (n_layer - 1) * key / s->rows;
+    s->token = (one[0] + (n_layer - 1) * layer[0]) / s->rows - s->key * own;
+    if (s->token < 0) s->token = 0;
+    s->spent = clock_now() - start;
+    snprintf(s->source, sizeof s->source,
+             "measured here in %.1f s on %s of the model's shapes (%s weights, steps of %d)",
+             s->spent, n_layer > 1 ? "two layers" : "a layer",
+             t->has_weights ? "its own" : "random", s->rows);
+    return true;
+}
+
+void fit_speed_of_card(fit_speed *s, const model_header *h, const card *c)
+{
+    const model_config *m = &h->config;
+    double matrices = (double)h->n_parameter - (double)m->n_vocab * m->d_model * (m->tied ? 1 : 2);
+    double rate = c->rate * CARD_EFFICIENCY;
+    *s = (fit_speed){.token = 2 * matrices / rate, .rows = c->rows};
+    s->key = 4.0 * m->n_layer * m->n_head * m->head_dim / rate;
+    snprintf(s->source, sizeof s->source,
+             "assumed: %.0f %% of the %.0f TFLOP/s that the maker of the %s states",
+             100 * CARD_EFFICIENCY, c->rate / 1e12, c->title);
+}
+
+double fit_seconds(const fit_speed *s, int64_t tokens, double keys)
+{
+    return s->token * (double)tokens + s->key * keys;
+}
