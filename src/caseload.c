@@ -105,7 +105,7 @@ static fit_options fit_of(const caseload_fit_options *o)
                                  .rows = o->rows}};
 }
 
-typedef struct fit_work { /* what `fit` holds open */
+typedef struct fit_open_work { /* what `fit` holds open */
     fit_options how;
     arena memory;
     tune *tune;
@@ -113,10 +113,10 @@ typedef struct fit_work { /* what `fit` holds open */
     fit_study study;
     fit_opened opened;
     fit fit;
-} fit_work;
+} fit_open_work;
 
 /* Everything of a run but the weights. */
-static bool prepare_study(const caseload_fit_options *o, const fit_target *where, fit_work *w,
+static bool prepare_study(const caseload_fit_options *o, const fit_target *where, fit_open_work *w,
                           err *e)
 {
     int32_t of_card = where->card ? where->card->rows : 0;
@@ -133,7 +133,7 @@ static bool prepare_study(const caseload_fit_options *o, const fit_target *where
 }
 
 /* A study's arms, and its lengths for the table by number type. */
-static bool fit_one_study(const caseload_fit_options *o, fit_work *w, err *e)
+static bool fit_one_study(const caseload_fit_options *o, fit_open_work *w, err *e)
 {
     fit_target where;
     fit_options *how = &w->how;
@@ -153,7 +153,7 @@ static bool fit_one_study(const caseload_fit_options *o, fit_work *w, err *e)
 
 static bool fit_all(const caseload_fit_options *o, buf *out, err *e)
 {
-    fit_work w = {.how = fit_of(o)};
+    fit_open_work w = {.how = fit_of(o)};
     const fit_study *study = o->study ? &w.study : NULL;
     bool ok = !study || fit_one_study(o, &w, e);
     if (ok && study && !o->json) ok = fit_study_write_text(study, o->colour, out, e);
@@ -478,8 +478,9 @@ bool caseload_split(const char *study, const char *out, caseload_sink *sink, voi
         ok = err_set(&failure, ERR_USAGE,
                      "%s is there already: a split is made once; delete the file to make another",
                      path);
-    ok = ok && table_read(&t, s.data.file.text.data, (table_options){.encoding = s.data.encoding},
-                          &memory, &failure) &&
+    ok = ok &&
+         table_read(&t, s.data.file.text.data, (table_options){.encoding = s.data.encoding},
+                    &memory, &failure) &&
          options_complete(&s, &t, &memory, &failure);
     if (ok && write_split(&s, &t, path, &memory, &shown, &failure)) pour(&shown, sink, context);
     if (opened) arena_close(&memory);

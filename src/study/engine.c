@@ -45,7 +45,7 @@ bool engine_peek(engine *g, const engine_options *o, err *e)
 
 static int32_t larger(int32_t a, int32_t b) { return a > b ? a : b; }
 
-static session_shape shape_of(const engine_work *w)
+session_shape engine_shape(const engine_work *w)
 {
     const schedule *const *s = w->schedule;
     session_shape shape = {.adapter_rank = w->adapter_rank};
@@ -91,7 +91,7 @@ bool engine_plan(engine *g, const engine_work *w, int64_t *bytes, err *e)
     if (device_is_apart(&g->backend) &&
         !(bind_once(g, e) && model_place(&g->model, &g->backend, e)))
         return false;
-    session_shape shape = shape_of(w);
+    session_shape shape = engine_shape(w);
     if (!check_context(g, shape.positions, e)) return false;
     if (!session_lay_out(&g->session, &g->model, &g->backend, shape, &plan, e)) return false;
     g->mark = plan.used;
@@ -138,7 +138,7 @@ bool engine_start(engine *g, const engine_work *w, const lora *adapter, err *e)
     if (!arena_open(&g->block, g->bytes_planned, "the session", e)) return false;
     if (!device_reserve(&g->backend, g->bytes_device, e)) return false;
     if (!model_place(&g->model, &g->backend, e)) return false;
-    if (!session_lay_out(&g->session, &g->model, &g->backend, shape_of(w), &g->block, e))
+    if (!session_lay_out(&g->session, &g->model, &g->backend, engine_shape(w), &g->block, e))
         return false;
     assert(g->block.used == g->mark); /* the estimate is the allocation */
     assert(device_used(&g->backend) == g->bytes_device);

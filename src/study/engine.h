@@ -61,6 +61,9 @@ bool engine_check_room(const engine *g, int64_t bytes_session, err *e);
 /* What may still be taken, here or elsewhere. */
 room engine_room(const engine *g);
 
+/* The largest of each that the schedules ask. */
+session_shape engine_shape(const engine_work *w);
+
 /* The bytes that engine_start would lay out. */
 bool engine_plan(engine *g, const engine_work *w, int64_t *bytes, err *e);
 

@@ -1,8 +1,6 @@
 /* fit: see fit.h. Jobs and the table; splitting is in fit_split.c. */
 #include "study/fit_in.h"
 
-#include "compute/device.h"
-
 #include <assert.h>
 
 enum {
@@ -110,15 +108,13 @@ static bool lay_out_session(fit_laid *l, const fit_job *j, int32_t n, arena *a, 
     bool generates = j->kind == FIT_GENERATE;
     schedule_options how = {.rows = generates ? at_least(j->ask.rows, n) : n};
     if (generates) how.streams = n, how.stream_tokens = j->ask.new_tokens;
-    if (j->given) how = *j->given, how.rows = at_least(n, how.streams);
     if (!schedule_make(&l->schedule, j->tree, how, j->scratch, e)) return false;
     size_t start = device_mark(b, a);
-    session_shape shape = l->schedule.shape;
-    shape.adapter_rank = j->adapter_rank;
-    if (!session_lay_out(&l->session, &l->model, &l->backend, shape, a, e)) return false;
+    if (!session_lay_out(&l->session, &l->model, &l->backend, l->schedule.shape, a, e))
+        return false;
     size_t session_bytes = device_mark(b, a) - start;
     if (!scorer_lay_out(&l->scorer, &l->schedule, &l->session, a, e)) return false;
-    if (how.streams > 0 && !generator_lay_out(&l->generator, &l->scorer, j->header->tokens, a, e))
+    if (generates && !generator_lay_out(&l->generator, &l->scorer, j->header->tokens, a, e))
         return false;
     size_t lists = device_mark(b, a) - start - session_bytes;
     l->bytes.kv = (int64_t)l->session.bytes_kv;

@@ -91,9 +91,7 @@ typedef struct fit_job {
     fit_kind kind;
     fit_ask ask;
     const tree *tree;
-    const schedule_options *given; /* of a study's arm, but for the rows; NULL: by kind */
-    int32_t adapter_rank;          /* of a study's arm */
-    arena *scratch;                /* of a lay-out: its schedule; as before after fit_measure */
+    arena *scratch; /* of a lay-out: its schedule; as before after fit_measure */
 } fit_job;
 
 typedef struct fit_size { /* what is searched */

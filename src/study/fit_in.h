@@ -2,9 +2,21 @@
 #ifndef CASELOAD_STUDY_FIT_IN_H
 #define CASELOAD_STUDY_FIT_IN_H
 
+#include "compute/device.h"
 #include "study/fit.h"
 
 /* Splits the layers of a job over as few cards as hold it; fills line->n_split and share. */
 bool fit_split(fit_line *line, const fit_job *j, const fit_target *where, arena *a, err *e);
+
+/* What layers [first, end) of something take on a card; false: it cannot be said. */
+typedef struct fit_splitter {
+    bool (*measure)(void *context, int32_t first, int32_t end, fit_bytes *bytes);
+    void *context;
+    int32_t n_layer;
+} fit_splitter;
+
+/* The number of cards, at most where->n_card; 0: not even on all. */
+int32_t fit_split_layers(const fit_splitter *s, const fit_target *where,
+                         fit_share share[FIT_CARDS_MAX]);
 
 #endif

@@ -6,138 +6,216 @@
 #include <assert.h>
 #include <math.h>
 
-/* Rows of an arm and the keys that they attend to, in all. */
-static double keys_of(const schedule *s)
-{
-    double keys = 0;
-    for (int32_t i = 0; i < tree_count(s->tree); i++) {
-        const tree_segment *g = tree_at(s->tree, i);
-        double rows = tree_rows(g);
-        keys += rows * (g->position + (rows + 1) / 2);
-    }
-    return keys;
-}
-
-/* Samples drawn behind the cases, each as long as it may get. */
-static int64_t new_tokens(const arm_job *job)
-{
-    const schedule_options *o = &job->schedule.options;
-    return o->streams > 0 ? (int64_t)job->n_todo * o->stream_tokens : 0;
-}
-
-static bool open_device(backend *b, const fit_target *where, const run *r, const pass *p, err *e)
-{
-    const engine *g = &r->model[p->model].engine;
-    const char *device = r->options.engine.device ? r->options.engine.device : "cpu";
-    bool quantised = false;
-    for (int32_t i = 0; i < g->header.n_tensor; i++)
-        quantised = quantised || dtype_get(g->header.tensor[i].view.type)->block_size > 1;
-    if (!where->cuda) return backend_open(b, device, g->threads, e);
-    plan_open_cuda(b, g->threads, quantised);
-    return true;
-}
-
 typedef struct planner {
     run *run;
     fit_study *study;
+    const pass *pass; /* under way */
     arena *scratch;
     err *e;
 } planner;
 
-/* One arm alone; on several cards its layers are split where it does not fit on one. */
-static bool plan_arm(planner *p, const pass *pass, int32_t which)
+static const engine *engine_of(const planner *p) { return &p->run->model[p->pass->model].engine; }
+
+static bool open_device(const planner *p, backend *b)
 {
-    run *r = p->run;
-    err *e = p->e;
-    fit_arm *f = &p->study->arm[which];
-    const engine *g = &r->model[pass->model].engine;
-    const arm_job *job = &r->job[which];
-    const fit_target *where = &p->study->target;
-    backend b;
-    if (!open_device(&b, where, r, pass, e)) return false;
-    fit_job j = {.header = &g->header,
-                 .backend = &b,
-                 .kind = FIT_SCORE,
-                 .tree = &job->tree,
-                 .given = &job->schedule.options,
-                 .adapter_rank = pass->adapter_rank,
-                 .scratch = p->scratch};
-    *f = (fit_arm){.name = r->spec.arms[which].name.text,
-                   .model = g->header.name,
-                   .adapter = pass->adapter,
-                   .texts = job->n_todo,
-                   .longest = job->schedule.shape.positions,
-                   .tokens_shared = job->tokens_forwarded,
-                   .tokens_alone = job->tokens_unshared,
-                   .tokens_new = new_tokens(job),
-                   .rows = job->schedule.options.rows,
-                   .speed_of = pass->model};
-    bool ok = fit_measure(&j, (fit_size){f->rows, 0}, &f->bytes, e);
-    f->fits = ok && f->bytes.total <= where->bytes_free;
-    f->n_split = f->fits ? 1 : 0;
-    if (ok && !f->fits && where->n_card > 1) {
-        fit_line line = {.size = f->rows};
-        j.ask.rows = f->rows;
-        ok = fit_split(&line, &j, where, p->scratch, e);
-        f->n_split = line.n_split;
+    const engine *g = engine_of(p);
+    const char *device = p->run->options.engine.device;
+    bool quantised = false;
+    for (int32_t i = 0; i < g->header.n_tensor; i++)
+        quantised = quantised || dtype_get(g->header.tensor[i].view.type)->block_size > 1;
+    if (!p->study->target.cuda) return backend_open(b, device ? device : "cpu", g->threads, p->e);
+    plan_open_cuda(b, g->threads, quantised);
+    return true;
+}
+
+/* The largest scorer of all chapters, behind the session. */
+static bool measure_scorers(const planner *p, const model_header *h, session *s, arena *plan,
+                            size_t *bytes)
+{
+    const book *b = &p->pass->book;
+    const size_t mark = plan->used;
+    *bytes = 0;
+    for (int32_t i = 0; i < book_count(b); i++) {
+        const schedule *made = &book_chapter(b, i)->schedule;
+        scorer scores;
+        generator draws;
+        if (!scorer_lay_out(&scores, made, s, plan, p->e)) return false;
+        if (made->options.streams > 0 && !generator_lay_out(&draws, &scores, h->tokens, plan, p->e))
+            return false;
+        if (plan->used - mark > *bytes) *bytes = plan->used - mark;
+        arena_reset(plan, mark);
     }
-    backend_close(&b);
+    return true;
+}
+
+/* The session of the book, as engine_plan lays it out, for layers [first, end) of the model. */
+static bool measure_layers(void *context, int32_t first, int32_t end, fit_bytes *bytes)
+{
+    const planner *p = context;
+    const engine *g = engine_of(p);
+    const book *b = &p->pass->book;
+    model_header part = g->header;
+    model m = {.header = &part, .config = &part.config};
+    session s;
+    backend device;
+    arena plan = ARENA_MEASURE;
+    size_t lists = 0, mark = arena_mark(p->scratch);
+    const schedule **all = arena_take(p->scratch, (size_t)book_count(b), sizeof *all, p->e);
+    if (!all || !open_device(p, &device)) return false;
+    for (int32_t i = 0; i < book_count(b); i++) all[i] = &book_chapter(b, i)->schedule;
+    engine_work w = {all, book_count(b), p->pass->adapter_rank};
+    session_shape shape = engine_shape(&w);
+    arena_reset(p->scratch, mark);
+    part.config.n_layer = end - first;
+    *bytes = (fit_bytes){.weights = plan_layer_bytes(&g->header, first, end)};
+    size_t start = device_mark(&device, &plan);
+    bool ok = session_lay_out(&s, &m, &device, shape, &plan, p->e);
+    size_t session_bytes = device_mark(&device, &plan) - start;
+    ok = ok && measure_scorers(p, &part, &s, &plan, &lists);
+    if (device_is_apart(&device)) lists = 0; /* they are the host's */
+    backend_close(&device);
+    bytes->kv = (int64_t)s.bytes_kv;
+    bytes->workspace = (int64_t)(s.bytes_workspace + lists);
+    bytes->activations = (int64_t)(session_bytes - s.bytes_kv - s.bytes_workspace);
+    bytes->total = bytes->weights + bytes->kv + bytes->activations + bytes->workspace;
     return ok;
 }
 
-/* All arms of a pass share one session. */
-static bool plan_pass(fit_study *f, run *r, pass *p, err *e)
+/* Rows of the book and the keys that they attend to, in all. */
+static void count_rows(const book *b, int64_t *rows, double *keys, int32_t *longest)
 {
-    engine *g = &r->model[p->model].engine;
-    const backend own = g->backend;
-    int64_t session = 0, bytes;
-    if (f->target.cuda && !open_device(&g->backend, &f->target, r, p, e)) return false;
-    bool ok = pass_plan(r, p, &session, e);
-    bytes = f->target.cuda ? (int64_t)g->bytes_device : g->header.bytes_weights + session;
-    g->backend = own;
-    if (bytes > f->bytes_peak) f->bytes_peak = bytes;
-    return ok;
+    *rows = *longest = 0;
+    *keys = 0;
+    for (int32_t c = 0; c < book_count(b); c++) {
+        const tree *t = &book_chapter(b, c)->tree;
+        const schedule *s = &book_chapter(b, c)->schedule;
+        if (s->shape.positions > *longest) *longest = s->shape.positions;
+        for (int32_t i = 0; i < tree_count(t); i++) {
+            const tree_segment *g = tree_at(t, i);
+            const int64_t n = tree_rows(g);
+            *rows += n;
+            *keys += (double)n * (g->position + ((double)n + 1) / 2);
+        }
+    }
 }
 
-static bool find_speed(fit_study *f, run *r, int32_t m, err *e)
+/* Memory of the pass under way; on several cards its layers are split where one does not do. */
+static bool plan_work(planner *p, fit_work *w)
 {
-    const engine *g = &r->model[m].engine;
-    fit_speed *s = &f->speed[m];
+    const fit_target *where = &p->study->target;
+    const int32_t n_layer = engine_of(p)->header.config.n_layer;
+    w->rows = p->run->options.rows ? p->run->options.rows : ENGINE_ROWS;
+    w->texts = p->pass->texts_todo;
+    w->tokens_drawn = p->pass->drawn_todo;
+    if (!measure_layers(p, 0, n_layer, &w->bytes)) return false;
+    w->fits = w->bytes.total <= where->bytes_free;
+    w->n_split = w->fits ? 1 : 0;
+    if (w->fits || where->n_card < 2) return true;
+    fit_splitter s = {measure_layers, p, n_layer};
+    fit_share share[FIT_CARDS_MAX];
+    w->n_split = fit_split_layers(&s, where, share);
+    return p->e->code == ERR_NONE;
+}
+
+static void time_work(const planner *p, fit_work *w, const fit_speed *s)
+{
+    const double copies = w->fits ? p->study->target.n_card : 1;
+    double keys = 0;
+    int64_t rows = 0;
+    count_rows(&p->pass->book, &rows, &keys, &w->longest);
+    w->seconds = (fit_seconds(s, rows, keys) + s->drawn * (double)w->tokens_drawn) / copies;
+}
+
+static bool find_speed(planner *p, fit_speed *s)
+{
+    const engine *g = engine_of(p);
+    double keys;
+    int64_t rows;
     int32_t longest = 0;
-    if (f->target.card) {
-        fit_speed_of_card(s, &g->header, f->target.card);
+    if (s->source[0]) return true; /* another pass of the model has it */
+    if (p->study->target.card) {
+        fit_speed_of_card(s, &g->header, p->study->target.card);
         return true;
     }
-    for (int32_t i = 0; i < f->n_arm; i++) {
-        if (f->arm[i].speed_of == m && f->arm[i].longest > longest) longest = f->arm[i].longest;
-    }
+    count_rows(&p->pass->book, &rows, &keys, &longest);
+    const run_options *o = &p->run->options;
     fit_trial t = {.header = &g->header,
-                   .has_weights = g->header.n_file > 0 && !g->incomplete,
-                   .device = r->options.engine.device ? r->options.engine.device : "cpu",
+                   .has_weights = !g->incomplete,
+                   .device = o->engine.device ? o->engine.device : "cpu",
                    .threads = g->threads,
-                   .rows = r->options.rows ? r->options.rows : ENGINE_ROWS,
-                   .context = longest};
+                   .rows = o->rows ? o->rows : ENGINE_ROWS,
+                   .context = longest,
+                   .draws = p->pass->drawn_todo > 0};
     err why = {0};
-    if (run_tell(r, "measuring this computer", e) && fit_measure_speed(s, &t, &why)) return true;
-    if (why.code == ERR_NONE) return false;
+    if (!run_tell(p->run, "measuring this computer", p->e)) return false;
+    if (fit_measure_speed(s, &t, &why)) return true;
     *s = (fit_speed){.token = (double)NAN, .key = (double)NAN};
     memcpy(s->source, why.text, sizeof s->source - 1);
     return true;
 }
 
-/* What the table by number type should ask: this study's lengths. */
-static void find_ask(fit_study *f, const run *r)
+static bool plan_pass(planner *p, fit_pass *f)
 {
-    f->ask.rows = r->options.rows;
-    for (int32_t i = 0; i < f->n_arm; i++) {
-        const tree *t = &r->job[i].tree;
-        if (r->job[i].n_todo > f->ask.texts) f->ask.texts = r->job[i].n_todo;
-        for (int32_t k = 0; k < tree_count(t); k++) {
-            const tree_segment *g = tree_at(t, k);
-            int32_t *most = g->kind == TREE_HEAD   ? &f->ask.head_tokens
-                            : g->kind == TREE_CASE ? &f->ask.text_tokens
-                                                   : NULL;
-            if (most && g->count > *most) *most = g->count;
+    const pass *of = p->pass;
+    *f = (fit_pass){.model = engine_of(p)->header.name,
+                    .adapter = of->adapter,
+                    .n_arm = of->n_arm,
+                    .speed_of = of->model};
+    if (!find_speed(p, &p->study->speed[of->model]) || !plan_work(p, &f->all)) return false;
+    time_work(p, &f->all, &p->study->speed[of->model]);
+    for (int32_t k = 0; k < of->n_arm; k++) {
+        f->all.tokens_alone += p->run->cost[of->arm[k]].unshared;
+    }
+    f->all.tokens_shared = of->tokens_todo;
+    return true;
+}
+
+/* The arm as if it were the only one of its pass. */
+static bool plan_arm(planner *p, int32_t which)
+{
+    run *r = p->run;
+    const pass *of = p->pass;
+    fit_arm *f = &p->study->arm[which];
+    *f = (fit_arm){.name = r->spec.arms[which].name.text,
+                   .model = engine_of(p)->header.name,
+                   .adapter = of->adapter,
+                   .speed_of = of->model};
+    pass alone = {.model = of->model,
+                  .adapter = of->adapter,
+                  .adapter_rank = of->adapter_rank,
+                  .adapter_hash = of->adapter_hash,
+                  .late = of->late,
+                  .n_arm = 1,
+                  .arm = &which};
+    const book_cost cost = r->cost[which];
+    bool ok = pass_ask(r, &alone, p->e);
+    r->cost[which] = cost;
+    p->pass = &alone;
+    ok = ok && plan_work(p, &f->alone);
+    if (ok) time_work(p, &f->alone, &p->study->speed[of->model]);
+    f->alone.tokens_shared = cost.shared;
+    f->alone.tokens_alone = cost.unshared;
+    pass_forget(&alone);
+    p->pass = of;
+    return ok;
+}
+
+/* What the table by number type should ask: this study's lengths. */
+static void find_ask(fit_ask *ask, const run *r)
+{
+    ask->rows = r->options.rows;
+    ask->texts = r->rows.scored.n;
+    for (int32_t i = 0; i < r->n_pass; i++) {
+        const book *b = &r->pass[i].book;
+        for (int32_t c = 0; c < book_count(b); c++) {
+            const tree *t = &book_chapter(b, c)->tree;
+            for (int32_t k = 0; k < tree_count(t); k++) {
+                const tree_segment *g = tree_at(t, k);
+                const int32_t below = g->position + g->count;
+                if (g->kind == TREE_HEAD && below > ask->head_tokens) ask->head_tokens = below;
+                if (g->kind == TREE_CASE && g->count > ask->text_tokens)
+                    ask->text_tokens = g->count;
+            }
         }
     }
 }
@@ -145,31 +223,24 @@ static void find_ask(fit_study *f, const run *r)
 bool fit_study_make(fit_study *f, run *r, const fit_target *where, arena *a, err *e)
 {
     *f = (fit_study){.target = *where, .path = r->spec.path, .n_arm = r->spec.n_arm};
-    f->arm = arena_take_zero(a, (size_t)f->n_arm, sizeof *f->arm, e);
+    f->n_pass = r->n_pass;
     f->n_speed = r->n_model;
+    f->arm = arena_take_zero(a, (size_t)f->n_arm, sizeof *f->arm, e);
+    f->pass = arena_take_zero(a, (size_t)f->n_pass, sizeof *f->pass, e);
     f->speed = arena_take_zero(a, (size_t)f->n_speed, sizeof *f->speed, e);
-    if (!f->arm || !f->speed) return false;
-    planner all = {r, f, a, e};
-    for (int32_t i = 0; i < r->n_pass; i++) {
-        pass *p = &r->pass[i];
-        for (int32_t k = 0; k < p->n_arm; k++) {
-            if (!plan_arm(&all, p, p->arm[k])) return false;
-        }
-        if (!plan_pass(f, r, p, e)) return false;
-    }
-    for (int32_t i = 0; i < r->n_model; i++) {
-        if (!find_speed(f, r, i, e)) return false;
-    }
+    if (!f->arm || !f->pass || !f->speed) return false;
     f->fits = true;
-    for (int32_t i = 0; i < f->n_arm; i++) {
-        fit_arm *arm = &f->arm[i];
-        const schedule *s = &r->job[i].schedule;
-        double copies = arm->fits ? where->n_card : 1;
-        arm->seconds = fit_seconds(&f->speed[arm->speed_of], s->rows_all, keys_of(s)) / copies;
-        f->seconds += arm->seconds;
-        f->fits = f->fits && arm->n_split > 0;
+    find_ask(&f->ask, r);
+    for (int32_t i = 0; i < r->n_pass; i++) {
+        planner p = {.run = r, .study = f, .pass = &r->pass[i], .scratch = a, .e = e};
+        if (!plan_pass(&p, &f->pass[i])) return false;
+        for (int32_t k = 0; k < r->pass[i].n_arm; k++) {
+            if (!plan_arm(&p, r->pass[i].arm[k])) return false;
+        }
+        const fit_work *w = &f->pass[i].all;
+        if (w->bytes.total > f->bytes_peak) f->bytes_peak = w->bytes.total;
+        f->fits = f->fits && w->n_split > 0;
+        f->seconds += w->seconds;
     }
-    f->fits = f->fits && (f->bytes_peak <= where->bytes_free || where->n_card > 1);
-    find_ask(f, r);
     return e->code == ERR_NONE;
 }

@@ -1,36 +1,50 @@
 /* fit_study: a study's arms, with the true lengths of its prompts: memory, tokens, time. Prompts
- * are written and tokenised as for a run; nothing is opened. */
+ * are written and tokenised as for a run; nothing is opened.
+ *
+ * Each arm is planned alone, and each pass (the arms of one model and adapter, which share a
+ * session and what their prompts have in common) as a run would do it. */
 #ifndef CASELOAD_STUDY_FIT_STUDY_H
 #define CASELOAD_STUDY_FIT_STUDY_H
 
 #include "study/fit_time.h"
 #include "study/run.h"
 
+typedef struct fit_work { /* of an arm alone, or of a pass */
+    int64_t texts;
+    int32_t longest;                     /* tokens of the longest path */
+    int64_t tokens_shared, tokens_alone; /* to forward: as computed; every prompt alone */
+    int64_t tokens_drawn;                /* to generate, at most */
+    fit_bytes bytes;
+    bool fits;
+    int32_t rows;    /* of a step */
+    int32_t n_split; /* cards; 1: fits on one; 0: does not fit */
+    double seconds;  /* on several cards that hold copies: shared between them */
+} fit_work;
+
 typedef struct fit_arm {
     str name;
     const char *model, *adapter; /* adapter NULL: none */
-    int32_t texts;
-    int32_t longest;                     /* tokens of the longest path */
-    int64_t tokens_shared, tokens_alone; /* to forward: as computed; every prompt alone */
-    int64_t tokens_new;                  /* to generate, at most */
-    fit_bytes bytes;
-    bool fits;
-    int32_t rows;     /* of a step */
-    int32_t n_split;  /* cards; 1: fits on one; 0: does not fit */
-    double seconds;   /* of the arm; on several cards that hold copies, shared between them */
-    int32_t speed_of; /* which of fit_study.speed */
+    int32_t speed_of;            /* which of fit_study.speed */
+    fit_work alone;
 } fit_arm;
+
+typedef struct fit_pass {
+    const char *model, *adapter;
+    int32_t n_arm, speed_of;
+    fit_work all;
+} fit_pass;
 
 typedef struct fit_study {
     fit_target target;
     const char *path;
-    int32_t n_arm, n_speed;
+    int32_t n_arm, n_pass, n_speed;
     fit_arm *arm;
+    fit_pass *pass;
     fit_speed *speed;   /* [n_speed] one a model */
-    int64_t bytes_peak; /* the largest of all passes: arms of one model share a session */
+    int64_t bytes_peak; /* of the largest pass */
     bool fits;
     double seconds;
-    fit_ask ask; /* what the generic table should ask, with these lengths */
+    fit_ask ask; /* what the table by number type should ask, with these lengths */
 } fit_study;
 
 /* `r` stands ready (run_prepare with engine_options.sizes_only). */

@@ -12,6 +12,7 @@
 
 typedef struct fit_speed {
     double token, key; /* seconds of a forwarded token: token + key x (keys it attends to) */
+    double drawn;      /* seconds of a generated token, many samples at once; 0: not asked */
     double spent;      /* seconds the measuring took */
     int32_t rows;      /* a step of the measuring */
     char source[200];  /* for people: whose word it is */
@@ -24,6 +25,7 @@ typedef struct fit_trial { /* what is measured */
     pool *threads;
     int32_t rows;    /* of a step */
     int32_t context; /* the longer of the two */
+    bool draws;      /* measure generation too */
 } fit_trial;
 
 /* ERR_RESOURCE when two layers do not fit in memory. */

@@ -188,42 +188,59 @@ static void add_time(buf *out, double seconds)
     else buf_printf(out, " %7.1f h", seconds / 3600);
 }
 
-bool fit_study_write_text(const fit_study *f, bool colour, buf *out, err *e)
+static void write_work(const fit_study *f, str name, const fit_work *w, bool colour, buf *out)
 {
-    const char *bold = colour ? "\033[1m" : "", *plain = colour ? "\033[0m" : "";
-    const fit_target *t = &f->target;
-    buf_printf(out, "%s on %s%s: %.1f GB to use\n\n", f->path, t->n_card > 1 ? "several of: " : "",
-               t->title, gb(t->bytes_free));
-    buf_printf(out, "%s%-18s %6s %7s %8s %7s %7s %7s %8s %-13s %11s %11s %9s%s\n", bold, "arm",
-               "texts", "longest", "weights", "K/V", "activ.", "worksp.", "total GB", " fits",
-               "tokens", "each alone", "time", plain);
-    for (int32_t i = 0; i < f->n_arm; i++) {
-        const fit_arm *a = &f->arm[i];
-        const fit_bytes *b = &a->bytes;
-        const fit_line verdict = {.fits = a->fits, .n_split = a->n_split};
-        const fit where = {.target = *t};
-        buf_printf(out, "%-18.*s %6d %7d %8.2f %7.2f %7.2f %7.2f %8.2f", (int)a->name.size,
-                   a->name.data, a->texts, a->longest, gb(b->weights), gb(b->kv),
-                   gb(b->activations), gb(b->workspace), gb(b->total));
-        write_verdict(&where, &verdict, colour, out);
-        buf_printf(out, " %11lld %11lld", (long long)a->tokens_shared, (long long)a->tokens_alone);
-        add_time(out, a->seconds);
-        buf_add_char(out, '\n');
-    }
-    buf_printf(out, "\nPeak over the study: %.2f GB, %s. Time of all arms:", gb(f->bytes_peak),
-               f->fits ? "fits" : "does not fit");
-    add_time(out, f->seconds);
-    buf_add_text(out, ", generated samples not counted.\n");
+    const fit_bytes *b = &w->bytes;
+    const fit_line verdict = {.fits = w->fits, .n_split = w->n_split};
+    const fit where = {.target = f->target};
+    buf_printf(out, "%-18.*s %6lld %7d %8.2f %7.2f %7.2f %7.2f %8.2f", (int)name.size, name.data,
+               (long long)w->texts, w->longest, gb(b->weights), gb(b->kv), gb(b->activations),
+               gb(b->workspace), gb(b->total));
+    write_verdict(&where, &verdict, colour, out);
+    buf_printf(out, " %11lld %11lld %9lld", (long long)w->tokens_shared, (long long)w->tokens_alone,
+               (long long)w->tokens_drawn);
+    add_time(out, w->seconds);
+    buf_add_char(out, '\n');
+}
+
+static void write_speeds(const fit_study *f, buf *out)
+{
     for (int32_t i = 0; i < f->n_speed; i++) {
         const fit_speed *s = &f->speed[i];
         buf_printf(out, "Speed: %s", s->source);
         if (isfinite(s->token) && s->token > 0)
             buf_printf(out, ": %.0f tokens a second behind 200 tokens, %.0f behind 2,000",
                        1 / (s->token + 200 * s->key), 1 / (s->token + 2000 * s->key));
+        if (s->drawn > 0) buf_printf(out, ", %.0f generated", 1 / s->drawn);
         buf_add_text(out, ".\n");
     }
-    buf_add_text(out, "Tokens: as forwarded, what prompts share once; and every answer's prompt "
-                      "alone.\n\n");
+}
+
+bool fit_study_write_text(const fit_study *f, bool colour, buf *out, err *e)
+{
+    const char *bold = colour ? "\033[1m" : "", *plain = colour ? "\033[0m" : "";
+    const fit_target *t = &f->target;
+    buf_printf(out, "%s on %s%s: %.1f GB to use\n\n", f->path, t->n_card > 1 ? "several of: " : "",
+               t->title, gb(t->bytes_free));
+    buf_printf(out, "%s%-18s %6s %7s %8s %7s %7s %7s %8s %-13s %11s %11s %9s %9s%s\n", bold,
+               "arm, alone", "texts", "longest", "weights", "K/V", "activ.", "worksp.", "total GB",
+               " fits", "tokens", "each alone", "generated", "time", plain);
+    for (int32_t i = 0; i < f->n_arm; i++)
+        write_work(f, f->arm[i].name, &f->arm[i].alone, colour, out);
+    buf_printf(out, "%s%s%s\n", bold, "arms of a model together, as a run does them", plain);
+    for (int32_t i = 0; i < f->n_pass; i++) {
+        char name[19];
+        snprintf(name, sizeof name, "%s%s", f->pass[i].model, f->pass[i].adapter ? " + LoRA" : "");
+        write_work(f, str_of(name), &f->pass[i].all, colour, out);
+    }
+    buf_printf(out,
+               "\nPeak over the study: %.2f GB, %s. Time of the whole study:", gb(f->bytes_peak),
+               f->fits ? "fits" : "does not fit");
+    add_time(out, f->seconds);
+    buf_add_text(out, ".\n");
+    write_speeds(f, out);
+    buf_add_text(out, "Tokens: as forwarded, what prompts share once; every answer's prompt alone; "
+                      "generated at most.\n\n");
     return buf_check(out, "the plan", e);
 }
 
@@ -266,6 +283,20 @@ static void put_line(buf *out, const fit_line *l)
     json_close(out, '}');
 }
 
+static void put_work(buf *out, const fit_work *w)
+{
+    json_whole(out, "texts", w->texts);
+    json_whole(out, "longest_tokens", w->longest);
+    json_whole(out, "tokens_shared", w->tokens_shared);
+    json_whole(out, "tokens_alone", w->tokens_alone);
+    json_whole(out, "tokens_generated_at_most", w->tokens_drawn);
+    json_whole(out, "rows", w->rows);
+    put_bytes(out, "bytes", &w->bytes);
+    json_bool(out, "fits", w->fits);
+    json_whole(out, "cards_needed", w->n_split);
+    json_number(out, "seconds", isfinite(w->seconds), w->seconds);
+}
+
 static void put_study(buf *out, const fit_study *s)
 {
     json_open(out, "study", '{');
@@ -282,16 +313,19 @@ static void put_study(buf *out, const fit_study *s)
         json_text(out, "arm", name);
         json_text(out, "model", a->model);
         json_text(out, "adapter", a->adapter);
-        json_whole(out, "texts", a->texts);
-        json_whole(out, "longest_tokens", a->longest);
-        json_whole(out, "tokens_shared", a->tokens_shared);
-        json_whole(out, "tokens_alone", a->tokens_alone);
-        json_whole(out, "tokens_new_at_most", a->tokens_new);
-        put_bytes(out, "bytes", &a->bytes);
-        json_bool(out, "fits", a->fits);
-        json_whole(out, "cards_needed", a->n_split);
-        json_number(out, "seconds", isfinite(a->seconds), a->seconds);
+        put_work(out, &a->alone);
         json_text(out, "speed", s->speed[a->speed_of].source);
+        json_close(out, '}');
+    }
+    json_close(out, ']');
+    json_open(out, "passes", '[');
+    for (int32_t i = 0; i < s->n_pass; i++) {
+        const fit_pass *p = &s->pass[i];
+        json_open(out, NULL, '{');
+        json_text(out, "model", p->model);
+        json_text(out, "adapter", p->adapter);
+        json_whole(out, "arms", p->n_arm);
+        put_work(out, &p->all);
         json_close(out, '}');
     }
     json_close(out, ']');
