@@ -72,6 +72,9 @@ const cli_command cmd_convert = {
             "                                       norms and biases at f32; rows that do not fill "
             "blocks of 256\n"
             "                                       take q8_0, q5_1 or q5_0\n"
+            "  nf4 int8                             folders, in bitsandbytes' layout (NF4 doubly "
+            "quantised);\n"
+            "                                       embedding, head, norms and biases as they are\n"
             "What rounding changed is printed. OUT is replaced in one step, or not at all.\n\n"
             "example:\n  caseload convert models/SmolLM2 smollm2.q4_k.gguf --type q4_k",
     .options = options,

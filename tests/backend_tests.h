@@ -129,6 +129,11 @@ static inline tensor weight(place *p, rng *r, dtype type, int64_t rows, int64_t 
                 block[j] = (unsigned char)(uint32_t)(rng_next(r) >> 32);
             if ((uint32_t)(rng_next(r) >> 32) % 8 == 0)
                 memset(block, (uint32_t)(rng_next(r) >> 32) % 2 ? 0xff : 0, (size_t)bytes);
+            if (type >= DTYPE_NF4) {
+                value *= type >= DTYPE_INT8 ? 0.02f : 1;
+                memcpy(block, &value, 4);
+                continue;
+            }
             put_half(block + scale_at[type][0], r);
             put_half(block + scale_at[type][1], r);
         }

@@ -82,7 +82,7 @@ static bool same_shape(const tensor *a, const tensor *b)
 
 static bool is_weight(const tensor *w, int rank)
 {
-    return w->data && w->rank == rank && w->type != DTYPE_I32 &&
+    return w->data && w->rank == rank && !dtype_is_raw(w->type) &&
            w->dim[rank - 1] % dtype_get(w->type)->block_size == 0;
 }
 

@@ -24,6 +24,11 @@
  *   Q5_K   176 d f16 | m f16 | scales 12 | qh 32 | qs 128                    d * s * q - m * min
  *   Q6_K   210 ql 128 | qh 64 | scales 16 (int8) | d f16                     d * s * (q - 32)
  *   IQ4_XS 136 d f16 | scales_h u16 | scales_l 4 | qs 128           d * (s - 32) * table[q]
+ *
+ *   64 values a block, or 16 where rows are no multiple of 64; in memory only. Byte i of qs holds
+ *   value 2 i (high) and 2 i + 1 (low).
+ *   NF4     36  d f32 | qs 32            d * nf4[q]      NF4_16  12  d f32 | qs 8
+ *   INT8    68  d f32 | qs 64 (int8)     d * q           INT8_16 20  d f32 | qs 16
  */
 #include "compute/dtype.h"
 
@@ -275,6 +280,51 @@ static void iq4_xs_to_f32(float *out, const void *in, int64_t n)
     }
 }
 
+const float dtype_nf4_table[16] = {
+    -1.0f,
+    -0.6961928009986877f,
+    -0.5250730514526367f,
+    -0.39491748809814453f,
+    -0.28444138169288635f,
+    -0.18477343022823334f,
+    -0.09105003625154495f,
+    0.0f,
+    0.07958029955625534f,
+    0.16093020141124725f,
+    0.24611230194568634f,
+    0.33791524171829224f,
+    0.44070982933044434f,
+    0.5626170039176941f,
+    0.7229568362236023f,
+    1.0f,
+};
+
+static void nf4_blocks(float *out, const uint8_t *p, int64_t n, int block)
+{
+    for (; n > 0; n -= block, p += 4 + block / 2) {
+        float d;
+        memcpy(&d, p, 4);
+        for (int i = 0; i < block / 2; i++) {
+            *out++ = d * dtype_nf4_table[p[4 + i] >> 4];
+            *out++ = d * dtype_nf4_table[p[4 + i] & 15];
+        }
+    }
+}
+
+static void int8_blocks(float *out, const uint8_t *p, int64_t n, int block)
+{
+    for (; n > 0; n -= block, p += 4 + block) {
+        float d;
+        memcpy(&d, p, 4);
+        for (int i = 0; i < block; i++) *out++ = d * (float)(int8_t)p[4 + i];
+    }
+}
+
+static void nf4_to_f32(float *out, const void *in, int64_t n) { nf4_blocks(out, in, n, 64); }
+static void nf4_16_to_f32(float *out, const void *in, int64_t n) { nf4_blocks(out, in, n, 16); }
+static void int8_to_f32(float *out, const void *in, int64_t n) { int8_blocks(out, in, n, 64); }
+static void int8_16_to_f32(float *out, const void *in, int64_t n) { int8_blocks(out, in, n, 16); }
+
 static const dtype_info table[DTYPE_COUNT] = {
     [DTYPE_F32] = {"F32", 1, 4, 0, f32_to_f32},
     [DTYPE_F16] = {"F16", 1, 2, 1, f16_to_f32},
@@ -292,6 +342,12 @@ static const dtype_info table[DTYPE_COUNT] = {
     [DTYPE_IQ4_NL] = {"IQ4_NL", 32, 18, 20, iq4_nl_to_f32},
     [DTYPE_IQ4_XS] = {"IQ4_XS", K_BLOCK, 136, 23, iq4_xs_to_f32},
     [DTYPE_I32] = {"I32", 1, 4, 26, NULL},
+    [DTYPE_U8] = {"U8", 1, 1, -1, NULL},
+    [DTYPE_I8] = {"I8", 1, 1, -1, NULL},
+    [DTYPE_NF4] = {"NF4", 64, 36, -1, nf4_to_f32},
+    [DTYPE_NF4_16] = {"NF4/16", 16, 12, -1, nf4_16_to_f32},
+    [DTYPE_INT8] = {"INT8", 64, 68, -1, int8_to_f32},
+    [DTYPE_INT8_16] = {"INT8/16", 16, 20, -1, int8_16_to_f32},
 };
 
 const dtype_info *dtype_get(dtype t)

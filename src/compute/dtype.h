@@ -27,7 +27,13 @@ typedef enum dtype {
     DTYPE_Q6_K,
     DTYPE_IQ4_NL,
     DTYPE_IQ4_XS,
+    DTYPE_NF4, /* these four are made in memory, of packed forms (model/packed.h) */
+    DTYPE_NF4_16,
+    DTYPE_INT8,
+    DTYPE_INT8_16,
     DTYPE_I32, /* indices only: no conversion */
+    DTYPE_U8,  /* likewise bytes of a packed form */
+    DTYPE_I8,
     DTYPE_COUNT
 } dtype;
 
@@ -55,5 +61,11 @@ static inline void dtype_to_f32(dtype t, float *out, const void *in, int64_t n)
 }
 
 float dtype_half_to_f32(uint16_t h);
+
+/* The sixteen values of NF4 (Dettmers et al. 2023, arXiv 2305.14314, appendix E). */
+extern const float dtype_nf4_table[16];
+
+/* Only stored, as part of a packed form: no row of it is a row of weights. */
+static inline bool dtype_is_raw(dtype t) { return dtype_get(t)->to_f32 == 0; }
 
 #endif

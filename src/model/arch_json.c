@@ -10,7 +10,8 @@
  *   window sliding_window, layer_types, sliding_window_pattern, use_sliding_window,
  *          max_window_layers
  *
- * Refused: quantization_config, attention that looks ahead, activations the family never had. */
+ * Refused: quantization_config of others than bitsandbytes, attention that looks ahead, activations
+ * the family never had. */
 #include "model/files_in.h"
 
 #include <assert.h>
@@ -108,11 +109,18 @@ static const model_family *find_family(reader *r)
     return f;
 }
 
+/* Its tensors say how they are packed (model/packed.h). */
+static bool is_bitsandbytes(const json_t *quantised)
+{
+    const char *how = json_string_value(json_object_get(quantised, "quant_method"));
+    return how && !strcmp(how, "bitsandbytes");
+}
+
 static void check_refused(reader *r, const model_family *f)
 {
     const json_t *quantised = get(r->root, "quantization_config");
     if (!quantised) quantised = get(r->text, "quantization_config");
-    if (quantised) {
+    if (quantised && !is_bitsandbytes(quantised)) {
         char shown[NAME_SHOWN];
         const char *how = json_string_value(json_object_get(quantised, "quant_method"));
         err_set(

@@ -3,6 +3,7 @@
 #include "model/bind.h"
 
 #include "model/files_in.h"
+#include "model/packed.h"
 
 #include <assert.h>
 #include <stdio.h>
@@ -182,6 +183,7 @@ bool model_slot_shape(const model_config *c, weight_slot slot, int64_t *rows, in
 
 typedef struct binder {
     const model_header *h;
+    arena *a;
     const char *prefix; /* NULL: GGUF */
     uint8_t *used;      /* [n_tensor] */
     err *e;
@@ -222,8 +224,7 @@ static bool bind_slot(binder *b, weight_slot slot, int32_t layer, tensor *out)
                     : t->view.rank == 2 && t->view.dim[0] == rows && t->view.dim[1] == columns;
     if (!fits) return report_shape(b, t, rows, columns);
     b->used[t - b->h->tensor] = 1;
-    *out = t->view;
-    return true;
+    return packed_tensor(out, t, b->a, b->e);
 }
 
 /* Rows [from, from + n) of a matrix, in place. */
@@ -291,7 +292,7 @@ bool model_bind(model_weights *w, const model_header *h, arena *a, err *e)
         return err_set(e, ERR_MODEL, "%s holds a vocabulary but no weights; take the whole model",
                        h->path);
     }
-    binder b = {.h = h, .e = e};
+    binder b = {.h = h, .a = a, .e = e};
     b.used = arena_take_zero(a, (size_t)h->n_tensor, 1, e);
     w->layer = arena_take_zero(a, (size_t)c->n_layer, sizeof *w->layer, e);
     if (!b.used || !w->layer) return false;

@@ -2,7 +2,7 @@
  *
  * Names are a table: one row a slot, one column a way of naming. Fused tensors (phi3's qkv and
  * gate_up) become views of their rows. Nothing is read or copied: every tensor points into the
- * file's map.
+ * file's map; but packed ones (model/packed.h) are laid out in the arena.
  *
  * Shapes (rows first): d model width, h heads, g K/V heads, hd head width, f feed-forward width,
  * V tokens.

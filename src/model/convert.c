@@ -15,14 +15,18 @@ typedef struct type_row {
 } type_row;
 
 static const type_row types[] = {
-    {"f32", DTYPE_F32, DTYPE_F32, true, true},     {"f16", DTYPE_F16, DTYPE_F16, true, true},
-    {"bf16", DTYPE_BF16, DTYPE_BF16, true, true},  {"q8_0", DTYPE_Q8_0, DTYPE_Q8_0, true, false},
-    {"q6_k", DTYPE_Q6_K, DTYPE_Q6_K, true, false}, {"q5_k", DTYPE_Q5_K, DTYPE_Q6_K, true, false},
-    {"q4_k", DTYPE_Q4_K, DTYPE_Q6_K, true, false}, {"q4_1", DTYPE_Q4_1, DTYPE_Q6_K, true, false},
-    {"q4_0", DTYPE_Q4_0, DTYPE_Q6_K, true, false},
+    {"f32", DTYPE_F32, DTYPE_F32, true, true},      {"f16", DTYPE_F16, DTYPE_F16, true, true},
+    {"bf16", DTYPE_BF16, DTYPE_BF16, true, true},   {"q8_0", DTYPE_Q8_0, DTYPE_Q8_0, true, false},
+    {"q6_k", DTYPE_Q6_K, DTYPE_Q6_K, true, false},  {"q5_k", DTYPE_Q5_K, DTYPE_Q6_K, true, false},
+    {"q4_k", DTYPE_Q4_K, DTYPE_Q6_K, true, false},  {"q4_1", DTYPE_Q4_1, DTYPE_Q6_K, true, false},
+    {"q4_0", DTYPE_Q4_0, DTYPE_Q6_K, true, false},  {"nf4", DTYPE_NF4, DTYPE_COUNT, false, true},
+    {"int8", DTYPE_INT8, DTYPE_COUNT, false, true},
 };
 
-const char *convert_types(void) { return "f32, f16, bf16, q8_0, q6_k, q5_k, q4_k, q4_1, q4_0"; }
+const char *convert_types(void)
+{
+    return "f32, f16, bf16, q8_0, q6_k, q5_k, q4_k, q4_1, q4_0, nf4, int8";
+}
 
 static bool find_type(convert_plan *p, err *e)
 {
@@ -58,13 +62,16 @@ static bool is_wide(weight_slot s) { return s == SLOT_EMBED || s == SLOT_LM_HEAD
 
 static dtype type_for(const convert_plan *p, const convert_item *item)
 {
-    const dtype from = item->from.type, own = from > DTYPE_BF16 && !p->to_gguf ? DTYPE_F32 : from;
+    const dtype from = item->from.type;
+    const bool in_memory = from >= DTYPE_NF4 && from <= DTYPE_INT8_16; /* of a packed form */
+    const dtype own = in_memory || (from > DTYPE_BF16 && !p->to_gguf) ? DTYPE_F32 : from;
     const dtype wanted = is_wide(item->slot) ? p->wide_type : p->matrix_type;
     if (item->from.rank == 1) { /* norms, biases, factors: exact */
         if (p->to_gguf) return DTYPE_F32;
         return wanted <= DTYPE_BF16 ? wanted : own;
     }
     if (wanted == DTYPE_COUNT || item->slot == SLOT_COUNT) return own;
+    if (convert_is_packed(wanted)) return wanted;
     return fitting(wanted, item->from.dim[item->from.rank - 1]);
 }
 
@@ -117,7 +124,11 @@ static void set_parts(const convert_plan *p, convert_item *item, int32_t layer)
 static bool check_item(const convert_plan *p, const convert_item *item, err *e)
 {
     const bool same = item->type == item->from.type && item->plus == 0 && item->n_part == 0;
-    if (same || quantise_knows(item->type)) return true;
+    if (convert_is_packed(item->type) && convert_columns(&item->from) % 16 != 0) {
+        return err_set(e, ERR_USAGE, "%s: the rows of `%s` are no multiple of 16; choose f16",
+                       p->source.path, item->name);
+    }
+    if (same || quantise_knows(item->type) || convert_is_packed(item->type)) return true;
     return err_set(e, ERR_USAGE,
                    "%s: `%s` is %s, which can be read but not made; choose a --type (%s)",
                    p->source.path, item->name, dtype_get(item->type)->name, convert_types());
@@ -158,7 +169,11 @@ static bool add_slots(convert_plan *p, uint8_t *seen, err *e)
             if (stays) new_name = str_keep(&p->memory, t->name, e).data;
             else if (model_tensor_name(h->config.family, p->to_gguf, slot, layer, name))
                 new_name = keep_name(p, name, e);
-            if (!new_name || !add_item(p, new_name, slot, layer, &t->view, e)) return false;
+            tensor from;
+            if (!new_name || !packed_tensor(&from, t, &p->memory, e) ||
+                !add_item(p, new_name, slot, layer, &from, e)) {
+                return false;
+            }
         }
     }
     return true;
@@ -181,7 +196,9 @@ static bool plan_items(convert_plan *p, err *e)
 {
     const model_header *h = &p->source;
     model_weights bound; /* checks shapes, finds what is missing or unknown */
+    const size_t mark = arena_mark(&p->memory);
     if (!model_bind(&bound, h, &p->memory, e)) return false;
+    arena_reset(&p->memory, mark);
     if (bound.n_unused > 0 && h->config.from_gguf != p->to_gguf) {
         char shown[NAME_SHOWN];
         return err_set(e, ERR_MODEL, "%s: the tensor `%s` has no place in a %s", h->path,

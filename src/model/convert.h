@@ -14,8 +14,9 @@
  *                       GGUF only. Embedding and head: q8_0 under q8_0, else q6_k. Rows that are no
  *                       whole blocks of 256 take q8_0 (for q6_k), q5_1 (q5_k) or q5_0 (q4_k); no
  *                       whole blocks of 32: f16. Norms, biases, RoPE factors stay F32
- *   nf4 int8            folder only, in bitsandbytes' layout. Only the layers' matrices; embedding,
- *                       head, norms and biases keep their type
+ *   nf4 int8            folder only, in bitsandbytes' layout (model/packed.h), NF4 with double
+ *                       quantisation. Only the layers' matrices; embedding, head, norms and biases
+ *                       keep their type
  *
  * A GGUF file's blocks go to a folder as F32: exact, and several times larger.
  *

@@ -380,7 +380,7 @@ static const char *word_of(dtype t)
     return t == DTYPE_F16 ? "float16" : t == DTYPE_BF16 ? "bfloat16" : "float32";
 }
 
-static dtype main_type(const convert_plan *p)
+dtype convert_main_type(const convert_plan *p)
 {
     for (int32_t i = 0; i < p->n_item; i++)
         if (p->item[i].slot == SLOT_EMBED) return p->item[i].type;
@@ -421,6 +421,23 @@ static bool write_tokens(convert_plan *p, const char *folder, err *e)
     return ok;
 }
 
+/* What transformers asks of a folder in bitsandbytes' layout. */
+static json_t *packing_of(const convert_plan *p)
+{
+    const bool nf4 = p->matrix_type == DTYPE_NF4;
+    const char *word = word_of(convert_main_type(p));
+    json_t *q = json_pack("{s:s, s:b, s:b, s:[s]}", "quant_method", "bitsandbytes", "load_in_4bit",
+                          nf4, "load_in_8bit", !nf4, "llm_int8_skip_modules", "lm_head");
+    json_object_set_new(q, "bnb_4bit_quant_type", json_string(nf4 ? "nf4" : "fp4"));
+    json_object_set_new(q, "bnb_4bit_use_double_quant", json_boolean(nf4));
+    json_object_set_new(q, "bnb_4bit_compute_dtype", json_string(word));
+    json_object_set_new(q, "bnb_4bit_quant_storage", json_string("uint8"));
+    json_object_set_new(q, "llm_int8_enable_fp32_cpu_offload", json_false());
+    json_object_set_new(q, "llm_int8_has_fp16_weight", json_false());
+    json_object_set_new(q, "llm_int8_threshold", json_real(6.0));
+    return q;
+}
+
 bool convert_write_config(convert_plan *p, const char *folder, err *e)
 {
     arena *a = &p->memory;
@@ -435,8 +452,10 @@ bool convert_write_config(convert_plan *p, const char *folder, err *e)
     }
     if (!root) return false;
     const char *key = json_object_get(root, "dtype") ? "dtype" : "torch_dtype";
-    json_object_set_new(root, key, json_string(word_of(main_type(p))));
+    json_object_set_new(root, key, json_string(word_of(convert_main_type(p))));
     json_object_del(root, "quantization_config");
+    if (convert_is_packed(p->matrix_type))
+        json_object_set_new(root, "quantization_config", packing_of(p));
     bool ok = write_json(root, to, e);
     json_decref(root);
     return ok && (!p->source.config.from_gguf || write_tokens(p, folder, e));

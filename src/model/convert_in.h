@@ -7,6 +7,7 @@
 #include "model/convert.h"
 #include "model/files_in.h"
 #include "model/gguf_write.h"
+#include "model/packed.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -39,6 +40,13 @@ typedef struct convert_plan {
     int64_t bytes_done, bytes_all;
 } convert_plan;
 
+typedef struct convert_piece { /* one tensor of a safetensors file */
+    const char *name;
+    dtype type;
+    int32_t rank;
+    int64_t dim[4], bytes, at; /* at: from the start of the data */
+} convert_piece;
+
 typedef struct row_block { /* rows [first, first + count) of an item, made ready to be written */
     const convert_item *item;
     int64_t first, count, bytes_row;
@@ -49,11 +57,22 @@ typedef struct row_block { /* rows [first, first + count) of an item, made ready
     uint8_t *broken;          /* [count] a value of the row is no number, or left the range */
 } row_block;
 
-/* The values of a row after turning, adding and merging: out [columns]; wide [columns] is room. */
+static inline int64_t convert_columns(const tensor *t) { return t->dim[t->rank - 1]; }
+
+/* The values of a row after turning, adding and merging: out [columns]. */
 void convert_take_row(const convert_item *item, int32_t head_dim, int64_t row, float *out);
 
 /* Writes the item's rows at the file's position. */
 bool convert_write_rows(convert_plan *p, convert_item *item, FILE *file, err *e);
+
+/* Counts values as done; false: the caller of all this wants to stop. */
+bool convert_tell(convert_plan *p, int64_t values, err *e);
+
+/* convert_folder.c: is this type stored as several tensors (model/packed.h)? */
+static inline bool convert_is_packed(dtype t) { return t == DTYPE_NF4 || t == DTYPE_INT8; }
+
+/* The type of the numbers that are not packed. */
+dtype convert_main_type(const convert_plan *p);
 
 /* The containers. */
 bool convert_write_gguf(convert_plan *p, const char *path, err *e);

@@ -1,5 +1,4 @@
-/* convert_write: rows made ready by all threads, a block at a time, and the two containers around
- * them. */
+/* convert_write: rows made ready by all threads, a block at a time, and GGUF files of them. */
 #include "model/convert_in.h"
 
 #include "compute/quantise.h"
@@ -7,7 +6,7 @@
 #include <assert.h>
 #include <math.h>
 
-enum { BLOCK_BYTES = 8 << 20, FILES_MAX = 16 };
+enum { BLOCK_BYTES = 8 << 20 };
 
 /* Where row `row` of a turned matrix stands in the old one. Halves: (s, j) at s half + j of a head;
  * pairs: at 2 j + s. */
@@ -20,12 +19,10 @@ static int64_t old_row(row_order order, int32_t head_dim, int64_t row)
     return row - within + at;
 }
 
-static int64_t columns_of(const tensor *t) { return t->dim[t->rank - 1]; }
-
 /* Adds the adapter's row: scale * sum over r of B[row, r] A[r], summed in double. */
 static void merge_row(const convert_item *item, int64_t row, float *out)
 {
-    const int64_t columns = columns_of(&item->from);
+    const int64_t columns = convert_columns(&item->from);
     for (int k = 0; k < item->n_part; k++) {
         const lora_pair *pair = &item->part[k];
         const int64_t rows = pair->b.dim[0], rank = pair->b.dim[1];
@@ -45,7 +42,7 @@ static void merge_row(const convert_item *item, int64_t row, float *out)
 
 void convert_take_row(const convert_item *item, int32_t head_dim, int64_t row, float *out)
 {
-    const int64_t columns = columns_of(&item->from);
+    const int64_t columns = convert_columns(&item->from);
     const bool vector = item->from.rank == 1;
     const int64_t from = vector ? row : old_row(item->order, head_dim, row);
     int64_t bytes = 0;
@@ -74,7 +71,7 @@ static void make_row(void *context, int64_t i, int thread)
 {
     const row_block *b = context;
     const convert_item *item = b->item;
-    const int64_t columns = columns_of(&item->from);
+    const int64_t columns = convert_columns(&item->from);
     uint8_t *out = b->out + i * b->bytes_row;
     b->squares[i] = b->errors[i] = b->broken[i] = 0;
     if (is_copy(item)) {
@@ -112,7 +109,7 @@ static bool check_block(const row_block *b, const convert_plan *p, convert_item 
     return true;
 }
 
-static bool tell(convert_plan *p, int64_t values, err *e)
+bool convert_tell(convert_plan *p, int64_t values, err *e)
 {
     p->bytes_done += values;
     if (!p->o->progress || p->o->progress(p->o->context, p->bytes_done, p->bytes_all)) return true;
@@ -121,7 +118,8 @@ static bool tell(convert_plan *p, int64_t values, err *e)
 
 bool convert_write_rows(convert_plan *p, convert_item *item, FILE *file, err *e)
 {
-    const int64_t columns = columns_of(&item->from), rows = tensor_count(&item->from) / columns;
+    const int64_t columns = convert_columns(&item->from),
+                  rows = tensor_count(&item->from) / columns;
     row_block b = {.item = item, .head_dim = p->head_dim};
     bool whole = dtype_row_bytes(item->type, columns, &b.bytes_row);
     assert(whole);
@@ -141,7 +139,7 @@ bool convert_write_rows(convert_plan *p, convert_item *item, FILE *file, err *e)
         pool_run(p->o->threads, b.count, make_row, &b);
         ok = check_block(&b, p, item, e);
         if (ok) fwrite(b.out, (size_t)b.bytes_row, (size_t)b.count, file);
-        ok = ok && !ferror(file) && tell(p, b.count * columns, e);
+        ok = ok && !ferror(file) && convert_tell(p, b.count * columns, e);
     }
     arena_reset(a, mark);
     return ok || e->code == ERR_NONE; /* a full disk: file_out_commit says so */
@@ -172,112 +170,13 @@ bool convert_write_gguf(convert_plan *p, const char *path, err *e)
         for (int32_t i = 0; ok && i < p->n_item && !ferror(f.stream); i++) {
             const tensor t = shape_of(&p->item[i]);
             int64_t row = 0;
-            dtype_row_bytes(t.type, columns_of(&t), &row);
+            dtype_row_bytes(t.type, convert_columns(&t), &row);
             ok = convert_write_rows(p, &p->item[i], f.stream, e);
-            if (ok) gguf_write_padding(tensor_count(&t) / columns_of(&t) * row, f.stream);
+            if (ok) gguf_write_padding(tensor_count(&t) / convert_columns(&t) * row, f.stream);
         }
         if (ok) ok = file_out_commit(&f, e);
         else file_out_abandon(&f);
     }
     gguf_head_close(&g);
     return ok;
-}
-
-/* ---- folder ---- */
-
-static const char *const copied_files[] = {"tokenizer.json",
-                                           "tokenizer.model",
-                                           "tokenizer_config.json",
-                                           "added_tokens.json",
-                                           "special_tokens_map.json",
-                                           "vocab.json",
-                                           "merges.txt",
-                                           "chat_template.jinja",
-                                           "chat_template.json",
-                                           "generation_config.json"};
-
-static bool copy_file(const convert_plan *p, const char *folder, const char *name, arena *a, err *e)
-{
-    const char *from = path_join(a, p->source.path, name, e), *to = path_join(a, folder, name, e);
-    file_map m;
-    if (!from || !to) return false;
-    if (!file_exists(from)) return true;
-    if (!file_map_open(&m, from, ERR_MODEL, e)) return false;
-    const bool ok = file_write_atomic(to, (str){(const char *)m.data, m.size}, e);
-    file_map_close(&m);
-    return ok;
-}
-
-static int place_of(dtype t) { return dtype_get(t)->block_bytes; }
-
-/* Header and order of the data: widest numbers first, so that each starts at a multiple of its
- * width. */
-static void add_header(const convert_plan *p, buf *header)
-{
-    int64_t at = 0;
-    buf_add_text(header, "{\"__metadata__\":{\"format\":\"pt\"}");
-    for (int width = 4; width > 0; width -= 2) {
-        for (int32_t i = 0; i < p->n_item; i++) {
-            const convert_item *item = &p->item[i];
-            if (place_of(item->type) != width) continue;
-            const int64_t bytes = tensor_count(&item->from) * width;
-            buf_add_text(header, ",\"");
-            buf_add_json(header, str_of(item->name));
-            buf_printf(header, "\":{\"dtype\":\"%s\",\"shape\":[", dtype_get(item->type)->name);
-            for (int32_t k = 0; k < item->from.rank; k++)
-                buf_printf(header, "%s%lld", k ? "," : "", (long long)item->from.dim[k]);
-            buf_printf(header, "],\"data_offsets\":[%lld,%lld]}", (long long)at,
-                       (long long)(at + bytes));
-            at += bytes;
-        }
-    }
-    buf_add_char(header, '}');
-    while (header->size % 8) buf_add_char(header, ' ');
-}
-
-static bool write_tensors(convert_plan *p, const char *path, err *e)
-{
-    buf header = buf_up_to((size_t)100 << 20);
-    file_out f;
-    add_header(p, &header);
-    bool ok = buf_check(&header, "the list of tensors", e) && file_out_open(&f, path, e);
-    if (ok) {
-        unsigned char length[8];
-        for (int i = 0; i < 8; i++) length[i] = (unsigned char)((uint64_t)header.size >> (8 * i));
-        fwrite(length, 1, 8, f.stream);
-        fwrite(header.data, 1, header.size, f.stream);
-        for (int width = 4; ok && width > 0; width -= 2) {
-            for (int32_t i = 0; ok && i < p->n_item && !ferror(f.stream); i++) {
-                if (place_of(p->item[i].type) == width)
-                    ok = convert_write_rows(p, &p->item[i], f.stream, e);
-            }
-        }
-        if (ok) ok = file_out_commit(&f, e);
-        else file_out_abandon(&f);
-    }
-    buf_close(&header);
-    return ok;
-}
-
-static bool fill_folder(convert_plan *p, const char *folder, err *e)
-{
-    const char *tensors = path_join(&p->memory, folder, "model.safetensors", e);
-    bool ok = tensors && write_tensors(p, tensors, e) && convert_write_config(p, folder, e);
-    for (size_t i = 0; ok && !p->source.config.from_gguf && i < countof(copied_files); i++)
-        ok = copy_file(p, folder, copied_files[i], &p->memory, e);
-    return ok;
-}
-
-bool convert_write_folder(convert_plan *p, const char *folder, err *e)
-{
-    char part[4096];
-    size_t n = strlen(folder);
-    while (n > 1 && folder[n - 1] == '/') n--;
-    if (n + 6 > sizeof part) return err_set(e, ERR_USAGE, "the name of OUT is too long");
-    snprintf(part, sizeof part, "%.*s.part", (int)n, folder);
-    if (!file_drop_folder(part, e) || !file_make_folder(part, e)) return false;
-    err ignored = {0};
-    if (fill_folder(p, part, e) && file_swap_folder(part, folder, e)) return true;
-    file_drop_folder(part, &ignored);
-    return false;
 }

@@ -20,7 +20,8 @@ typedef struct tensor_entry {
     tensor view; /* data points into a file's map, aligned to its element (4 bytes for F32, 2 for
                     the rest); dim in row-major order, slowest first */
     int64_t bytes;
-    int32_t file; /* which of model_header.file */
+    int32_t file;                /* which of model_header.file */
+    const struct packed *packed; /* not NULL: view.data is not laid out yet (model/packed.h) */
 } tensor_entry;
 
 typedef struct model_header {

@@ -10,6 +10,7 @@
  */
 #include "model/files_in.h"
 
+#include "model/packed.h"
 #include "model/safetensors.h"
 
 #include <assert.h>
@@ -87,7 +88,8 @@ static bool open_shards(model_header *h, const char **names, int32_t n, arena *a
         const char *path = path_join(a, h->path, names[i], e);
         if (!path || !file_map_open(&h->file[i], path, ERR_MODEL, e)) return false;
         h->n_file = i + 1;
-        if (!safetensors_read(&s[i], path, h->file[i].data, h->file[i].size, a, e)) return false;
+        if (!safetensors_read_raw(&s[i], path, h->file[i].data, h->file[i].size, a, e))
+            return false;
         total += s[i].n_tensor;
     }
     if (total > SAFETENSORS_TENSORS_MAX) {
@@ -99,10 +101,27 @@ static bool open_shards(model_header *h, const char **names, int32_t n, arena *a
     for (int32_t i = 0; i < n; i++) {
         for (int32_t k = 0; k < s[i].n_tensor; k++) {
             const safetensors_entry *t = &s[i].tensor[k];
-            *next++ = (tensor_entry){t->name, t->view, t->bytes, i};
+            *next++ = (tensor_entry){t->name, t->view, t->bytes, i, NULL};
         }
     }
-    return files_sort_tensors(h, entry, (int32_t)total, e);
+    int32_t left = packed_fold(entry, (int32_t)total, h->path, a, e);
+    return left >= 0 && files_sort_tensors(h, entry, left, e);
+}
+
+/* Is it a part of a packed matrix, and so no tensor any more? */
+static bool is_part(const model_header *h, str name)
+{
+    char whole[1024];
+    for (size_t n = name.size; n > 0 && n < sizeof whole - 8; n--) {
+        if (n < name.size && name.data[n] != '.') continue;
+        memcpy(whole, name.data, n);
+        for (int tail = 0; tail < 2; tail++) {
+            memcpy(whole + n, tail ? ".weight" : "", tail ? 8 : 1);
+            const tensor_entry *t = model_find_tensor(h, whole);
+            if (t && t->packed) return true;
+        }
+    }
+    return false;
 }
 
 /* Every tensor the index promises must be in the file it names. */
@@ -115,6 +134,7 @@ static bool check_index(const model_header *h, const json_t *map, const char *in
     {
         const tensor_entry *t = model_find_tensor(h, key);
         const char *name = json_string_value(value);
+        if (!t && is_part(h, str_of(key))) continue;
         if (!t && str_ends(str_of(key), "rotary_emb.inv_freq")) continue;
         if (!t || !str_ends(str_of(h->file[t->file].path), name)) {
             return err_set(e, ERR_MODEL, "%s: tensor `%s` is not in %s", index,

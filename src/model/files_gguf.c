@@ -98,7 +98,7 @@ static bool list_tensors(model_header *h, const gguf *g, int n_part, arena *a, e
     for (int i = 0; i < n_part; i++) {
         for (int32_t k = 0; k < g[i].n_tensor; k++) {
             const gguf_tensor *t = &g[i].tensor[k];
-            *next++ = (tensor_entry){t->name, t->view, t->bytes, i};
+            *next++ = (tensor_entry){t->name, t->view, t->bytes, i, NULL};
         }
     }
     return files_sort_tensors(h, entry, (int32_t)n, e);

@@ -10,6 +10,7 @@ typedef struct reader {
     const char *path;
     const uint8_t *data; /* after the header */
     size_t size;
+    bool raw; /* U8 and I8 are read too */
     err *e;
 } reader;
 
@@ -76,7 +77,8 @@ static bool read_entry(const reader *r, const json_t *object, safetensors_entry 
     }
     const char *name = json_string_value(type);
     t->view.type = dtype_from_name(name);
-    if (t->view.type > DTYPE_BF16) {
+    const bool raw = r->raw && (t->view.type == DTYPE_U8 || t->view.type == DTYPE_I8);
+    if (t->view.type > DTYPE_BF16 && !raw) {
         char shown[NAME_SHOWN];
         return err_set(
             r->e, ERR_MODEL,
@@ -141,9 +143,12 @@ static bool read_entries(safetensors *s, const reader *r, json_t *root, arena *a
     return true;
 }
 
-bool safetensors_read(safetensors *s, const char *path, const uint8_t *data, size_t size, arena *a,
-                      err *e)
+static bool read_file(safetensors *s, reader r, arena *a)
 {
+    const uint8_t *data = r.data;
+    const size_t size = r.size;
+    const char *path = r.path;
+    err *e = r.e;
     assert(s && path && a && !arena_measures(a));
     *s = (safetensors){0};
     uint64_t length = 0;
@@ -166,8 +171,21 @@ bool safetensors_read(safetensors *s, const char *path, const uint8_t *data, siz
         return err_set(e, ERR_MODEL, "%s: its header is no valid JSON at byte %d (%s)", path,
                        8 + why.position, name_shown(shown, str_of(why.text)));
     }
-    reader r = {.path = path, .data = data + 8 + length, .size = size - 8 - (size_t)length, .e = e};
+    r.data = data + 8 + length;
+    r.size = size - 8 - (size_t)length;
     bool ok = read_entries(s, &r, root, a);
     json_decref(root);
     return ok;
+}
+
+bool safetensors_read(safetensors *s, const char *path, const uint8_t *data, size_t size, arena *a,
+                      err *e)
+{
+    return read_file(s, (reader){.path = path, .data = data, .size = size, .e = e}, a);
+}
+
+bool safetensors_read_raw(safetensors *s, const char *path, const uint8_t *data, size_t size,
+                          arena *a, err *e)
+{
+    return read_file(s, (reader){.path = path, .data = data, .size = size, .raw = true, .e = e}, a);
 }

@@ -29,6 +29,10 @@ typedef struct safetensors {
     const safetensors_entry *tensor; /* in order of their places in the file */
 } safetensors;
 
+/* As below, U8 and I8 too: parts of packed forms. */
+bool safetensors_read_raw(safetensors *s, const char *path, const uint8_t *data, size_t size,
+                          arena *a, err *e);
+
 bool safetensors_read(safetensors *s, const char *path, const uint8_t *data, size_t size, arena *a,
                       err *e);
 

@@ -1,5 +1,7 @@
 /* vec_avx2_in: the small vector type of the kernels, 8 floats wide (AVX2 + FMA + F16C). See
  * vec_avx512_in.h for the meaning of each name. */
+#include "compute/dtype.h"
+
 #include <immintrin.h>
 #include <stdint.h>
 #include <string.h>
@@ -81,6 +83,15 @@ static inline vec vec_codes(__m128i bytes, int part)
 {
     if (part == 1) bytes = _mm_unpackhi_epi64(bytes, bytes);
     return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(bytes));
+}
+
+static inline vec vec_nf4(__m128i codes, int part)
+{
+    if (part == 1) codes = _mm_unpackhi_epi64(codes, codes);
+    const __m256i i = _mm256_cvtepi8_epi32(codes);
+    const vec low = _mm256_permutevar8x32_ps(_mm256_loadu_ps(dtype_nf4_table), i);
+    const vec high = _mm256_permutevar8x32_ps(_mm256_loadu_ps(dtype_nf4_table + 8), i);
+    return _mm256_blendv_ps(low, high, _mm256_castsi256_ps(_mm256_slli_epi32(i, 28)));
 }
 
 static inline vec vec_halves(const uint8_t *p)

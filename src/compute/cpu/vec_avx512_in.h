@@ -1,6 +1,8 @@
 /* vec_avx512_in: the small vector type of the kernels, 16 floats wide. vec_avx2_in.h has the same
  * names for 8. One rule: lane i of a result depends on lane i of the arguments alone, but for the
  * two folds. */
+#include "compute/dtype.h"
+
 #include <immintrin.h>
 #include <stdint.h>
 #include <string.h>
@@ -70,6 +72,12 @@ static inline vec vec_codes(__m128i bytes, int part) /* signed bytes part * LANE
 {
     (void)part; /* there is only one */
     return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(bytes));
+}
+
+static inline vec vec_nf4(__m128i codes, int part) /* the values of codes 0 to 15 */
+{
+    (void)part;
+    return _mm512_permutexvar_ps(_mm512_cvtepi8_epi32(codes), _mm512_loadu_ps(dtype_nf4_table));
 }
 
 static inline vec vec_halves(const uint8_t *p) /* 16 IEEE binary16 */
