@@ -22,6 +22,7 @@ typedef struct world {
     err e;
     char path[64];
     int32_t drawn[SAMPLES_MAX][TOKENS], length[SAMPLES_MAX];
+    double answer[SAMPLES_MAX][3]; /* of what follows */
     int32_t n;
 } world;
 
@@ -30,6 +31,7 @@ static bool keep_sample(void *context, const generate_sample *s, err *e)
     (void)e;
     world *w = context;
     memcpy(w->drawn[w->n], s->id, (size_t)s->n * sizeof(int32_t));
+    for (int i = 0; s->answer_logprob && i < 3; i++) w->answer[w->n][i] = s->answer_logprob[i];
     w->length[w->n++] = s->n;
     return true;
 }
@@ -79,9 +81,8 @@ static bool generate_batch(world *w, int32_t b, const generate_ask *asks)
     return generator_run(&w->engine.generator, w->now, s->batch[b + 1] - s->batch[b], &w->e);
 }
 
-static void generate(world *w, const generate_ask *asks, int32_t streams)
+static void generate_with(world *w, const generate_ask *asks, schedule_options how)
 {
-    schedule_options how = {.rows = 64, .streams = streams, .stream_tokens = TOKENS};
     const schedule *only = &w->schedule;
     engine_work all = {.schedule = &only, .n_schedule = 1};
     bool ok = schedule_make(&w->schedule, &w->tree, how, &w->memory, &w->e) &&
@@ -91,10 +92,16 @@ static void generate(world *w, const generate_ask *asks, int32_t streams)
     w->engine.generator.context = w;
     w->engine.generator.n_end = 0; /* the whole length, whatever is drawn */
     for (int32_t b = 0; ok && b < w->schedule.n_batch; b++) {
-        ok = scorer_run_batch(&w->engine.scorer, b, &w->e) &&
-             generate_batch(w, b, asks);
+        if (b == 0 && !scorer_run_heads(&w->engine.scorer, &w->e)) fail_msg("%s", w->e.text);
+        ok = scorer_run_batch(&w->engine.scorer, b, &w->e) && generate_batch(w, b, asks);
     }
     if (!ok) fail_msg("%s", w->e.text);
+}
+
+static void generate(world *w, const generate_ask *asks, int32_t streams)
+{
+    generate_with(w, asks,
+                  (schedule_options){.rows = 64, .streams = streams, .stream_tokens = TOKENS});
 }
 
 static int32_t read_ids(const json_t *list, int32_t *id)
@@ -173,6 +180,87 @@ static void test_samples_do_not_see_their_company(void **state)
     }
 }
 
+/* ---- what is asked behind samples ---- */
+
+static const int32_t bridge[] = {41, 42, 43}, answers[] = {1, 2, 5, 9, 8, 7},
+                     starts[] = {0, 2, 3, 6};
+
+/* The log-probabilities of the answers when head, case, sample and bridge are a plain prompt. */
+static void score_plainly(const world *from, const int32_t *id, int32_t n_prompt, int32_t k,
+                          double *out)
+{
+    world w;
+    int32_t whole[200], n = n_prompt;
+    open_world(&w, "qwen3", "cpu");
+    memcpy(whole, id, (size_t)n_prompt * sizeof *id);
+    memcpy(whole + n, from->drawn[k], (size_t)from->length[k] * sizeof *id);
+    n += from->length[k];
+    memcpy(whole + n, bridge, sizeof bridge);
+    add_case(&w, whole, n + 3, 0);
+    for (int32_t i = 0; i < 3; i++) {
+        tree_segment s = {.parent = 0, .kind = TREE_ANSWER, .owner = 0, .answer = i};
+        assert_true(tree_add(&w.tree, s, answers + starts[i], starts[i + 1] - starts[i], &w.e) > 0);
+    }
+    const schedule *only = &w.schedule;
+    engine_work all = {.schedule = &only, .n_schedule = 1};
+    assert_true(
+        schedule_make(&w.schedule, &w.tree, (schedule_options){.rows = 200}, &w.memory, &w.e) &&
+        engine_start(&w.engine, &all, NULL, &w.e) &&
+        engine_take_scorer(&w.engine, &w.schedule, &w.e) &&
+        scorer_run_batch(&w.engine.scorer, 0, &w.e));
+    for (int32_t i = 0; i < 3; i++) out[i] = w.engine.scorer.logprob[1 + i];
+    close_world(&w);
+}
+
+/* Two cases behind a kept head; samples from number 1 on; any number of streams and rows gives the
+ * same bits, and what a plain prompt of the same tokens gives to rounding. */
+static void test_what_follows_a_sample(void **state)
+{
+    (void)state;
+    static const struct {
+        int32_t rows, streams;
+    } ways[] = {{64, 1}, {64, 32}, {7, 3}, {200, 5}};
+    static double want[SAMPLES_MAX][3];
+    int32_t id[40];
+    for (int32_t i = 0; i < 40; i++) id[i] = (i * 31 + 7) % 290 + 3;
+    for (size_t k = 0; k < countof(ways); k++) {
+        world w;
+        open_world(&w, "qwen3", "cpu");
+        tree_segment head = {.parent = TREE_ROOT, .kind = TREE_HEAD, .owner = -1};
+        assert_int_equal(tree_add(&w.tree, head, id, 12, &w.e), 0);
+        generate_ask asks[2];
+        for (int32_t c = 0; c < 2; c++) {
+            tree_segment s = {.parent = 0, .kind = TREE_CASE, .owner = c};
+            assert_true(tree_add(&w.tree, s, id + 12, 20 - c, &w.e) > 0);
+            asks[c] = (generate_ask){
+                .first = 1,
+                .samples = 5,
+                .max_tokens = TOKENS - 9 * c,
+                .seed = 4,
+                .row = (uint64_t)c,
+                .how = {.temperature = 1},
+                .follow = {bridge, 3, 3, starts, answers},
+            };
+        }
+        generate_with(&w, asks,
+                      (schedule_options){.rows = ways[k].rows,
+                                         .streams = ways[k].streams,
+                                         .stream_tokens = TOKENS,
+                                         .follow_rows = 10,
+                                         .follow_positions = 6,
+                                         .follow_segments = 4});
+        assert_int_equal(w.n, 8);
+        for (int32_t i = 0; i < 8 && k == 0; i++) {
+            double plain[3];
+            score_plainly(&w, id, 12 + 20 - (i < 4 ? 0 : 1), i, plain);
+            for (int32_t a = 0; a < 3; a++) assert_true(fabs(plain[a] - w.answer[i][a]) < 1e-4);
+        }
+        if (k == 0) memcpy(want, w.answer, sizeof want);
+        assert_memory_equal(want, w.answer, 8 * sizeof want[0]);
+        close_world(&w);
+    }
+}
+
 /* Chi-square of `draws` draws against the probabilities that the rules leave. */
 static void check_distribution(sampling how, const double *p, int32_t n)
 {
@@ -242,6 +330,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_greedy_is_transformers),
         cmocka_unit_test(test_samples_do_not_see_their_company),
+        cmocka_unit_test(test_what_follows_a_sample),
         cmocka_unit_test(test_draws_follow_the_distribution),
         cmocka_unit_test(test_penalty),
     };

@@ -98,10 +98,12 @@ static bool grow_seen(pass *p, err *e)
     return true;
 }
 
-static bool see_key(pass *p, const hash_text *key, bool *seen, err *e)
+/* A way that is a row's whole score is kept elsewhere than a part: no part waits for it. */
+static bool see_key(pass *p, const hash_text *key, bool alone, bool *seen, err *e)
 {
     if (!grow_seen(p, e)) return false;
-    uint64_t x = hash_to_seed(*key) | 1, *list = (uint64_t *)(void *)p->seen.data;
+    uint64_t x = (hash_to_seed(*key) | 3) - 2 * (uint64_t)alone;
+    uint64_t *list = (uint64_t *)(void *)p->seen.data;
     size_t n = p->seen.size / sizeof x, at = (size_t)(x % n);
     while (list[at] && list[at] != x) at = (at + 1) % n;
     *seen = list[at] == x;
@@ -131,7 +133,7 @@ static bool settle_part(asking *j, book_ask *a, row_state *state, err *e)
 {
     bool has = false, seen = false;
     if (kept(j) && !store_has_part(j->run->store, &a->part.key, &has, e)) return false;
-    if (!has && !see_key(j->pass, &a->part.key, &seen, e)) return false;
+    if (!has && !see_key(j->pass, &a->part.key, false, &seen, e)) return false;
     a->done = has || seen; /* seen: the row waits for the other's */
     if (a->done) return true;
     state->left++;
@@ -177,7 +179,7 @@ static bool settle_row(asking *j, book_ask *a, int32_t n, err *e)
     else j->pass->texts_todo++;
     if (!alone) return settle_parts(j, a, n, state, has, e);
     bool seen = false;
-    if (!has && !see_key(j->pass, &asked.key, &seen, e)) return false;
+    if (!has && !see_key(j->pass, &asked.key, true, &seen, e)) return false;
     if (seen) r->state.texts_done++, j->pass->texts_todo--; /* another row's text is the same */
     a->done = has || seen;
     return true;
