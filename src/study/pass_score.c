@@ -185,6 +185,8 @@ static bool take_text(void *context, const generate_sample *t, err *e)
                            .n_class = r->spec.n_class,
                            .class_logprob = s->class_z,
                            .time_ms = 1e3 * (run_clock() - s->clock) / t->n_group};
+    if (r->spec.arms[p->arm].ask.think.n_parse > 0)
+        sample.class = arms_read_text(&r->arms, p->arm, p->row, p->variant, t->text);
     r->state.drawn_all -= ask->max_tokens - t->n;
     return store_add_sample(r->store, &sample, e) &&
            (++s->n_there[t->owner] < p->samples || finish_texts(s, t->owner, e));
@@ -206,7 +208,7 @@ static bool after_step(void *context, int32_t n_row, err *e)
     return run_tell(s->run, "scoring", e);
 }
 
-/* FNV-free: a number made of the row's id alone. */
+/* What seeds a row's texts: made of its id alone. */
 static uint64_t number_of_row(const run *r, int32_t row)
 {
     str id = r->rows.scored.id[row];
