@@ -428,6 +428,97 @@ static void test_free_text(void **state)
     close_study(&o);
 }
 
+/* Options in a list: every place of the right one is learned, and the rows are scored at all. */
+static void test_options(void **state)
+{
+    (void)state;
+    opened o;
+    prepare(
+        &o,
+        "arms:\n  - {name: a, framing: options, position: cyclic, lora: {steps: 6, batch: 4}}\n");
+    const tune_texts *x = &o.g->texts;
+    const tokenizer *tokens = x->engine->header.tokens;
+    int letters[2] = {0};
+    for (int32_t i = 0; i < x->n_learn; i++) {
+        assert_int_equal(x->first[i + 1] - x->first[i], 2);
+        for (int32_t k = x->first[i]; k < x->first[i + 1]; k++) {
+            buf text = buf_up_to(100);
+            const int32_t g = x->target[k];
+            token_decode(tokens, tree_ids(&x->learn, g), tree_at(&x->learn, g)->count, false,
+                         &text);
+            str letter = str_trim(buf_view(&text));
+            assert_true(str_is(letter, "A") || str_is(letter, "B"));
+            letters[letter.data[0] - 'A']++;
+            buf_close(&text);
+        }
+    }
+    assert_int_equal(letters[0], letters[1]);
+    must_train(&o, o.w.out, (caseload_tune_options){0});
+    char folder[200];
+    snprintf(folder, sizeof folder, "%s/adapters/a", o.w.out);
+    json_t *record = record_of(folder);
+    assert_true(json_is_number(json_object_get(json_object_get(record, "best"), "tune_auroc")));
+    json_decref(record);
+    close_study(&o);
+}
+
+/* An arm that writes first learns a text, and is chosen by the tune rows' loss of it. */
+static void test_thinking_arm(void **state)
+{
+    (void)state;
+    opened o;
+    open_study(&o, "arms:\n  - {name: a, method: [cot], think: {samples: 1, max_tokens: 4}, lora: "
+                   "{steps: 2}}\n");
+    assert_false(train(&o, o.w.out, (caseload_tune_options){0}));
+    assert_int_equal(o.w.e.code, CASELOAD_USAGE);
+    assert_non_null(strstr(o.w.e.text, "generates a text before"));
+    close_world(&o.w);
+    prepare(&o, "arms:\n  - {name: a, method: [cot], think: {samples: 1, max_tokens: 4},\n"
+                "     lora: {steps: 8, learning_rate: 5e-3, learn: {column: why}}}\n");
+    assert_true(o.g->texts.by_loss);
+    must_train(&o, o.w.out, (caseload_tune_options){0});
+    char folder[200];
+    snprintf(folder, sizeof folder, "%s/adapters/a", o.w.out);
+    json_t *record = record_of(folder), *best = json_object_get(record, "best");
+    assert_null(json_object_get(best, "tune_auroc"));
+    assert_true(json_number_value(json_object_get(best, "tune_loss")) > 0);
+    assert_int_equal(json_integer_value(json_object_get(best, "update")), 8);
+    json_decref(record);
+    close_study(&o);
+}
+
+/* Three classes and none positive: chosen by the mean of each against the rest. */
+static void test_three_classes(void **state)
+{
+    (void)state;
+    opened o;
+    open_study(&o, "arms:\n  - {name: zero}\n");
+    write_text(o.w.dir, "study.yaml",
+               "study: s\nmodel: model.gguf\nbaselines: none\nquestion: Which site?\n"
+               "data: {file: texts.csv, id: id, text: text, label: label, split: split,\n"
+               "  labels: {bad: [bad], good: [good], none: [x]}}\n"
+               "classes: {bad: [Yes], good: [No], none: [None]}\nlimits: {max_tokens: 250}\n"
+               "arms:\n  - {name: a, lora: {steps: 6}}\n");
+    assert_false(train(&o, o.w.out, (caseload_tune_options){0}));
+    assert_int_equal(o.w.e.code, CASELOAD_DATA);
+    assert_non_null(strstr(o.w.e.text, "no row of class 'none'"));
+    size_t n = 0;
+    char *table = read_file(o.w.dir, "texts.csv", &n);
+    int i = 0;
+    for (char *at = table; (at = strstr(at, ",good,")) != NULL; at++) {
+        if (i++ % 3 == 0) memcpy(at, ",x   ,", 6);
+    }
+    write_text(o.w.dir, "texts.csv", table);
+    free(table);
+    must_train(&o, o.w.out, (caseload_tune_options){0});
+    char folder[200];
+    snprintf(folder, sizeof folder, "%s/adapters/a", o.w.out);
+    json_t *record = record_of(folder);
+    assert_true(json_is_number(json_object_get(json_object_get(record, "best"), "tune_auroc")));
+    json_decref(record);
+    close_world(&o.w);
+}
+
 /* Threads and the way of stopping change nothing; the weight of a class does. */
 static void test_same_bits(void **state)
 {
@@ -568,6 +659,9 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_learns),
         cmocka_unit_test(test_units_and_sweep),
         cmocka_unit_test(test_free_text),
+        cmocka_unit_test(test_options),
+        cmocka_unit_test(test_thinking_arm),
+        cmocka_unit_test(test_three_classes),
         cmocka_unit_test(test_same_bits),
         cmocka_unit_test(test_leak_is_an_error),
     };

@@ -145,10 +145,14 @@ static const spec_keys learn_place = {.key = learn_keys, .n = countof(learn_keys
 
 static bool set_learn(spec_reader *r, const spec_key *key, const yaml_item *value, void *base)
 {
-    if (value->kind == YAML_TEXT && str_is(value->text, "label")) return true;
+    spec_lora *l = base;
+    l->learn = value->kind == YAML_MAP                                        ? SPEC_LEARN_COLUMN
+               : value->kind == YAML_TEXT && str_is(value->text, "reference") ? SPEC_LEARN_REFERENCE
+                                                                              : SPEC_LEARN_LABEL;
     if (value->kind == YAML_MAP) return spec_read_map(r, key->name, value, learn_place, base);
-    return spec_fail(r->s, value->line, r->e, "'%s' (%s) is label, or {column: NAME}", key->name,
-                     key->what);
+    if (l->learn != SPEC_LEARN_LABEL || str_is(value->text, "label")) return true;
+    return spec_fail(r->s, value->line, r->e, "'%s' (%s) is label, reference, or {column: NAME}",
+                     key->name, key->what);
 }
 
 static bool set_rates(spec_reader *r, const spec_key *key, const yaml_item *value, void *base)
@@ -345,6 +349,7 @@ void spec_write_lora(const spec *s, const spec_arm *arm, buf *out)
                t->size);
     for (int32_t c = 0; l->weight && c < s->n_class; c++)
         buf_printf(out, "    weight: %.17g\n", l->weight[c]);
+    buf_printf(out, "    learn: %d\n", l->learn);
     spec_write_text(out, "  learn", l->column.text);
     for (int32_t i = 0; i < l->sweep.n_rate; i++)
         buf_printf(out, "    try rate: %.17g\n", l->sweep.rate[i]);

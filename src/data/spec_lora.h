@@ -16,7 +16,9 @@
  *                                which asks for at least three
  *     class_weights: none        or balanced (n / (classes x n of the class)), or {class: number}
  *     sample: all                or balanced: every class equally often, rare rows repeated
- *     learn: label               or {column: NAME}: to write that column's text
+ *     learn: label               or reference (the text of `data: reference`), or {column: NAME}:
+ *                                that text is what the model learns to write. An arm that
+ *                                generates text before it is asked for the label needs one
  *     evaluate: 2                times an epoch that the tune rows are scored; 0: never
  *     early_stop: 3              evaluations without a better one that end training; 0: none
  *     rerun_layers: auto         layers forwarded again instead of kept: as many as memory asks
@@ -40,6 +42,7 @@ enum {
     SPEC_RERUN_AUTO = -1
 };
 
+enum { SPEC_LEARN_LABEL, SPEC_LEARN_REFERENCE, SPEC_LEARN_COLUMN };
 enum { SPEC_WEIGHTS_NONE, SPEC_WEIGHTS_BALANCED, SPEC_WEIGHTS_GIVEN };
 
 typedef struct spec_sweep {
@@ -60,7 +63,8 @@ typedef struct spec_lora {
     int32_t sample;    /* 0 all, 1 balanced */
     int32_t weighting; /* SPEC_WEIGHTS_.. */
     double *weight;    /* [n_class] where given; 1 for classes not named */
-    spec_text column;  /* to write; absent: the label */
+    int32_t learn;     /* SPEC_LEARN_.. */
+    spec_text column;  /* to write */
     int32_t n_seed, n_size;
     uint64_t seed[SPEC_SEEDS_MAX];
     int32_t size[SPEC_SIZES_MAX]; /* 0: all */

@@ -10,6 +10,9 @@
  *     checkpoint.bin                  while training: adapter, optimiser, place in the order
  *   OUT/adapters/NAME/trials.jsonl    of a sweep: every trial; each has a folder trials/..
  *
+ * The store keeps tune.json as the fact `training/ARM`, and a sweep's trials, a JSON array, as
+ * `trials/NAME`: the report needs no folder.
+ *
  * A training is keyed by the hash of everything that shapes it: model, tokenizer, arithmetic, the
  * token ids of every prompt and target, settings, seed. One that is finished is not done again; one
  * that was stopped or killed goes on from its checkpoint and gives the same adapter bit for bit.

@@ -278,7 +278,10 @@ static void add_settings(const tune_job *j, buf *b)
                (long long)p->optim.updates, l->batch, p->optim.decay, p->optim.clip);
     buf_printf(b, "\"sample\": \"%s\", \"micro_tokens\": %d, \"early_stop\": %d, ",
                l->sample ? "balanced" : "all", p->most.rows, l->patience);
-    add_text(b, "learn", l->column.text.data ? l->column.text : STR("label"));
+    add_text(b, "learn",
+             l->learn == SPEC_LEARN_COLUMN      ? l->column.text
+             : l->learn == SPEC_LEARN_REFERENCE ? STR("reference")
+                                                : STR("label"));
     buf_add_text(b, "\"class_weights\": [");
     for (int32_t c = 0; c < j->tune->run->spec.n_class; c++)
         buf_printf(b, "%s%.17g", c ? ", " : "", p->weight[c]);

@@ -29,6 +29,8 @@ typedef struct tune_texts {
     schedule schedule;  /* of `choose` */
     hash_text learn_hash, choose_hash;
     int32_t n_left_out; /* training rows that are among their own examples */
+    int32_t number;     /* of the arm in the study */
+    bool by_loss;       /* choose by the loss of the text to learn: the arm generates it */
 } tune_texts;
 
 /* arm, model, engine and backend of `x` are given. */
@@ -59,8 +61,7 @@ typedef struct tune_plan { /* one adapter's training, decided before a weight is
 
 bool tune_plan_make(tune *t, tune_plan *p, err *e);
 
-/* Does an evaluation follow update `number` (1 for the first)? */
-bool tune_is_evaluation(const tune_plan *p, int64_t number);
+bool tune_is_evaluation(const tune_plan *p, int64_t number); /* after update `number`? */
 
 /* ---- tune_train.c ---- */
 
@@ -89,7 +90,7 @@ typedef struct tune_job { /* an adapter in training */
     session session;
     scorer scorer;
     tune_progress at;
-    double *class_z, *part, *score, *chance; /* of an evaluation */
+    double *way_z, *class_z, *part, *score, *chance; /* of an evaluation */
     double time_checkpoint;
 } tune_job;
 
@@ -113,8 +114,7 @@ bool tune_open_logs(tune_job *j, err *e); /* cut to what the checkpoint knows */
 bool tune_log(tune_job *j, str line, str events, err *e);
 bool tune_write_adapter(tune_job *j, err *e); /* the job's numbers as the best so far */
 bool tune_write_done(tune_job *j, err *e);
-double tune_clock(void); /* monotonic seconds */
-double tune_time(void);  /* since 1970 */
+double tune_clock(void), tune_time(void); /* seconds: monotonic; since 1970 */
 int64_t tune_bytes_peak(void);
 
 /* ---- tune.c ---- */

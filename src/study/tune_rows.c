@@ -1,4 +1,5 @@
 /* tune_rows: an arm's prompts over the rows of `train` and `tune`, as trees; see tune_in.h. */
+#include "study/arms_in.h"
 #include "study/tune_in.h"
 
 #include <assert.h>
@@ -24,6 +25,12 @@ static void take_set(row_set *out, const row_set *from, const int32_t *order)
         out->text[out->n] = from->text[k];
         out->label[out->n] = from->label[k];
         out->patient[out->n] = from->patient[k];
+        if (out->reference) out->reference[out->n] = from->reference[k];
+        if (!out->option_start) continue;
+        int32_t n = from->option_start[k + 1] - from->option_start[k],
+                at = out->option_start[out->n];
+        memcpy(out->option + at, from->option + from->option_start[k], (size_t)n * sizeof(str));
+        out->option_start[out->n + 1] = at + n;
     }
 }
 
@@ -51,6 +58,13 @@ static bool join_rows(tune *t, tune_texts *x, err *e)
                      .text = arena_take(a, n, sizeof(str), e),
                      .label = arena_take(a, n, sizeof(int32_t), e),
                      .patient = arena_take(a, n, sizeof(int32_t), e)};
+    if (r->pool.reference) set->reference = arena_take(a, n, sizeof(str), e);
+    if (r->pool.option_start) {
+        const size_t n_option =
+            (size_t)r->pool.option_start[r->pool.n] + (size_t)r->tune.option_start[r->tune.n];
+        set->option_start = arena_take_zero(a, n + 1, sizeof(int32_t), e);
+        set->option = arena_take(a, n_option, sizeof(str), e);
+    }
     if (e->code != ERR_NONE) return false;
     x->n_learn = r->pool.n;
     x->n_choose = r->tune.n;
@@ -63,13 +77,14 @@ static bool check_rows(const tune *t, const tune_texts *x, err *e)
     const spec *s = &t->run->spec;
     const spec_lora *l = x->arm->training->lora;
     str train = s->data.train.text;
+    const bool row_options = x->view.scored.option_start != NULL; /* classes are places of a list */
     if (x->n_learn == 0)
         return err_set(e, ERR_DATA,
                        "%s has no row to train arm '%.*s' on: none with text and label in the part "
                        "'%.*s'",
                        t->run->table.path, (int)x->arm->training->arm.size,
                        x->arm->training->arm.data, (int)train.size, train.data);
-    for (int32_t c = 0; c < s->n_class && !l->column.text.data; c++) {
+    for (int32_t c = 0; c < s->n_class && l->learn == SPEC_LEARN_LABEL && !row_options; c++) {
         int32_t n = 0;
         for (int32_t i = 0; i < x->n_learn; i++) n += x->label[i] == c;
         if (n > 0) continue;
@@ -95,7 +110,8 @@ typedef struct tree_maker {
     tune *t;
     tune_texts *x;
     int32_t arm;                       /* of the study */
-    int32_t column;                    /* of the table, whose text is learned; -1: the label */
+    int32_t column;                    /* of the table, whose text is learned; -1: none */
+    bool writes;                       /* a text is learned, not the label */
     buf heads;                         /* shared_head[], of the tree under way */
     buf target, first, way, first_way; /* int32_t[] */
     hash_state hash;
@@ -137,26 +153,28 @@ static void hash_ids(hash_state *h, const int32_t *id, int64_t n)
     hash_add(h, id, (size_t)n * sizeof *id);
 }
 
-/* The column's text and the end of turn. */
-static bool encode_column(tree_maker *m, int32_t row, int32_t variant, const asked *q,
-                          token_list *out, err *e)
+/* What is to be written: the reference's or the column's text and the end of turn. */
+static bool encode_text(tree_maker *m, int32_t row, int32_t variant, const asked *q,
+                        token_list *out, err *e)
 {
     const row_set *set = &m->x->view.scored;
     const prompt_form *f = arms_form(&m->x->arms, m->arm, row, variant);
-    str text = str_trim_unicode(table_cell(&m->t->run->table, set->table_row[row], m->column));
-    buf answer = buf_up_to(ANSWER_BYTES_MAX);
+    const str cell = m->column >= 0 ? table_cell(&m->t->run->table, set->table_row[row], m->column)
+                                    : set->reference[row];
+    const str text = str_trim_unicode(cell);
+    buf answer = buf_up_to(ANSWER_BYTES_MAX), slot = buf_up_to(ANSWER_BYTES_MAX);
     if (!f->rules.chat) buf_add_char(&answer, ' ');
     buf_add_str(&answer, text);
+    arms_write_slot(&m->x->arms, m->arm, row, variant, &slot);
     prompt_answer ask = {.prompt = &q->prompt, .answer = buf_view(&answer), .out = out};
     int32_t end = token_eos(f->rules.tokens);
-    bool ok =
-        text.size > 0 || err_set(e, ERR_DATA, "the column '%s' to learn is empty in row '%.*s'",
-                                 m->x->arm->training->lora->column.text.data,
-                                 (int)set->id[row].size, set->id[row].data);
-    ok = ok && buf_check(&answer, "the text to learn", e) &&
-         prompt_encode_answer(f, m->x->arms.text[row], &ask, e) &&
+    bool ok = text.size > 0 || err_set(e, ERR_DATA, "the text to learn is empty in row '%.*s'",
+                                       (int)set->id[row].size, set->id[row].data);
+    ok = ok && buf_check(&answer, "the text to learn", e) && buf_check(&slot, "a text", e) &&
+         prompt_encode_answer(f, buf_view(&slot), &ask, e) &&
          (end < 0 || token_list_add(out, &end, 1, e));
     buf_close(&answer);
+    buf_close(&slot);
     return ok;
 }
 
@@ -178,8 +196,8 @@ static bool add_learned(tree_maker *m, int32_t row, int32_t variant, const asked
     token_list target = {0};
     tree *tree = &m->x->learn;
     int32_t at = add_case(m, tree, arms_form(&m->x->arms, m->arm, row, variant), row, q, e);
-    bool ok = at >= 0 && (m->column < 0 ? find_answer(m, row, q, &target, e)
-                                        : encode_column(m, row, variant, q, &target, e));
+    bool ok = at >= 0 && (m->writes ? encode_text(m, row, variant, q, &target, e)
+                                    : find_answer(m, row, q, &target, e));
     if (ok) {
         tree_segment s = {.parent = at, .kind = TREE_ANSWER, .owner = row};
         add_int(&m->target, tree_add(tree, s, target.id, (int32_t)target.n, e));
@@ -191,11 +209,28 @@ static bool add_learned(tree_maker *m, int32_t row, int32_t variant, const asked
     return ok && e->code == ERR_NONE;
 }
 
+/* Where a text is generated first, tune rows are judged by the loss of the text to learn. */
+static bool add_written(tree_maker *m, int32_t row, int32_t variant, int32_t at, const asked *q,
+                        err *e)
+{
+    token_list target = {0};
+    const int32_t owner = (int32_t)(m->way.size / sizeof(int32_t));
+    bool ok = e->code == ERR_NONE && encode_text(m, row, variant, q, &target, e);
+    tree_segment s = {.parent = at, .kind = TREE_ANSWER, .owner = owner};
+    ok = ok && tree_add(&m->x->choose, s, target.id, (int32_t)target.n, e) >= 0;
+    add_int(&m->way, at);
+    hash_ids(&m->hash, q->prompt.id, q->prompt.n);
+    hash_ids(&m->hash, target.id, target.n);
+    token_list_close(&target);
+    return ok;
+}
+
 static bool add_chosen(tree_maker *m, int32_t row, int32_t variant, const asked *q, err *e)
 {
     tree *tree = &m->x->choose;
     int32_t owner = (int32_t)(m->way.size / sizeof(int32_t));
     int32_t at = add_case(m, tree, arms_form(&m->x->arms, m->arm, row, variant), owner, q, e);
+    if (m->x->by_loss) return add_written(m, row, variant, at, q, e);
     for (int32_t i = 0; i < q->n_answer && e->code == ERR_NONE; i++) {
         /* `answer` is the class that it stands for: all that an evaluation asks */
         tree_segment s = {.parent = at,
@@ -217,8 +252,11 @@ static bool is_own_example(const tree_maker *m, int32_t row)
 {
     const arm *a = &m->x->arms.arm[m->arm];
     const rows *r = &m->t->run->rows;
-    for (int32_t i = 0; i < (a->spec->shots > 0 ? a->shots.k : 0); i++) {
-        int32_t example = a->shots.example[(int64_t)a->shots.set[row] * a->shots.k + i];
+    const shots *s = &a->shots;
+    const int64_t n_row = m->x->view.scored.n;
+    for (int64_t i = 0; i < (a->spec->shots > 0 ? (int64_t)s->n_turn * s->k : 0); i++) {
+        const int32_t set = s->set[i / s->k * n_row + row];
+        const int32_t example = s->example[(int64_t)set * s->k + i % s->k];
         if (r->pool.table_row[example] == m->x->view.scored.table_row[row]) return true;
     }
     return false;
@@ -266,6 +304,9 @@ static bool ask_chunk(tree_maker *m, ask_job *j, asked *all, int32_t n_way, err 
             continue;
         }
         for (int32_t v = 0; v < arms_variants(&m->x->arms, m->arm, row); v++) {
+            if ((learn || m->x->by_loss) &&
+                arms_describe(&m->x->arms, m->arm, row, v).reference >= 0)
+                continue; /* a content-free prompt: nothing is right there */
             if (!take_asked(m, row, v, &all[(int64_t)v * ASK_CHUNK + i], e)) return false;
         }
     }
@@ -304,16 +345,33 @@ static int32_t *keep_list(tune *t, const buf *b, err *e)
     return kept;
 }
 
+/* Which arm of the study, and what it learns to write. */
 static bool find_arm(tree_maker *m, err *e)
 {
     const spec *s = &m->t->run->spec;
-    const spec_text column = m->x->arm->training->lora->column;
-    m->arm = (int32_t)(m->x->arm - s->arms);
+    const spec_lora *l = m->x->arm->training->lora;
+    m->arm = m->x->number = (int32_t)(m->x->arm - s->arms);
     m->column = -1;
-    if (!column.text.data) return true;
-    m->column = table_find_column(&m->t->run->table, str_trim(column.text));
-    return m->column >= 0 || spec_fail(s, column.line, e, "no column '%s' in %s", column.text.data,
-                                       m->t->run->table.path);
+    m->writes = l->learn != SPEC_LEARN_LABEL;
+    if (l->learn == SPEC_LEARN_REFERENCE)
+        return m->t->run->rows.pool.reference ||
+               spec_fail(s, l->line, e,
+                         "`learn: reference`, but 'data' names no 'reference' column");
+    if (l->learn == SPEC_LEARN_LABEL) return true;
+    m->column = table_find_column(&m->t->run->table, str_trim(l->column.text));
+    return m->column >= 0 || spec_fail(s, l->column.line, e, "no column '%s' in %s",
+                                       l->column.text.data, m->t->run->table.path);
+}
+
+/* Behind a generated text the label depends on what was written. */
+static bool check_bridge(tree_maker *m, err *e)
+{
+    const spec_lora *l = m->x->arm->training->lora;
+    m->x->by_loss = m->x->arms.arm[m->arm].bridge.size > 0;
+    if (!m->x->by_loss || m->writes) return true;
+    return spec_fail(&m->t->run->spec, l->line, e,
+                     "the arm generates a text before it is asked for the label; say what it "
+                     "learns to write: `learn: reference` or `learn: {column: NAME}`");
 }
 
 static bool make_trees(tree_maker *m, err *e)
@@ -368,7 +426,7 @@ bool tune_texts_make(tune *t, tune_texts *x, err *e)
     snprintf(x->numerics, sizeof x->numerics, "%s, %s, %s, %s", TUNE_VERSION, x->backend->ops->name,
              x->backend->isa, x->engine->header.format);
     bool ok = find_arm(&m, e) && join_rows(t, x, e) && check_rows(t, x, e) && make_arms(t, x, e) &&
-              make_trees(&m, e);
+              check_bridge(&m, e) && make_trees(&m, e);
     for (size_t i = 0; i < countof(lists); i++) buf_close(lists[i]);
     return ok;
 }

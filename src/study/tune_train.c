@@ -25,8 +25,12 @@ static bool lay_out_scoring(tune_job *j, arena *a, err *e)
     const tune_texts *x = j->plan->texts;
     engine *g = x->engine;
     const int32_t n_class = j->tune->run->spec.n_class;
-    int32_t n_answer = 0;
+    int32_t n_answer = 0, n_way = 1;
     if (j->plan->n_evaluation == 0) return true;
+    for (int32_t i = 0; i < x->n_choose; i++) {
+        if (x->first_way[i + 1] - x->first_way[i] > n_way)
+            n_way = x->first_way[i + 1] - x->first_way[i];
+    }
     for (int32_t i = 0; i < x->first_way[x->n_choose]; i++) {
         int32_t n = 0, at = x->case_of[i] + 1;
         while (at + n < tree_count(&x->choose) && tree_at(&x->choose, at + n)->kind == TREE_ANSWER)
@@ -36,8 +40,8 @@ static bool lay_out_scoring(tune_job *j, arena *a, err *e)
     j->class_z = arena_take(a, (size_t)x->n_choose, (size_t)n_class * sizeof(double), e);
     j->chance = arena_take(a, (size_t)x->n_choose, (size_t)n_class * sizeof(double), e);
     j->score = arena_take(a, (size_t)x->n_choose, sizeof(double), e);
-    j->part = arena_take(a, (size_t)n_answer + (size_t)n_class + (size_t)x->first_way[x->n_choose],
-                         sizeof(double), e);
+    j->way_z = arena_take(a, (size_t)n_way, (size_t)n_class * sizeof(double), e);
+    j->part = arena_take(a, (size_t)n_answer + (size_t)n_class, sizeof(double), e);
     return session_lay_out(&j->session, &g->model, &g->backend, scoring_shape(j), a, e) &&
            scorer_lay_out(&j->scorer, &x->schedule, &j->session, a, e);
 }
@@ -78,25 +82,30 @@ static double class_log_score(const tune_job *j, int32_t case_segment, int32_t c
     return score_log_sum(part, n);
 }
 
-/* Log-probabilities of a row's classes; several prompts: the mean of their probabilities. */
+/* Log-scores of a row's classes, as in scoring. */
 static void combine_ways(tune_job *j, int32_t row)
 {
     const tune_texts *x = j->plan->texts;
-    const int32_t n_class = j->tune->run->spec.n_class;
-    const int32_t from = x->first_way[row], to = x->first_way[row + 1];
-    double *z = j->class_z + (int64_t)row * n_class, *p = j->chance + (int64_t)row * n_class;
-    if (to - from == 1) {
+    const int32_t n_class = j->tune->run->spec.n_class, from = x->first_way[row];
+    for (int32_t w = from; w < x->first_way[row + 1]; w++) {
         for (int32_t c = 0; c < n_class; c++)
-            z[c] = class_log_score(j, x->case_of[from], c, j->part);
-        return;
+            j->way_z[(w - from) * n_class + c] = class_log_score(j, x->case_of[w], c, j->part);
     }
-    for (int32_t c = 0; c < n_class; c++) z[c] = 0;
-    for (int32_t w = from; w < to; w++) {
-        for (int32_t c = 0; c < n_class; c++) p[c] = class_log_score(j, x->case_of[w], c, j->part);
-        double all = score_log_sum(p, n_class);
-        for (int32_t c = 0; c < n_class; c++) z[c] += exp(p[c] - all) / (to - from);
+    arms_combine(&x->arms, x->number, x->n_learn + row, j->way_z,
+                 j->class_z + (int64_t)row * n_class, NULL);
+}
+
+/* Mean loss of a token of the texts to learn. */
+static void judge_texts(const tune_job *j, tune_evaluation *out)
+{
+    const tune_texts *x = j->plan->texts;
+    double sum = 0, tokens = 0;
+    for (int32_t i = 0; i < x->first_way[x->n_choose]; i++) {
+        sum -= j->scorer.logprob[x->case_of[i] + 1];
+        tokens += tree_at(&x->choose, x->case_of[i] + 1)->count;
     }
-    for (int32_t c = 0; c < n_class; c++) z[c] = log(z[c]);
+    out->auroc = (double)NAN;
+    out->loss = sum / tokens;
 }
 
 static bool judge_rows(tune_job *j, tune_evaluation *out, err *e)
@@ -106,6 +115,7 @@ static bool judge_rows(tune_job *j, tune_evaluation *out, err *e)
     arena *a = &j->tune->memory;
     const size_t mark = arena_mark(a), n = (size_t)x->n_choose;
     const int32_t *label = x->label + x->n_learn;
+    if (x->by_loss) return judge_texts(j, out), true;
     uint8_t *positive = arena_take(a, n, 1, e);
     if (!positive) return false;
     double loss = 0;
