@@ -1,5 +1,6 @@
 /* paper: see paper.h. Writes the folder; tables, words and checklists are in files of their own. */
 #include "base/file.h"
+#include "view/frontier.h"
 #include "view/paper_in.h"
 #include "view/plot.h"
 #include "view/report_in.h"
@@ -73,13 +74,19 @@ static void show_figure(folder *f, const plot *p)
 
 static bool add_figures(folder *f, const evidence *v, err *e)
 {
+    frontier models;
     buf_add_text(&f->page, "<section class=\"figures\">\n<h2>Figures</h2>\n");
-    bool ok = true;
+    bool ok = frontier_make(&models, v, e);
     for (int32_t kind = 0; ok && kind < PLOT_KINDS; kind++) {
         plot p;
         if (!strcmp(plot_name(kind), "forest") && v->n_group == 0) {
             buf_add_text(&f->missing,
                          "<li>Figure <i>forest</i>: the study names no subgroup columns.</li>\n");
+            continue;
+        }
+        if (!strcmp(plot_name(kind), "frontier") && models.n == 0) {
+            buf_add_text(&f->missing,
+                         "<li>Figure <i>frontier</i>: the study has one model.</li>\n");
             continue;
         }
         ok = plot_draw(&p, v, kind, e) && write_figure(f, &p, e);

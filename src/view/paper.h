@@ -1,9 +1,9 @@
 /* paper: the folder DIR/paper/ that goes with a manuscript, made from records alone.
  *
  *   index.html            all of it on one page; what is missing, and why
- *   tables/               T1 characteristics, T2 main results, T3 ways of asking, T6 subgroups, T7
- *                         variability, S1 prompts to the letter, each .csv .html .tex; T4 and T5
- *                         need several models or tuning
+ *   tables/               T1 characteristics, T2 main results, T3 ways of asking, T4 memory and
+ *                         number formats, T6 subgroups, T7 variability, S1 prompts to the letter,
+ *                         each .csv .html .tex; T5 needs tuning
  *   tables.xlsx           the same tables and the checklists as pages of one workbook
  *   figures/roc.svg .pdf .png .csv ..   see plot.h
  *   methods.en.txt, methods.ko.txt   a methods paragraph

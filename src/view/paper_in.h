@@ -30,6 +30,9 @@ void paper_methods_korean(const paper *p, buf *out);
 /* ": 149 serious, 271 not-serious", small counts withheld. */
 void paper_add_classes(const paper *p, buf *out);
 
+/* T4, of several models (paper_frontier.c). */
+bool paper_table_frontier(const paper *p, sheet *s, char why[200], err *e);
+
 void paper_checklist(const paper *p, sheet *s);
 
 /* "head and tail", as words; what was done with long texts, "" when nothing is recorded. */

@@ -460,14 +460,6 @@ static bool table_methods(const paper *p, sheet *s, char why[200], err *e)
     return true;
 }
 
-static bool table_memory(const paper *p, sheet *s, char why[200], err *e)
-{
-    (void)p, (void)s, (void)e;
-    snprintf(why, 200,
-             "the study has one model; memory and number formats are compared over several");
-    return true;
-}
-
 static bool table_tuning(const paper *p, sheet *s, char why[200], err *e)
 {
     (void)p, (void)s, (void)e;
@@ -618,7 +610,7 @@ static const struct {
     bool (*make)(const paper *, sheet *, char[200], err *);
 } tables[PAPER_TABLES] = {
     {"T1", table_characteristics}, {"T2", table_main},    {"T3", table_methods},
-    {"T4", table_memory},          {"T5", table_tuning},  {"T6", table_subgroups},
+    {"T4", paper_table_frontier},          {"T5", table_tuning},  {"T6", table_subgroups},
     {"T7", table_variability},     {"S1", table_prompts},
 };
 

@@ -22,6 +22,7 @@ static const struct {
     {"forest", true, 178, plot_forest},
     {"flow", false, 120, plot_flow},
     {"arms", true, 178, plot_arms},
+    {"frontier", true, 85, plot_frontier},
 };
 
 const char *plot_name(int32_t kind) { return kinds[kind].name; }

@@ -76,5 +76,6 @@ bool plot_confusion(plot *p, const evidence *v, err *e);
 bool plot_forest(plot *p, const evidence *v, err *e);
 bool plot_flow(plot *p, const evidence *v, err *e);
 bool plot_arms(plot *p, const evidence *v, err *e);
+bool plot_frontier(plot *p, const evidence *v, err *e);
 
 #endif
