@@ -136,6 +136,41 @@ static void test_a_stem_is_the_text(void **state)
     close_world(&w);
 }
 
+/* What follows the last special token is enough to encode an answer: the ids are those of the whole
+ * prompt with the answer, and so is the verdict on the boundary. */
+static void test_the_closing_is_enough_for_an_answer(void **state)
+{
+    (void)state;
+    static const char *const answers[] = {"Yes",        "No",   " yes indeed", "예", "T1", "\n",
+                                          "<|im_end|>", "\n\n", " ",           "'s", "7"};
+    world w;
+    prompt_form f;
+    open_world(&w);
+    assert_true(prompt_form_make(&f, &w.rules, messages, 2, &w.memory, &w.e));
+    assert_true(f.n_closing > 0 && str_starts(f.closing, "<|im_start|>assistant"));
+    buf text = buf_up_to(1 << 20);
+    rng g = rng_for(4, 5, 6);
+    for (int round = 0; round < 200; round++) {
+        const char *answer = answers[rng_below(&g, countof(answers))];
+        token_list ids = {0}, fast = {0}, whole = {0};
+        random_text(&g, &text);
+        str in = buf_view(&text);
+        assert_true(prompt_encode(&f, in, &ids, &w.e));
+        prompt_answer a = {.prompt = &ids, .answer = str_of(answer), .out = &fast}, b = a;
+        b.out = &whole;
+        assert_true(prompt_encode_answer(&f, in, &a, &w.e));
+        assert_true(prompt_encode_answer_whole(&f, in, &b, &w.e));
+        assert_int_equal(fast.n, whole.n);
+        assert_memory_equal(fast.id, whole.id, (size_t)fast.n * sizeof(int32_t));
+        assert_int_equal(a.forced, b.forced);
+        token_list_close(&ids);
+        token_list_close(&fast);
+        token_list_close(&whole);
+    }
+    buf_close(&text);
+    close_world(&w);
+}
+
 /* Prompt and answer together are prompt, then answer, whenever the boundary is called clean. */
 static void test_answers_continue_their_prompt(void **state)
 {
@@ -219,6 +254,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_head_stays_and_contents_stay_plain),
         cmocka_unit_test(test_a_stem_is_the_text),
+        cmocka_unit_test(test_the_closing_is_enough_for_an_answer),
         cmocka_unit_test(test_answers_continue_their_prompt),
         cmocka_unit_test(test_a_merge_over_the_boundary_is_forced),
         cmocka_unit_test(test_a_template_that_changes_a_text_is_refused),

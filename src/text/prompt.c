@@ -159,6 +159,42 @@ static bool find_head(prompt_form *f, arena *a, err *e)
     return ok && f->head && f->tail;
 }
 
+/* The last special token that the template writes behind the contents, and what follows it. Taken
+ * only when its ids alone are those at the end of a whole prompt. */
+static bool find_closing(prompt_form *f, arena *a, err *e)
+{
+    const tokenizer *t = f->rules.tokens;
+    token_list whole = {0}, alone = {0};
+    int64_t end_plain = 0;
+    for (int32_t i = 0; i < f->n_plain; i++) {
+        if (f->plain[i].to > end_plain) end_plain = f->plain[i].to;
+    }
+    int64_t from = end_plain - (int64_t)f->before.size, n = 0;
+    if (from < 0) from = 0;
+    str rest = str_part(f->after, (size_t)from, f->after.size - (size_t)from);
+    bool ok = prompt_encode(f, STR("A"), &whole, e);
+    for (n = whole.n; ok && n > f->n_head && !token_is_special(t, whole.id[n - 1]);) n--;
+    str mark = ok && n > f->n_head ? token_text(t, whole.id[n - 1]) : STR("");
+    int64_t at = -1;
+    for (size_t i = 0; mark.size && i + mark.size <= rest.size; i++) {
+        if (!memcmp(rest.data + i, mark.data, mark.size)) at = (int64_t)i;
+    }
+    if (ok && at >= 0) {
+        f->closing = str_part(rest, (size_t)at, rest.size - (size_t)at);
+        ok = token_encode(t, f->closing, (token_options){.parse_special = true}, &alone, e);
+        bool same = alone.n == whole.n - n + 1 &&
+                    !memcmp(alone.id, whole.id + n - 1, (size_t)alone.n * sizeof *alone.id);
+        f->closing_id = ok && same ? arena_take(a, (size_t)alone.n, sizeof(int32_t), e) : NULL;
+        if (f->closing_id) {
+            memcpy(f->closing_id, alone.id, (size_t)alone.n * sizeof *alone.id);
+            f->n_closing = (int32_t)alone.n;
+        }
+    }
+    token_list_close(&whole);
+    token_list_close(&alone);
+    return ok && e->code == ERR_NONE;
+}
+
 int32_t prompt_stem(const prompt_form *f, const int32_t *id, int32_t n)
 {
     int32_t same = 0;
@@ -186,7 +222,8 @@ bool prompt_form_make(prompt_form *f, const prompt_rules *r, const prompt_messag
     buf_close(&marked);
     buf_close(&before);
     buf_close(&after);
-    return ok && e->code == ERR_NONE && (f->slot < 0 || find_head(f, a, e));
+    return ok && e->code == ERR_NONE &&
+           (f->slot < 0 || (find_head(f, a, e) && find_closing(f, a, e)));
 }
 
 void prompt_write(const prompt_form *f, str text, buf *out)
@@ -252,7 +289,38 @@ static bool split_answer(const tokenizer *t, const token_list *whole, bool speci
                    a->answer.size);
 }
 
+/* The answer behind the closing alone; false without an error: the prompt does not end in it. */
+static bool encode_behind_closing(const prompt_form *f, prompt_answer *a, bool *done, err *e)
+{
+    int64_t n = f->n_closing;
+    *done = n > 0 && a->prompt->n > n &&
+            !memcmp(a->prompt->id + a->prompt->n - n, f->closing_id, (size_t)n * sizeof(int32_t));
+    if (!*done) return true;
+    buf both = buf_up_to(PROMPT_BYTES_MAX);
+    token_list ids = {0}, closing = {.id = f->closing_id, .n = n};
+    const token_list *prompt = a->prompt;
+    buf_add_str(&both, f->closing);
+    buf_add_str(&both, a->answer);
+    token_range plain = {(int64_t)f->closing.size, (int64_t)both.size};
+    token_options o = {.parse_special = true, .plain = &plain, .n_plain = a->answer.size > 0};
+    bool ok = buf_check(&both, "an answer", e) &&
+              token_encode(f->rules.tokens, buf_view(&both), o, &ids, e);
+    a->prompt = &closing;
+    ok = ok && split_answer(f->rules.tokens, &ids, false, a, e);
+    a->prompt = prompt;
+    token_list_close(&ids);
+    buf_close(&both);
+    return ok;
+}
+
 bool prompt_encode_answer(const prompt_form *f, str text, prompt_answer *a, err *e)
+{
+    bool done = false;
+    if (!encode_behind_closing(f, a, &done, e)) return false;
+    return done || prompt_encode_answer_whole(f, text, a, e);
+}
+
+bool prompt_encode_answer_whole(const prompt_form *f, str text, prompt_answer *a, err *e)
 {
     token_list whole = {0};
     bool ok = encode_with(f, text, a->answer, &whole, e);

@@ -46,6 +46,9 @@ typedef struct prompt_form {
     int32_t *head;         /* [n_head] */
     int32_t n_tail;        /* tokens behind the head with a letter in the slot */
     int32_t *tail;         /* [n_tail] */
+    str closing;           /* of `after`: from its last special token on, behind all contents */
+    int32_t n_closing;     /* its tokens, whatever stands before it; 0: no such token */
+    int32_t *closing_id;   /* [n_closing] */
 } prompt_form;
 
 /* `m` and its texts stay borrowed. */
@@ -73,7 +76,10 @@ typedef struct prompt_answer { /* a question about an answer's ids, and the repl
     bool forced;     /* reply: encoded apart, because together the prompt's ids would change */
 } prompt_answer;
 
+/* Where a special token stands behind the text, no merge crosses it: then what follows it is
+ * encoded with the answer, and not the whole prompt once more (prompt_encode_answer_whole). */
 bool prompt_encode_answer(const prompt_form *f, str text, prompt_answer *a, err *e);
+bool prompt_encode_answer_whole(const prompt_form *f, str text, prompt_answer *a, err *e);
 
 /* The same for a prompt taken verbatim: special tokens in it are recognised, BOS is added where
  * due. */
