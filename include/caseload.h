@@ -102,6 +102,26 @@ bool caseload_init(const char *table, const char *model, caseload_sink *sink, vo
 bool caseload_split(const char *study, const char *out, caseload_sink *sink, void *context,
                     caseload_error *e);
 
+/* Versions of a study's question: the list, or words that differ between two. `study` may be the
+ * folder of versions itself; NULL: `a` and `b` are files. */
+typedef struct caseload_prompts_options {
+    const char *study, *folder, *a, *b;
+    bool colour;
+} caseload_prompts_options;
+bool caseload_prompts(const caseload_prompts_options *o, caseload_sink *sink, void *context,
+                      caseload_error *e);
+
+/* The model lists what in an arm's question is unclear and proposes rewrites, kept as versions. */
+typedef struct caseload_refine_options {
+    caseload_engine_options engine;
+    const char *study, *arm,
+        *folder;   /* arm NULL: the first; folder NULL: prompts beside the study */
+    int proposals; /* 0: 4 */
+    uint64_t seed;
+} caseload_refine_options;
+bool caseload_refine(const caseload_refine_options *o, caseload_sink *sink, void *context,
+                     caseload_error *e);
+
 /* One row under every arm (or the one named): prompt, tokens, answers with log-probabilities.
  * Prints the row's text: it is the only command that does. */
 typedef struct caseload_try_options {

@@ -2,16 +2,19 @@
  * sinks. */
 #include "caseload.h"
 
+#include "base/file.h"
 #include "compute/cuda/cuda.h"
 #include "data/guess.h"
 #include "data/notes.h"
 #include "data/options.h"
 #include "data/partition.h"
+#include "data/prompts.h"
 #include "model/adapter_convert.h"
 #include "model/convert.h"
 #include "model/describe.h"
 #include "study/fit_open.h"
 #include "study/fit_study.h"
+#include "study/refine.h"
 #include "study/requests.h"
 #include "study/run.h"
 #include "study/try.h"
@@ -485,6 +488,80 @@ bool caseload_split(const char *study, const char *out, caseload_sink *sink, voi
     if (ok && write_split(&s, &t, path, &memory, &shown, &failure)) pour(&shown, sink, context);
     if (opened) arena_close(&memory);
     buf_close(&shown);
+    return hand_over(&failure, e);
+}
+
+/* The folder of versions: named, or itself, or `prompts` beside the study. */
+static const char *versions_folder(const caseload_prompts_options *o, arena *a, err *e)
+{
+    if (o->folder) return o->folder;
+    if (file_is_folder(o->study)) return o->study;
+    const char *slash = strrchr(o->study, '/');
+    const char *beside = slash ? arena_copy_text(a, o->study, (size_t)(slash - o->study), e) : ".";
+    return beside ? prompts_folder(beside, a, e) : NULL;
+}
+
+static bool read_version_file(const char *path, prompt_version *v, arena *a, err *e)
+{
+    file_map m;
+    if (!file_map_open(&m, path, ERR_USAGE, e)) return false;
+    bool ok = prompts_parse(v, (str){(const char *)m.data, m.size}, path, a, e);
+    file_map_close(&m);
+    return ok;
+}
+
+static bool find_version(const prompt_list *l, const char *name, prompt_version *v, err *e)
+{
+    const prompt_version *found = prompts_find(l, str_of(name));
+    if (found) *v = *found;
+    return found || err_set(e, ERR_USAGE, "%s has no version '%.100s'", l->folder, name);
+}
+
+bool caseload_prompts(const caseload_prompts_options *o, caseload_sink *sink, void *context,
+                      caseload_error *e)
+{
+    err failure = {0};
+    arena memory;
+    prompt_list list = {0};
+    prompt_version a, b;
+    buf out = buf_up_to(OUTPUT_BYTES_MAX);
+    bool opened = arena_open_up_to(&memory, bytes_inspect, "the versions", &failure), ok = opened;
+    const char *folder = ok && o->study ? versions_folder(o, &memory, &failure) : NULL;
+    if (folder) ok = prompts_read(&list, folder, &memory, &failure);
+    else if (ok && o->study) ok = false;
+    if (ok && !o->a) prompts_show(&list, &out);
+    else if (ok)
+        ok = (o->study ? find_version(&list, o->a, &a, &failure) &&
+                             find_version(&list, o->b, &b, &failure)
+                       : read_version_file(o->a, &a, &memory, &failure) &&
+                             read_version_file(o->b, &b, &memory, &failure)) &&
+             prompts_diff(&a, &b, o->colour, &memory, &out, &failure);
+    if (ok && buf_check(&out, "the versions", &failure)) pour(&out, sink, context);
+    if (opened) arena_close(&memory);
+    buf_close(&out);
+    return hand_over(&failure, e);
+}
+
+bool caseload_refine(const caseload_refine_options *o, caseload_sink *sink, void *context,
+                     caseload_error *e)
+{
+    err failure = {0};
+    char today[16] = "";
+    time_t now = time(NULL);
+    struct tm utc;
+    if (gmtime_r(&now, &utc)) strftime(today, sizeof today, "%Y-%m-%d", &utc);
+    buf out = buf_up_to(OUTPUT_BYTES_MAX);
+    refine_options how = {.engine = engine_of(&o->engine),
+                          .study = o->study,
+                          .arm = o->arm,
+                          .folder = o->folder,
+                          .date = today,
+                          .proposals = o->proposals,
+                          .seed = o->seed};
+    bool ok = refine_question(&how, &out, &failure);
+    if (out.size) pour(&out, sink, context); /* what was written before a failure is there */
+    buf_close(&out);
+    (void)ok;
     return hand_over(&failure, e);
 }
 

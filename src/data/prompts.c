@@ -275,7 +275,7 @@ static void show_one(const prompt_list *l, int32_t i, int32_t depth, buf *out)
 {
     const prompt_version *v = &l->version[i];
     int pad = 18 - 2 * depth - (int)v->name.size;
-    buf_printf(out, "%*s%s%*s  %-22s %-10s %.12s  %s\n", 2 * depth, "", v->name.data,
+    buf_printf(out, "%*s%s%*s  %-22.22s %-10s %.12s  %s\n", 2 * depth, "", v->name.data,
                pad > 0 ? pad : 0, "", v->author.data, v->date.size ? v->date.data : "-",
                v->hash.hex, v->why.data);
     for (int32_t k = 0; k < l->n; k++) {
