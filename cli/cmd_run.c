@@ -124,6 +124,7 @@ static int run(const cli_arguments *a)
     struct sigaction act = {.sa_handler = on_signal, .sa_flags = (int)SA_RESETHAND};
     sigaction(SIGINT, &act, NULL); /* a second Ctrl-C ends at once; the store survives that too */
     sigaction(SIGTERM, &act, NULL);
+    sigaction(SIGHUP, &act, NULL); /* the terminal went away */
     bool ok = caseload_run(&o, &e);
     if (!ok && j.screen.terminal && !j.screen.quiet) fputc('\n', stderr);
     return ok ? 0 : cli_fail(&e);

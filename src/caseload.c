@@ -191,6 +191,16 @@ typedef struct watch { /* progress of the library seen through the public callba
     double start;
 } watch;
 
+/* Where texts are generated: tokens read and tokens written, each at its own measured speed. */
+static double seconds_left_drawing(const run_state *s)
+{
+    if (s->tokens_done == 0 || s->drawn_done == 0) return -1;
+    double read = s->seconds_forward * (double)(s->tokens_all - s->tokens_done);
+    double written = s->seconds_drawn * (double)(s->drawn_all - s->drawn_done);
+    double left = read / (double)s->tokens_done + written / (double)s->drawn_done;
+    return left > 0 ? left : 0;
+}
+
 static bool tell(watch *w, const run_state *s)
 {
     if (!w->progress) return true;
@@ -208,7 +218,8 @@ static bool tell(watch *w, const run_state *s)
                             .tokens_all = s->tokens_all,
                             .seconds = now - w->start,
                             .seconds_left = -1};
-    if (s->tokens_done > 0 && state.seconds > 0) {
+    if (s->drawn_all > 0) state.seconds_left = seconds_left_drawing(s);
+    else if (s->tokens_done > 0 && state.seconds > 0) {
         state.seconds_left =
             state.seconds * (double)(s->tokens_all - s->tokens_done) / (double)s->tokens_done;
     }

@@ -94,7 +94,11 @@ pool *pool_open(int n_thread, err *e)
 {
     assert(n_thread >= 0);
     if (n_thread == 0) n_thread = default_threads();
-    if (n_thread > POOL_THREADS_MAX) n_thread = POOL_THREADS_MAX;
+    if (n_thread > POOL_THREADS_MAX) {
+        err_set(e, ERR_USAGE, "%d threads are asked for; at most %d can be used: try --threads %d",
+                n_thread, POOL_THREADS_MAX, POOL_THREADS_MAX);
+        return NULL;
+    }
     pool *p = calloc(1, sizeof *p);
     if (!p) return err_set(e, ERR_RESOURCE, "out of memory for the threads"), NULL;
     pthread_mutex_init(&p->lock, NULL);

@@ -19,7 +19,7 @@ typedef struct scoring {
     double *before_ms;               /* [parts] time of the prompt */
     int32_t *n_there;                /* [parts] texts that are there */
     int32_t n_ask;
-    double clock; /* at the group's start */
+    double clock, step_clock; /* at the group's start; at the last step's end */
     bool writing; /* a group's transaction is open */
 } scoring;
 
@@ -188,6 +188,7 @@ static bool take_text(void *context, const generate_sample *t, err *e)
     if (r->spec.arms[p->arm].ask.think.n_parse > 0)
         sample.class = arms_read_text(&r->arms, p->arm, p->row, p->variant, t->text);
     r->state.drawn_all -= ask->max_tokens - t->n;
+    r->state.tokens_done += 1 + p->n_bridge + ask->follow.answer_start[p->n_answer] - p->n_answer;
     return store_add_sample(r->store, &sample, e) &&
            (++s->n_there[t->owner] < p->samples || finish_texts(s, t->owner, e));
 }
@@ -197,14 +198,17 @@ static bool end_group(void *context, err *e)
     scoring *s = context;
     if (s->writing && !store_commit(s->run->store, e)) return false;
     s->writing = false;
-    s->clock = run_clock();
+    s->clock = s->step_clock = run_clock();
     return run_tell(s->run, "scoring", e);
 }
 
 static bool after_step(void *context, int32_t n_row, err *e)
 {
     scoring *s = context;
+    double now = run_clock();
     s->run->state.drawn_done += n_row;
+    s->run->state.seconds_drawn += now - s->step_clock;
+    s->step_clock = now;
     return run_tell(s->run, "scoring", e);
 }
 
@@ -265,17 +269,15 @@ static bool draw_batch(scoring *s, err *e)
     generator *g = &s->engine->generator;
     if (s->n_ask == 0) return true;
     if (!finish_kept_texts(s, e)) return false;
-    double start = run_clock();
     g->done = take_text;
     g->group = end_group;
     g->step = after_step;
     g->context = s;
-    s->clock = start;
+    s->clock = s->step_clock = run_clock();
     bool ok =
         s->engine->scorer.schedule->options.streams == 0 || generator_run(g, s->ask, s->n_ask, e);
     if (!ok && s->writing) store_undo(s->run->store);
     s->writing = false;
-    s->run->state.seconds_drawn += run_clock() - start;
     return ok;
 }
 

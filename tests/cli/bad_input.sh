@@ -6,6 +6,7 @@ want 2 "frobnicate" "$CASELOAD" frobnicate
 want 2 "--out" "$CASELOAD" run "$work/study.yaml"
 want 2 "--speed" "$CASELOAD" run "$work/study.yaml" --out "$work/o" --speed 9
 want 2 "none.yaml" "$CASELOAD" run "$work/none.yaml" --out "$work/o"
+want 2 "at most 256" "$CASELOAD" run "$work/study.yaml" --out "$work/o" --threads 300
 
 change() { sed "$1" "$work/study.yaml" > "$work/bad.yaml"; }
 change 's/^question:/qestion:/'
