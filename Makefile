@@ -26,7 +26,7 @@ TESTS   := $(patsubst tests/%.c,$(BUILD)/tests/%,$(sort $(wildcard tests/t_*.c))
 FUZZERS := $(patsubst fuzz/%.c,$(BUILD)/fuzz/%,$(sort $(wildcard fuzz/f_*.c)))
 BENCHES := $(patsubst bench/%.c,$(BUILD)/bench/%,$(sort $(wildcard bench/b_*.c bench/kernels/b_*.c)))
 LIB      = $(BUILD)/libcaseload.a
-OBJ     := $(SRC:%.c=$(BUILD)/%.o)
+OBJ     := $(SRC:%.c=$(BUILD)/%.o) $(CUDA_OBJ)
 
 # Instruction sets are per file, by its name's ending; the choice is made at run time.
 %_avx2.o:   ISA = -mavx2 -mfma -mf16c -mprfchw
@@ -105,5 +105,5 @@ install: all
 clean:
 	rm -rf build build-*
 
--include $(OBJ:.o=.d) $(CLI:%.c=$(BUILD)/%.d) $(TESTS:=.d) $(FUZZERS:=.d) $(BENCHES:=.d)
+-include $(patsubst %.o,%.d,$(OBJ)) $(CLI:%.c=$(BUILD)/%.d) $(TESTS:=.d) $(FUZZERS:=.d) $(BENCHES:=.d)
 .SECONDARY:

@@ -12,6 +12,7 @@ const cli_command cmd_devices = {
     .name = "devices",
     .summary = "what this machine can compute on",
     .usage = "",
-    .help = "Lists the names that --device takes, and which instruction set each would use here.",
+    .help = "Lists the names that --device takes and which instruction set each would use here;\n"
+            "then the GPUs with their memory, or why none can be used.",
     .run = run,
 };

@@ -17,7 +17,7 @@ static const cli_command *const commands[] = {&cmd_init,  &cmd_split,  &cmd_try,
 
 static const cli_option engine_options[] = {
     {"--model", "PATH", "a .gguf file or a Hugging Face folder"},
-    {"--device", "NAME", "cpu (default: the best this machine has), cpu:avx2, cpu:avx512, ref"},
+    {"--device", "NAME", "cpu (default), cpu:avx2, cpu:avx512, ref, cuda[:N][:fp32], auto"},
     {"--threads", "N", "threads; default: OMP_NUM_THREADS, else all cores this process may use"},
     {"--batch", "N", "most texts a step; changes speed, no score"},
     {"--rows", "N", "most tokens a step (default 512); changes speed and memory, no score"},

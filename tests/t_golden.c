@@ -1,7 +1,9 @@
 /* Tiny random models of every family against transformers in float32 (tests/golden/models, made by
  * tools/golden/make_models.py): each prompt's log-probability token by token, the ten likeliest
  * tokens after it, and answers, from a Hugging Face folder and from GGUF files of several number
- * formats, on every device of this machine. Bounds: 1e-4 on ref, 1e-3 on cpu. */
+ * formats, on every device of this machine, within each device's bound. */
+#include "compute/device.h"
+#include "model/place.h"
 #include "model/session.h"
 #include "tiny.h" /* beside this file */
 
@@ -21,10 +23,15 @@ typedef struct opened { /* a model on a device */
     model model;
     pool *threads;
     backend backend;
+    size_t placed; /* bytes that the weights take on a device with memory of its own */
     double bound, worst;
 } opened;
 
-static const char *const devices[] = {"ref", "cpu", "cpu:avx2", "cpu:avx512"};
+static const struct {
+    const char *name;
+    double bound;
+} devices[] = {{"ref", 1e-4},        {"cpu", 1e-3},       {"cpu:avx2", 1e-3},
+               {"cpu:avx512", 1e-3}, {"cuda:fp32", 1e-3}, {"cuda", 0.2}};
 
 static int remove_entry(const char *path, const struct stat *s, int kind, struct FTW *where)
 {
@@ -35,13 +42,13 @@ static int remove_entry(const char *path, const struct stat *s, int kind, struct
 }
 
 /* false: this machine has no such device. */
-static bool open_model(opened *o, const char *path, const char *device)
+static bool open_model(opened *o, const char *path, size_t d)
 {
     err e = {0};
-    *o = (opened){.bound = strcmp(device, "ref") == 0 ? 1e-4 : 1e-3};
+    *o = (opened){.bound = devices[d].bound};
     o->threads = pool_open(1, &e);
     assert_non_null(o->threads);
-    if (!backend_open(&o->backend, device, o->threads, &e)) {
+    if (!backend_open(&o->backend, devices[d].name, o->threads, &e)) {
         assert_int_equal(e.code, ERR_RESOURCE);
         pool_close(o->threads);
         return false;
@@ -50,11 +57,21 @@ static bool open_model(opened *o, const char *path, const char *device)
     if (!model_peek(&o->header, path, &o->memory, &e)) fail_msg("%s", e.text);
     o->model = (model){.header = &o->header, .config = &o->header.config};
     if (!model_bind(&o->model.weights, &o->header, &o->memory, &e)) fail_msg("%s", e.text);
+    if (!device_reserve(&o->backend, (size_t)512 << 20, &e)) fail_msg("%s", e.text);
+    if (!model_place(&o->model, &o->backend, &e)) fail_msg("%s", e.text);
+    o->placed = device_used(&o->backend);
     return true;
+}
+
+static void drop_session(opened *o, size_t mark)
+{
+    arena_reset(&o->memory, mark);
+    if (device_is_apart(&o->backend)) arena_reset(&o->backend.memory, o->placed);
 }
 
 static void close_model(opened *o)
 {
+    backend_close(&o->backend);
     model_close_header(&o->header);
     arena_close(&o->memory);
     pool_close(o->threads);
@@ -164,7 +181,7 @@ static void check_case(opened *o, json_t *one, int32_t split)
                 json_string_value(json_object_get(one, "id")), i);
     }
     check_top(o, &s, n - first > 0 ? n - first - 1 : n - 1, one);
-    arena_reset(&o->memory, mark);
+    drop_session(o, mark);
 }
 
 /* The prompt that is a text: its ids by the model's own tokenizer, its answers. */
@@ -191,7 +208,7 @@ static void check_text(opened *o, json_t *one)
         forward(o, &s, id, all, n, next);
         for (int32_t i = n - 1; i + 1 < all; i++) sum += next[i];
         compare(o, sum, json_number_value(json_object_get(about, "logprob")), answer, 0);
-        arena_reset(&o->memory, mark);
+        drop_session(o, mark);
     }
 }
 
@@ -200,7 +217,7 @@ static void check_model(const tiny_model *t, const char *path, int32_t length_ma
 {
     for (size_t d = 0; d < countof(devices); d++) {
         opened o;
-        if (!open_model(&o, path, devices[d])) continue;
+        if (!open_model(&o, path, d)) continue;
         json_t *one;
         size_t i;
         json_array_foreach(json_object_get(t->reference, "cases"), i, one)
@@ -263,7 +280,7 @@ static void test_shards_change_nothing(void **state)
         snprintf(path[k], sizeof path[k], "%s/%d", folder, k);
         tiny_write_folder(&t, path[k], k == 0 ? 1 : 4);
         opened o;
-        assert_true(open_model(&o, path[k], "ref"));
+        assert_true(open_model(&o, path[k], 0));
         json_t *one = json_array_get(json_object_get(t.reference, "cases"), 2);
         n = read_ids(json_object_get(one, "ids"), id, 0);
         session s = lay_out(&o, n);

@@ -64,6 +64,7 @@ bool backend_lay_out(backend *b, const backend_shape *shape, arena *a, err *e)
 bool backend_sync(backend *b, err *e)
 {
     assert(b && e);
+    if (b->device) b->device->sync(b);
     if (b->failure.code == ERR_NONE) return true;
     return err_set(e, b->failure.code, "%s", b->failure.text);
 }
@@ -153,7 +154,7 @@ void op_matmul_group(backend *b, tensor x, const matmul_part *part, int n_part)
 
 void op_rope(backend *b, tensor x, const int32_t *positions, tensor table, rope_style style)
 {
-    assert(is_f32(&x) && x.rank == 3 && is_f32(&table) && table.rank == 2);
+    assert(is_rows(b, &x) && x.rank == 3 && is_f32(&table) && table.rank == 2);
     assert(table.dim[1] > 0 && table.dim[1] % 2 == 0 && table.dim[1] <= x.dim[2]);
     if (tensor_count(&x) == 0) return;
     assert(positions);

@@ -4,9 +4,21 @@
 #include <assert.h>
 #include <string.h>
 
+bool device_open_beside(backend *b, const backend *other, err *e)
+{
+    if (other->device) return other->device->beside(b, other, e);
+    *b = *other;
+    b->workspace = b->train_space = NULL;
+    return true;
+}
+
 bool device_is_apart(const backend *b) { return b->device != NULL; }
 
-void device_measure(backend *b) { b->memory = ARENA_MEASURE; }
+void device_measure(backend *b)
+{
+    if (b->device && !arena_measures(&b->memory)) b->device->release(b);
+    b->memory = ARENA_MEASURE;
+}
 
 size_t device_planned(const backend *b) { return b->device ? b->memory.peak : 0; }
 
@@ -15,6 +27,11 @@ size_t device_used(const backend *b) { return b->device ? b->memory.used : 0; }
 size_t device_mark(const backend *b, const arena *a)
 {
     return b->device ? b->memory.used : arena_mark(a);
+}
+
+int64_t device_room(const backend *b)
+{
+    return b->device && b->device->room ? b->device->room(b) : -1;
 }
 
 bool device_reserve(backend *b, size_t bytes, err *e)

@@ -19,18 +19,26 @@
 
 typedef struct device_table { /* NULL in a backend: it computes in the caller's memory */
     bool (*reserve)(backend *b, size_t bytes, err *e); /* into b->memory */
+    void (*release)(backend *b);
     void (*write)(backend *b, void *to, const void *from, size_t bytes);
     void (*read)(backend *b, void *to, const void *from, size_t bytes);
+    void (*sync)(backend *b); /* waits; failures stick to the backend */
+    bool (*beside)(backend *b, const backend *other, err *e);
+    int64_t (*room)(const backend *b);
     void (*close)(backend *b);
 } device_table;
+
+/* Another backend of the same device, threads and arithmetic, with work and memory of its own. */
+bool device_open_beside(backend *b, const backend *other, err *e);
 
 /* Has the device memory of its own? */
 bool device_is_apart(const backend *b);
 
-/* Takes only count, from zero, until device_reserve. Before a reservation, not after. */
+/* Takes only count, from zero, until device_reserve; a block that was reserved is given back. */
 void device_measure(backend *b);
 size_t device_planned(const backend *b); /* most bytes taken since; 0 where nothing is apart */
 size_t device_used(const backend *b);
+int64_t device_room(const backend *b); /* bytes free there now; -1: nothing is apart, or unknown */
 
 /* Bytes taken so far where the device keeps its numbers: of its block, or of `a`. The difference of
  * two marks is what stood between them. */

@@ -43,6 +43,11 @@ bool engine_peek(engine *g, const engine_options *o, err *e)
     return g->threads && backend_open(&g->backend, o->device ? o->device : "cpu", g->threads, e);
 }
 
+int32_t engine_rows(const engine *g)
+{
+    return device_is_apart(&g->backend) ? ENGINE_ROWS_APART : ENGINE_ROWS;
+}
+
 static int32_t larger(int32_t a, int32_t b) { return a > b ? a : b; }
 
 session_shape engine_shape(const engine_work *w)
@@ -84,12 +89,24 @@ static bool bind_once(engine *g, err *e)
     return g->model.weights.layer || model_bind(&g->model.weights, &g->header, &g->memory, e);
 }
 
-bool engine_plan(engine *g, const engine_work *w, int64_t *bytes, err *e)
+/* The adapter beside the model; one that is not made yet counts as if it had every target. */
+static bool place_adapter(engine *g, const lora *adapter, int32_t rank, err *e)
+{
+    arena unused = ARENA_MEASURE;
+    const lora_config any = {.rank = rank, .alpha = 1};
+    g->adapter = adapter ? *adapter : (lora){0};
+    if (rank == 0) return true;
+    if (!adapter && !lora_lay_out(&g->adapter, &g->header.config, any, &unused, e)) return false;
+    return lora_upload(&g->adapter, &g->backend, e);
+}
+
+static bool plan_with(engine *g, const engine_work *w, const lora *adapter, int64_t *bytes, err *e)
 {
     arena plan = ARENA_MEASURE;
     device_measure(&g->backend);
     if (device_is_apart(&g->backend) &&
-        !(bind_once(g, e) && model_place(&g->model, &g->backend, e)))
+        !(bind_once(g, e) && model_place(&g->model, &g->backend, e) &&
+          place_adapter(g, adapter, w->adapter_rank, e)))
         return false;
     session_shape shape = engine_shape(w);
     if (!check_context(g, shape.positions, e)) return false;
@@ -112,12 +129,28 @@ room engine_room(const engine *g)
                   .bytes_mapping = INT64_MAX};
 }
 
+bool engine_plan(engine *g, const engine_work *w, int64_t *bytes, err *e)
+{
+    return plan_with(g, w, NULL, bytes, e);
+}
+
+/* Of the device's own memory. */
+static bool check_card(const engine *g, err *e)
+{
+    const int64_t left = device_room(&g->backend);
+    if (left < 0 || (int64_t)g->bytes_device <= left) return true;
+    return err_set(e, ERR_RESOURCE,
+                   "%s: weights and session take %.2f GB of the GPU, and %.2f GB are free there; "
+                   "give a smaller --rows, or take a smaller or quantised model",
+                   g->header.path, (double)g->bytes_device / 1e9, (double)left / 1e9);
+}
+
 bool engine_check_room(const engine *g, int64_t bytes_session, err *e)
 {
     const room now = engine_room(g);
     const int64_t weights = device_is_apart(&g->backend) ? 0 : g->header.bytes_weights;
     const bool mapped = bytes_session > now.bytes_mapping;
-    if (!mapped && weights + bytes_session <= now.bytes) return true;
+    if (!mapped && weights + bytes_session <= now.bytes) return check_card(g, e);
     return err_set(
         e, ERR_RESOURCE,
         "%s: weights of %.2f GB and the session of %.2f GB do not fit: %s %.2f GB; give a "
@@ -132,23 +165,27 @@ bool engine_start(engine *g, const engine_work *w, const lora *adapter, err *e)
     int64_t bytes = 0;
     assert(!g->block.block && (adapter ? adapter->config.rank : 0) == w->adapter_rank);
     if (!bind_once(g, e)) return false;
-    if (!engine_plan(g, w, &bytes, e)) return false;
+    if (!plan_with(g, w, adapter, &bytes, e)) return false;
     if (!engine_check_room(g, bytes, e)) return false;
     g->bytes_planned = (size_t)bytes;
     if (!arena_open(&g->block, g->bytes_planned, "the session", e)) return false;
     if (!device_reserve(&g->backend, g->bytes_device, e)) return false;
     if (!model_place(&g->model, &g->backend, e)) return false;
+    if (!place_adapter(g, adapter, w->adapter_rank, e)) return false;
     if (!session_lay_out(&g->session, &g->model, &g->backend, engine_shape(w), &g->block, e))
         return false;
     assert(g->block.used == g->mark); /* the estimate is the allocation */
     assert(device_used(&g->backend) == g->bytes_device);
-    g->session.adapter = adapter;
+    if (adapter) g->session.adapter = &g->adapter;
     return true;
 }
 
 void engine_stop(engine *g)
 {
-    if (device_is_apart(&g->backend)) g->model.weights = (model_weights){0}; /* they go with it */
+    if (device_is_apart(&g->backend)) { /* the block, and the weights with it */
+        device_measure(&g->backend);
+        g->model.weights = (model_weights){0};
+    }
     arena_close(&g->block);
 }
 

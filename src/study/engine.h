@@ -13,7 +13,8 @@
 #include "study/schedule.h"
 #include "text/prompt.h"
 
-enum { ENGINE_ROWS = 512 }; /* row budget of a step: weights are expanded once for so many rows */
+/* Row budget of a step: weights are expanded once for so many rows; a GPU needs many to be busy. */
+enum { ENGINE_ROWS = 512, ENGINE_ROWS_APART = 4096 };
 
 typedef struct engine_options {
     const char *model;       /* file or folder */
@@ -33,6 +34,7 @@ typedef struct engine {
     pool *threads;
     backend backend;
     session session;
+    lora adapter; /* as the session reads it */
     scorer scorer;
     generator generator;                  /* of a schedule with streams */
     int64_t bytes_limit, bytes_elsewhere; /* of the options */
@@ -43,7 +45,8 @@ typedef struct engine {
 } engine;
 
 bool engine_peek(engine *g, const engine_options *o, err *e);
-typedef struct engine_work { /* what one session is to serve */
+int32_t engine_rows(const engine *g); /* the row budget where none is asked for */
+typedef struct engine_work {          /* what one session is to serve */
     const schedule *const *schedule;
     int32_t n_schedule;
     int32_t adapter_rank; /* 0: no adapter */

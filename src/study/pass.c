@@ -58,6 +58,7 @@ bool pass_plan(run *r, pass *p, int64_t *bytes, err *e)
     *bytes = 0;
     bool ok = find_work(r, p, &w, e);
     if (ok && w.n_schedule > 0) ok = engine_plan(&r->model[p->model].engine, &w, bytes, e);
+    p->bytes_device = r->model[p->model].engine.bytes_device;
     arena_reset(&r->memory, mark);
     return ok;
 }

@@ -339,7 +339,8 @@ static bool open_book(run *r, pass *p, err *e)
 
 bool pass_ask(run *r, pass *p, err *e)
 {
-    schedule_options how = {.rows = r->options.rows ? r->options.rows : ENGINE_ROWS,
+    schedule_options how = {.rows = r->options.rows ? r->options.rows
+                                                    : engine_rows(&r->model[p->model].engine),
                             .batch_items = r->options.batch_items};
     asking j = {.run = r, .pass = p, .rule = buf_up_to(1 << 20)};
     int64_t all = r->state.texts_all, done = r->state.texts_done;

@@ -330,7 +330,7 @@ static bool compute(work *w, requests_options o, arena *a, buf *out, err *e)
 {
     schedule s;
     int32_t n_vocab = w->engine->header.config.n_vocab;
-    schedule_options how = {.rows = o.rows ? o.rows : ENGINE_ROWS,
+    schedule_options how = {.rows = o.rows ? o.rows : engine_rows(w->engine),
                             .batch_items = o.batch_items,
                             .n_top = n_vocab < REQUESTS_TOP ? n_vocab : REQUESTS_TOP,
                             .prompt_logprob = true};

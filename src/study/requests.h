@@ -22,7 +22,7 @@
 #include "study/engine.h"
 
 typedef struct requests_options {
-    int32_t rows;        /* row budget of a step; 0: ENGINE_ROWS */
+    int32_t rows;        /* row budget of a step; 0: engine_rows */
     int32_t batch_items; /* 0: as many as fit */
     bool (*done)(void *context, int64_t n_done,
                  int64_t n_all); /* after a step; false stops. NULL: none */

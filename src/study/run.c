@@ -262,6 +262,9 @@ bool run_describe_plan(run *r, buf *out, err *e)
         buf_printf(out, "model file %.1f MB, session %.1f MB (planned to the byte: %lld)\n",
                    (double)h->bytes_weights / 1e6, (double)p->bytes_planned / 1e6,
                    (long long)p->bytes_planned);
+        if (p->bytes_device > 0)
+            buf_printf(out, "on the GPU: %.1f MB of weights, adapter and session, in one block\n",
+                       (double)p->bytes_device / 1e6);
     }
     return buf_check(out, "the plan", e);
 }

@@ -36,7 +36,10 @@ tune *tune_open(const tune_options *o, err *e)
 void tune_close(tune *t)
 {
     if (!t) return;
-    for (int32_t i = 0; i < t->n_group; i++) tune_texts_close(&t->group[i].texts);
+    for (int32_t i = 0; i < t->n_group; i++) {
+        tune_texts_close(&t->group[i].texts);
+        backend_close(&t->group[i].backend);
+    }
     arena memory = t->memory; /* `t` lies in it */
     arena_close(&memory);
 }
@@ -247,14 +250,10 @@ static tune_group *group_of(tune *t, const run *r, int32_t arm, err *e)
     if (!t->group) return NULL;
     tune_group *g = &t->group[t->n_group++];
     run_model *m = &r->model[r->model_of[arm]];
-    *g = (tune_group){.arm = &s->arms[first], .n_unit = end - first, .backend = m->engine.backend};
-    g->backend.workspace = g->backend.train_space = NULL;
+    *g = (tune_group){.arm = &s->arms[first], .n_unit = end - first};
+    if (!device_open_beside(&g->backend, &m->engine.backend, e)) return NULL;
     g->texts =
         (tune_texts){.arm = g->arm, .model = m, .engine = &m->engine, .backend = &g->backend};
-    if (device_is_apart(&g->backend)) {
-        err_set(e, ERR_USAGE, "adapters are trained on the CPU as yet: use --device cpu");
-        return NULL;
-    }
     return plan_group(t, g, e) ? g : NULL;
 }
 
@@ -414,6 +413,9 @@ static void describe_plan(const tune_plan *p, buf *out)
     buf_printf(out, "%-28s %6d %6d %8lld %12lld %12lld %9.1f\n", p->unit, p->n_row,
                p->texts->n_choose, (long long)p->optim.updates, (long long)p->tokens,
                (long long)p->tokens_unshared, (double)p->bytes / 1e6);
+    if (p->there_trainer > 0)
+        buf_printf(out, "%-28s on the GPU: %.1f MB for training, %.1f MB for the tune rows\n", "",
+                   (double)p->there_trainer / 1e6, (double)p->there_scoring / 1e6);
     if (p->shape.rerun_layers > 0)
         buf_printf(out, "%-28s layers forwarded again: %d (%.1f MB with all kept)\n", "",
                    p->shape.rerun_layers, (double)p->bytes_keep_all / 1e6);

@@ -8,6 +8,8 @@
  * (its key differs) is passed over; a damaged one is refused by name. */
 #include "study/tune_in.h"
 
+#include "compute/device.h"
+
 #include "study/events.h"
 
 #include <assert.h>
@@ -75,7 +77,12 @@ bool tune_write_checkpoint(tune_job *j, err *e)
 {
     char path[4096];
     hashed_out o;
+    backend *b = j->plan->texts->backend;
     const size_t numbers = (size_t)j->adapter.n_value * sizeof(float);
+    lora_download(&j->adapter, b);
+    device_read(b, j->first, j->trainer.first, numbers);
+    device_read(b, j->second, j->trainer.second, numbers);
+    if (!backend_sync(b, e)) return false;
     const checkpoint_head head = {.n_value = j->adapter.n_value,
                                   .updates = j->at.updates,
                                   .log_bytes = j->at.log_bytes,
@@ -93,8 +100,8 @@ bool tune_write_checkpoint(tune_job *j, err *e)
     put(&o, j->at.evaluation, (size_t)head.n_evaluation * sizeof *j->at.evaluation);
     put(&o, j->at.loss, (size_t)head.updates * sizeof *j->at.loss);
     put(&o, j->adapter.value, numbers);
-    put(&o, j->trainer.first, numbers);
-    put(&o, j->trainer.second, numbers);
+    put(&o, j->first, numbers);
+    put(&o, j->second, numbers);
     hash_text seal = hash_finish(&o.hash);
     fwrite(seal.hex, 1, 64, o.file.stream);
     return file_out_commit(&o.file, e);
@@ -129,8 +136,8 @@ static bool read_body(tune_job *j, reader *r)
     if (!get(r, &h, sizeof h) || !head_fits(j, &h)) return false;
     if (!get(r, j->at.evaluation, (size_t)h.n_evaluation * sizeof *j->at.evaluation) ||
         !get(r, j->at.loss, (size_t)h.updates * sizeof *j->at.loss) ||
-        !get(r, j->adapter.value, numbers) || !get(r, j->trainer.first, numbers) ||
-        !get(r, j->trainer.second, numbers) || r->left != 64)
+        !get(r, j->adapter.value, numbers) || !get(r, j->first, numbers) ||
+        !get(r, j->second, numbers) || r->left != 64)
         return false;
     j->at.updates = j->trainer.updates = h.updates;
     j->at.log_bytes = h.log_bytes;
@@ -230,6 +237,8 @@ bool tune_write_adapter(tune_job *j, err *e)
 {
     const adapter_about about = {.base = j->plan->texts->engine->header.name,
                                  .patient_derived = true};
+    lora_download(&j->adapter, j->plan->texts->backend);
+    if (!backend_sync(j->plan->texts->backend, e)) return false;
     return adapter_write(&j->adapter, j->plan->folder, &about, e);
 }
 

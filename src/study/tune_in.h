@@ -55,7 +55,8 @@ typedef struct tune_plan { /* one adapter's training, decided before a weight is
     int64_t tokens, tokens_unshared, n_micro; /* of the whole training */
     int64_t tokens_choose;                    /* of all evaluations */
     int32_t n_evaluation;
-    int64_t bytes, bytes_keep_all; /* as planned; with no layer forwarded again */
+    int64_t bytes, bytes_keep_all;       /* as planned; with no layer forwarded again */
+    size_t there_trainer, there_scoring; /* of a device with memory of its own */
     hash_text key;
 } tune_plan;
 
@@ -86,6 +87,7 @@ typedef struct tune_job { /* an adapter in training */
     arena block; /* exactly what was planned */
     lora adapter;
     trainer trainer;
+    float *first, *second; /* [n_value] the trainer's moments on the host, for checkpoints */
     batcher batcher;
     session session;
     scorer scorer;
@@ -120,7 +122,6 @@ int64_t tune_bytes_peak(void);
 /* ---- tune.c ---- */
 
 typedef struct tune_trial tune_trial;
-
 typedef struct tune_group { /* the adapters of one arm of the study file */
     const spec_arm *arm;    /* [n_unit] */
     int32_t n_unit, n_trial;
@@ -145,5 +146,4 @@ struct tune {
 };
 
 bool tune_tell(tune *t, const char *phase, err *e);
-
 #endif

@@ -253,8 +253,12 @@ static bool plan_bytes(tune *t, tune_plan *p, int64_t *bytes, err *e)
 {
     tune_job j = {.tune = t, .plan = p};
     arena plan = ARENA_MEASURE;
+    device_measure(p->texts->backend);
+    device_measure(&p->texts->engine->backend);
     if (!tune_lay_out(&j, &plan, e)) return false;
     *bytes = (int64_t)plan.used;
+    p->there_trainer = device_planned(p->texts->backend);
+    p->there_scoring = device_planned(&p->texts->engine->backend);
     return true;
 }
 
@@ -264,7 +268,9 @@ static bool choose_rerun(tune *t, tune_plan *p, err *e)
     const int32_t n_layer = p->texts->engine->header.config.n_layer;
     const int32_t wanted = p->training->lora->rerun_layers;
     const room now = engine_room(p->texts->engine);
-    const int64_t weights = p->texts->engine->header.bytes_weights;
+    const bool apart = device_is_apart(p->texts->backend);
+    const int64_t weights = apart ? 0 : p->texts->engine->header.bytes_weights;
+    const int64_t card = device_room(p->texts->backend);
     if (!plan_bytes(t, p, &p->bytes_keep_all, e)) return false;
     p->bytes = p->bytes_keep_all;
     if (wanted > n_layer)
@@ -274,9 +280,18 @@ static bool choose_rerun(tune *t, tune_plan *p, err *e)
         p->shape.rerun_layers = k;
         if (!plan_bytes(t, p, &p->bytes, e)) return false;
         bool fits = weights + p->bytes <= now.bytes && p->bytes <= now.bytes_mapping;
+        fits = fits && (card < 0 || (int64_t)(p->there_trainer + p->there_scoring) <= card);
         if (fits) return true;
         if (wanted >= 0) break;
     }
+    if (card >= 0 && (int64_t)(p->there_trainer + p->there_scoring) > card)
+        return err_set(
+            e, ERR_RESOURCE,
+            "training takes %.2f GB of the GPU with %d of %d layers forwarded again, and "
+            "%.2f GB are free there; set `micro_tokens` below %d, or take a smaller or "
+            "quantised model",
+            (double)(p->there_trainer + p->there_scoring) / 1e9, p->shape.rerun_layers, n_layer,
+            (double)card / 1e9, p->training->lora->micro_tokens);
     return err_set(e, ERR_RESOURCE,
                    "training takes %.2f GB (weights %.2f, the trainer %.2f with %d of %d layers "
                    "forwarded again), but %s %.2f GB; set `micro_tokens` below %d, %sa lower "

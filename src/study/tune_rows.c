@@ -390,7 +390,7 @@ static bool make_trees(tree_maker *m, err *e)
     x->first = keep_list(m->t, &m->first, e);
     x->case_of = keep_list(m->t, &m->way, e);
     x->first_way = keep_list(m->t, &m->first_way, e);
-    schedule_options how = {.rows = ENGINE_ROWS};
+    schedule_options how = {.rows = engine_rows(x->engine)};
     if (x->n_choose == 0) return e->code == ERR_NONE;
     return e->code == ERR_NONE && schedule_make(&x->schedule, &x->choose, how, &m->t->memory, e);
 }

@@ -1,6 +1,8 @@
 /* tune_train: one adapter, update by update; see tune_in.h. */
 #include "study/tune_in.h"
 
+#include "compute/device.h"
+#include "model/place.h"
 #include "stats/multi.h"
 #include "stats/rank.h"
 #include "stats/score.h"
@@ -46,16 +48,38 @@ static bool lay_out_scoring(tune_job *j, arena *a, err *e)
            scorer_lay_out(&j->scorer, &x->schedule, &j->session, a, e);
 }
 
+/* Weights and adapter where training computes; the tune rows' session reads them there. */
+static bool place(tune_job *j, err *e)
+{
+    engine *g = j->plan->texts->engine;
+    backend *b = j->plan->texts->backend;
+    if (!device_is_apart(b)) return true;
+    if (!g->model.weights.layer && !model_bind(&g->model.weights, &g->header, &g->memory, e))
+        return false;
+    return model_place(&g->model, b, e) && lora_upload(&j->adapter, b, e);
+}
+
+/* The moments, where the host can write them to a file. */
+static void lay_out_moments(tune_job *j, arena *a, err *e)
+{
+    const size_t n = (size_t)j->adapter.n_value;
+    j->first = j->trainer.first, j->second = j->trainer.second;
+    if (!device_is_apart(j->plan->texts->backend)) return;
+    j->first = arena_take(a, n, sizeof *j->first, e);
+    j->second = arena_take(a, n, sizeof *j->second, e);
+}
+
 bool tune_lay_out(tune_job *j, arena *a, err *e)
 {
     const tune_plan *p = j->plan;
     const engine *g = p->texts->engine;
-    if (!lora_lay_out(&j->adapter, &g->header.config, p->lora, a, e)) return false;
+    if (!lora_lay_out(&j->adapter, &g->header.config, p->lora, a, e) || !place(j, e)) return false;
     train_setup setup = {&g->model, p->texts->backend, &j->adapter, p->shape};
     j->at.loss = arena_take(a, (size_t)p->optim.updates, sizeof(double), e);
     j->at.evaluation = arena_take(a, (size_t)p->n_evaluation, sizeof(tune_evaluation), e);
-    return trainer_lay_out(&j->trainer, &setup, a, e) &&
-           batcher_lay_out(&j->batcher, &p->texts->learn, p->most, a, e) &&
+    if (!trainer_lay_out(&j->trainer, &setup, a, e)) return false;
+    lay_out_moments(j, a, e);
+    return batcher_lay_out(&j->batcher, &p->texts->learn, p->most, a, e) &&
            lay_out_scoring(j, a, e) && e->code == ERR_NONE;
 }
 
@@ -381,17 +405,39 @@ static void show_place(tune_job *j)
     s->auroc = j->at.best >= 0 ? j->at.evaluation[j->at.best].auroc : (double)NAN;
 }
 
+static void close_job(tune_job *j)
+{
+    engine *g = j->plan->texts->engine;
+    if (device_is_apart(&g->backend)) { /* weights go with the block that they are in */
+        device_measure(j->plan->texts->backend);
+        device_measure(&g->backend);
+        g->model.weights = (model_weights){0};
+    }
+    arena_close(&j->block);
+}
+
 static bool open_job(tune_job *j, err *e)
 {
     const tune_plan *p = j->plan;
+    backend *b = p->texts->backend, *scoring = &p->texts->engine->backend;
     bool there = false;
+    if (!device_reserve(b, p->there_trainer, e) || !device_reserve(scoring, p->there_scoring, e))
+        return false;
     if (!arena_open(&j->block, (size_t)p->bytes, "the training", e) ||
         !tune_lay_out(j, &j->block, e))
         return false;
     assert(j->block.used == (size_t)p->bytes); /* the estimate is the allocation */
+    assert(device_used(b) == p->there_trainer && device_used(scoring) == p->there_scoring);
     if (p->n_evaluation > 0) j->session.adapter = &j->adapter;
     lora_start(&j->adapter, p->training->seed);
     if (!file_make_folder(p->folder, e) || !tune_read_checkpoint(j, &there, e)) return false;
+    const size_t numbers = (size_t)j->adapter.n_value * sizeof(float);
+    device_write(b, j->adapter.placed, j->adapter.value, numbers);
+    if (there) {
+        device_write(b, j->trainer.first, j->first, numbers);
+        device_write(b, j->trainer.second, j->second, numbers);
+    }
+    if (!backend_sync(b, e)) return false;
     show_place(j);
     return tune_open_logs(j, e);
 }
@@ -402,6 +448,6 @@ bool tune_train(tune *t, const tune_plan *p, bool *finished, err *e)
     *finished = false;
     bool ok = open_job(&j, e) && tune_tell(t, "training", e) && run_updates(&j, finished, e);
     if (!ok) fail_kept(&j, e);
-    arena_close(&j.block);
+    close_job(&j);
     return ok;
 }

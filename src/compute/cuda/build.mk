@@ -1,0 +1,28 @@
+# What CUDA=1 adds to the build: the host's C of src/compute/cuda with the same warnings as the rest,
+# and the kernels by nvcc for each card of CUDA_ARCHS. CUDA_HOME: where CUDA is.
+.DEFAULT_GOAL := all
+CUDA_HOME  ?= /usr/local/cuda
+NVCC       ?= $(CUDA_HOME)/bin/nvcc
+CUDA_ARCHS ?= 80 86 89 90
+NVCCFLAGS  += -O3 -std=c++17 -Isrc $(foreach a,$(CUDA_ARCHS),-gencode arch=compute_$(a),code=sm_$(a)) \
+              -Xcompiler -Wall,-Wextra
+CFLAGS     += -isystem $(CUDA_HOME)/include
+LDLIBS     += -L$(CUDA_HOME)/lib64 -Wl,-rpath,$(CUDA_HOME)/lib64 -lcublasLt -lcudart -lstdc++
+KERNELS    := $(sort $(wildcard src/compute/cuda/*.cu))
+SRC        += $(filter-out %/none.c,$(sort $(wildcard src/compute/cuda/*.c)))
+CUDA_OBJ    = $(KERNELS:%.cu=$(BUILD)/%.cu.o)
+GPU_BENCHES = $(patsubst bench/%.c,$(BUILD)/bench/%,$(sort $(wildcard bench/gpu/b_*.c)))
+GPU_TESTS   = $(patsubst tests/%.c,$(BUILD)/tests/%,$(sort $(wildcard tests/gpu_*.c)))
+
+$(BUILD)/%.cu.o: %.cu src/compute/cuda/kernels.h src/compute/cuda/lanes_in.h
+	@mkdir -p $(@D)
+	@echo "  NVCC $<"
+	$(V)$(NVCC) $(NVCCFLAGS) -c -o $@ $<
+
+# Kernels against ref; then the tiny models of every family and their training, on every device here.
+.PHONY: gpu-test gpu-bench
+gpu-test: all $(GPU_TESTS) $(BUILD)/tests/t_golden $(BUILD)/tests/t_lora
+	@for t in $(GPU_TESTS) $(BUILD)/tests/t_golden $(BUILD)/tests/t_lora; do $$t || exit 1; done
+gpu-bench: $(GPU_BENCHES)
+
+-include $(GPU_TESTS:=.d)

@@ -1,0 +1,483 @@
+/* cuda: cards, what is open on one, its memory, and the ops that work on rows; see cuda.h.
+ * Products, attention and the answer head have their own files. Everything runs in one stream. */
+#include "compute/cuda/cuda_in.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { LEAST_MAJOR = 8, BYTES_OWN = 4 << 20 };
+
+/* ---- failures ---- */
+
+bool cuda_checked(backend *b, cudaError_t r, const char *what)
+{
+    if (r == cudaSuccess) return b->failure.code == ERR_NONE;
+    return err_set(&b->failure, ERR_RESOURCE, "GPU %d failed in %s: %s; see `caseload devices`",
+                   cuda_of(b)->card, what, cudaGetErrorString(r));
+}
+
+bool cuda_checked_lt(backend *b, cublasStatus_t r, const char *what)
+{
+    if (r == CUBLAS_STATUS_SUCCESS) return b->failure.code == ERR_NONE;
+    return err_set(&b->failure, ERR_RESOURCE, "GPU %d: cuBLASLt failed in %s: %s", cuda_of(b)->card,
+                   what, cublasLtGetStatusString(r));
+}
+
+void cuda_launched(backend *b, const char *what) { cuda_checked(b, cudaGetLastError(), what); }
+
+/* ---- cards ---- */
+
+int32_t cuda_count(void)
+{
+    int n = 0;
+    return cudaGetDeviceCount(&n) == cudaSuccess ? n : 0;
+}
+
+static bool no_card(int32_t card, err *e)
+{
+    int n = 0;
+    cudaError_t r = cudaGetDeviceCount(&n);
+    if (r != cudaSuccess) {
+        return err_set(e, ERR_RESOURCE,
+                       "no NVIDIA GPU can be used here: %s; see `nvidia-smi`, or try --device cpu",
+                       cudaGetErrorString(r));
+    }
+    return err_set(e, ERR_RESOURCE,
+                   "there is no GPU %d: this machine has %d; see `caseload devices`", card, n);
+}
+
+bool cuda_describe(int32_t card, cuda_card *about, err *e)
+{
+    struct cudaDeviceProp p;
+    size_t left = 0, total = 0;
+    *about = (cuda_card){0};
+    if (card < 0 || card >= cuda_count()) return no_card(card, e);
+    cudaError_t r = cudaGetDeviceProperties(&p, card);
+    if (r == cudaSuccess) r = cudaSetDevice(card);
+    if (r == cudaSuccess) r = cudaMemGetInfo(&left, &total);
+    if (r != cudaSuccess) {
+        return err_set(e, ERR_RESOURCE, "GPU %d cannot be used: %s", card, cudaGetErrorString(r));
+    }
+    *about = (cuda_card){.major = p.major,
+                         .minor = p.minor,
+                         .bytes_total = (int64_t)total,
+                         .bytes_free = (int64_t)left};
+    snprintf(about->name, sizeof about->name, "%.127s", p.name);
+    return p.major >= LEAST_MAJOR ||
+           err_set(e, ERR_RESOURCE,
+                   "GPU %d, %s, has compute capability %d.%d; 8.0 or later is needed", card, p.name,
+                   p.major, p.minor);
+}
+
+/* "cuda[:N][:fp32]" */
+static bool read_name(const char *device, int32_t *card, bool *precise, err *e)
+{
+    const char *at = device + strlen("cuda");
+    *card = 0, *precise = false;
+    if (*at == ':' && at[1] >= '0' && at[1] <= '9') {
+        char *end = NULL;
+        long n = strtol(at + 1, &end, 10);
+        *card = n > INT32_MAX ? INT32_MAX : (int32_t)n;
+        at = end;
+    }
+    if (!strcmp(at, ":fp32")) *precise = true, at += strlen(at);
+    return !*at || err_set(e, ERR_USAGE,
+                           "unknown device \"%s\"; a GPU is cuda, cuda:N, or cuda:N:fp32 for the "
+                           "check mode",
+                           device);
+}
+
+/* ---- open and close ---- */
+
+static void release(backend *b)
+{
+    cudaSetDevice(cuda_of(b)->card);
+    if (b->memory.block) cudaFree(b->memory.block); /* waits for what runs */
+    b->memory = ARENA_MEASURE;
+}
+
+static void close_state(backend *b)
+{
+    cuda_state *s = cuda_of(b);
+    if (!s) return;
+    cudaSetDevice(s->card);
+    if (s->stream) cudaStreamSynchronize(s->stream);
+    release(b);
+    if (s->lt) cublasLtDestroy(s->lt);
+    for (int i = 0; i < 2; i++) {
+        if (s->passed[i]) cudaEventDestroy(s->passed[i]);
+    }
+    if (s->stream) cudaStreamDestroy(s->stream);
+    if (s->pinned) cudaFreeHost(s->pinned);
+    arena own = s->own;
+    arena_close(&own);
+    b->own = NULL;
+}
+
+static bool reserve(backend *b, size_t bytes, err *e)
+{
+    cuda_state *s = cuda_of(b);
+    size_t left = 0, total = 0;
+    void *block = NULL;
+    release(b);
+    cudaMemGetInfo(&left, &total);
+    cudaError_t r = cudaMalloc(&block, bytes > 0 ? bytes : 1);
+    if (r != cudaSuccess) {
+        cudaGetLastError();
+        return err_set(
+            e, ERR_RESOURCE,
+            "GPU %d: %.2f GB are needed and %.2f GB of %.2f are free (%s); take a smaller "
+            "or quantised model, fewer rows a step, or a larger card",
+            s->card, (double)bytes / 1e9, (double)left / 1e9, (double)total / 1e9,
+            cudaGetErrorString(r));
+    }
+    b->memory = (arena){.block = block, .size = bytes, .name = "the GPU's block"};
+    return true;
+}
+
+typedef struct part_copy { /* a copy shared by the threads */
+    unsigned char *to;
+    const unsigned char *from;
+    size_t bytes, each;
+} part_copy;
+
+static void copy_part(void *context, int64_t i, int thread)
+{
+    (void)thread;
+    const part_copy *c = context;
+    size_t at = (size_t)i * c->each, left = c->bytes - at;
+    memcpy(c->to + at, c->from + at, left < c->each ? left : c->each);
+}
+
+static void copy_shared(backend *b, void *to, const void *from, size_t bytes)
+{
+    enum { EACH = 1 << 20 };
+    part_copy c = {.to = to, .from = from, .bytes = bytes, .each = EACH};
+    pool_run(b->threads, (int64_t)((bytes + EACH - 1) / EACH), copy_part, &c);
+}
+
+/* Two pinned buffers in turn: while one is on the bus the threads fill (or empty) the other. */
+static void write_through(backend *b, void *to, const void *from, size_t bytes)
+{
+    cuda_state *s = cuda_of(b);
+    int turn = 0;
+    for (size_t at = 0; at < bytes; at += PASS_BYTES, turn ^= 1) {
+        const size_t n = bytes - at < PASS_BYTES ? bytes - at : PASS_BYTES;
+        unsigned char *buffer = s->pinned + STAGE_BYTES + (size_t)turn * PASS_BYTES;
+        if (!cuda_checked(b, cudaEventSynchronize(s->passed[turn]), "a copy to it")) return;
+        copy_shared(b, buffer, (const unsigned char *)from + at, n);
+        cuda_checked(b,
+                     cudaMemcpyAsync((unsigned char *)to + at, buffer, n, cudaMemcpyHostToDevice,
+                                     s->stream),
+                     "a copy to it");
+        cuda_checked(b, cudaEventRecord(s->passed[turn], s->stream), "a copy to it");
+    }
+}
+
+static void read_part(backend *b, const unsigned char *from, size_t n, int turn)
+{
+    cuda_state *s = cuda_of(b);
+    unsigned char *buffer = s->pinned + STAGE_BYTES + (size_t)turn * PASS_BYTES;
+    cuda_checked(b, cudaEventSynchronize(s->passed[turn]), "a copy from it");
+    cuda_checked(b, cudaMemcpyAsync(buffer, from, n, cudaMemcpyDeviceToHost, s->stream),
+                 "a copy from it");
+    cuda_checked(b, cudaEventRecord(s->passed[turn], s->stream), "a copy from it");
+}
+
+static void read_through(backend *b, void *to, const void *from, size_t bytes)
+{
+    cuda_state *s = cuda_of(b);
+    size_t got = 0, asked = 0;
+    while (got < bytes) {
+        while (asked < bytes && asked - got < 2 * (size_t)PASS_BYTES) {
+            const size_t n = bytes - asked < PASS_BYTES ? bytes - asked : PASS_BYTES;
+            if (asked - got + n > 2 * (size_t)PASS_BYTES) break;
+            read_part(b, (const unsigned char *)from + asked, n, (int)(asked / PASS_BYTES % 2));
+            asked += n;
+        }
+        const int turn = (int)(got / PASS_BYTES % 2);
+        const size_t n = bytes - got < PASS_BYTES ? bytes - got : PASS_BYTES;
+        if (!cuda_checked(b, cudaEventSynchronize(s->passed[turn]), "a copy from it")) return;
+        copy_shared(b, (unsigned char *)to + got,
+                    s->pinned + STAGE_BYTES + (size_t)turn * PASS_BYTES, n);
+        got += n;
+    }
+}
+
+static void sync_all(backend *b)
+{
+    cuda_checked(b, cudaStreamSynchronize(cuda_of(b)->stream), "its work");
+}
+
+static int64_t room_left(const backend *b)
+{
+    size_t left = 0, total = 0;
+    cudaSetDevice(cuda_of(b)->card);
+    return cudaMemGetInfo(&left, &total) == cudaSuccess ? (int64_t)left : -1;
+}
+
+static bool open_beside(backend *b, const backend *other, err *e)
+{
+    char name[32];
+    const cuda_state *s = cuda_of(other);
+    snprintf(name, sizeof name, "cuda:%d%s", s->card, s->precise ? ":fp32" : "");
+    return backend_open(b, name, other->threads, e);
+}
+
+static const device_table memory_ops = {.reserve = reserve,
+                                        .release = release,
+                                        .write = write_through,
+                                        .read = read_through,
+                                        .sync = sync_all,
+                                        .beside = open_beside,
+                                        .room = room_left,
+                                        .close = close_state};
+static const op_table cuda_ops;
+
+static bool open_parts(backend *b, cuda_state *s, const cuda_card *card, err *e)
+{
+    cudaSetDevice(s->card);
+    bool ok =
+        cuda_checked(b, cudaStreamCreateWithFlags(&s->stream, cudaStreamNonBlocking), "opening");
+    for (int i = 0; i < 2 && ok; i++) {
+        ok = cuda_checked(b, cudaEventCreateWithFlags(&s->passed[i], cudaEventDisableTiming),
+                          "opening");
+    }
+    ok = ok && cuda_checked(b,
+                            cudaHostAlloc((void **)&s->pinned, STAGE_BYTES + 2 * (size_t)PASS_BYTES,
+                                          cudaHostAllocDefault),
+                            "taking pinned memory");
+    ok = ok && cuda_checked_lt(b, cublasLtCreate(&s->lt), "opening");
+    if (!ok) return err_set(e, b->failure.code, "%s", b->failure.text);
+    int driver = 0;
+    cudaDriverGetVersion(&driver);
+    snprintf(s->isa, sizeof s->isa, "%s, sm_%d%d, cuBLASLt %zu, driver %d.%d, %s", card->name,
+             card->major, card->minor, cublasLtGetVersion(), driver / 1000, driver % 1000 / 10,
+             s->precise ? "fp32" : "bf16");
+    return true;
+}
+
+bool cuda_open(backend *b, const char *device, err *e)
+{
+    int32_t card;
+    bool precise;
+    cuda_card about;
+    arena own;
+    if (!read_name(device, &card, &precise, e) || !cuda_describe(card, &about, e)) return false;
+    if (!arena_open(&own, BYTES_OWN, "the GPU's state", e)) return false;
+    cuda_state *s = arena_take_zero(&own, 1, sizeof *s, e);
+    assert(s);
+    s->own = own;
+    s->card = card;
+    s->precise = precise;
+    b->own = s;
+    b->ops = &cuda_ops;
+    b->device = &memory_ops;
+    b->memory = ARENA_MEASURE;
+    b->rows = precise ? DTYPE_F32 : DTYPE_BF16;
+    b->isa = s->isa;
+    if (open_parts(b, s, &about, e)) return true;
+    close_state(b);
+    b->device = NULL;
+    return false;
+}
+
+/* ---- small arrays ---- */
+
+const void *cuda_stage(backend *b, const void *data, size_t bytes)
+{
+    cuda_state *s = cuda_of(b);
+    cuda_workspace *w = cuda_space(b);
+    if (bytes > STAGE_BYTES) {
+        err_set(&b->failure, ERR_RESOURCE,
+                "a step's plan takes %zu bytes, more than the %d that go to the GPU at once; take "
+                "fewer rows a step",
+                bytes, STAGE_BYTES);
+        return NULL;
+    }
+    for (int i = 0; i < s->n_kept; i++) {
+        const staged *k = &s->kept[i];
+        if (k->bytes == bytes && !memcmp(s->pinned + k->at, data, bytes)) return w->stage + k->at;
+    }
+    if (s->stage_used + bytes > STAGE_BYTES) {
+        if (!cuda_checked(b, cudaStreamSynchronize(s->stream), "its work")) return NULL;
+        s->stage_used = 0;
+        s->n_kept = s->next_kept = 0;
+    }
+    const size_t at = s->stage_used;
+    s->stage_used += (bytes + ARENA_ALIGN - 1) / ARENA_ALIGN * ARENA_ALIGN;
+    memcpy(s->pinned + at, data, bytes);
+    s->kept[s->next_kept] = (staged){at, bytes};
+    s->next_kept = (s->next_kept + 1) % STAGE_KEPT;
+    if (s->n_kept < STAGE_KEPT) s->n_kept++;
+    cudaError_t r =
+        cudaMemcpyAsync(w->stage + at, s->pinned + at, bytes, cudaMemcpyHostToDevice, s->stream);
+    return cuda_checked(b, r, "a copy to it") ? w->stage + at : NULL;
+}
+
+k_rows cuda_rows(tensor t)
+{
+    return (k_rows){.data = t.data,
+                    .type = cuda_row_type(t.type),
+                    .n = t.dim[0],
+                    .width = t.dim[1] * t.dim[2] * t.dim[3]};
+}
+
+k_weight cuda_weight(backend *b, tensor w, int64_t first, int64_t rows)
+{
+    k_weight k = {.type = w.type, .rows = rows, .columns = w.dim[w.rank - 1]};
+    bool whole = dtype_row_bytes(w.type, k.columns, &k.bytes_row);
+    assert(whole);
+    k.data = (const unsigned char *)w.data + first * k.bytes_row;
+    if (!k_reads(w.type)) {
+        err_set(&b->failure, ERR_MODEL, "weights of type %s cannot be read on a GPU yet",
+                dtype_get(w.type)->name);
+    }
+    return k;
+}
+
+const float *cuda_vector(backend *b, const tensor *w)
+{
+    cuda_workspace *s = cuda_space(b);
+    if (w->type == DTYPE_F32) return w->data;
+    float *to = s->vector + s->next_vector * s->vector_max;
+    assert(w->dim[0] <= s->vector_max);
+    s->next_vector = (s->next_vector + 1) % VECTOR_MAX_PARTS;
+    k_expand(cuda_of(b)->stream, to, ROWS_F32, cuda_weight(b, *w, 0, 1));
+    return to;
+}
+
+/* ---- ops on rows ---- */
+
+static void cuda_embed(backend *b, tensor y, tensor w, const int32_t *ids, float scale)
+{
+    const int32_t *there = cuda_stage(b, ids, (size_t)y.dim[0] * sizeof *ids);
+    for (int64_t i = 0; i < y.dim[0]; i++) assert(ids[i] >= 0 && ids[i] < w.dim[0]);
+    if (!there) return;
+    k_embed(cuda_of(b)->stream, y.data, cuda_weight(b, w, 0, w.dim[0]), there, y.dim[0], scale);
+    cuda_launched(b, "embedding");
+}
+
+static void cuda_rmsnorm(backend *b, tensor y, tensor x, tensor w, float eps, float w_plus)
+{
+    const int64_t width = w.dim[0], n = tensor_count(&x) / width;
+    k_rows to = cuda_rows(y), from = cuda_rows(x);
+    to.n = from.n = n, to.width = from.width = width; /* a row may be a head */
+    k_rmsnorm(cuda_of(b)->stream, to, from, cuda_vector(b, &w), eps, w_plus);
+    cuda_launched(b, "a norm");
+}
+
+static void cuda_rope(backend *b, tensor x, const int32_t *positions, tensor table,
+                      rope_style style)
+{
+    const int32_t *there = cuda_stage(b, positions, (size_t)x.dim[0] * sizeof *positions);
+    if (!there) return;
+    k_rope_how how = {.positions = there,
+                      .table = table.data,
+                      .heads = (int32_t)x.dim[1],
+                      .head_dim = (int32_t)x.dim[2],
+                      .turned = (int32_t)table.dim[1],
+                      .pairs = style == ROPE_PAIRS,
+                      .sign = 1};
+    k_rope(cuda_of(b)->stream, cuda_rows(x), how);
+    cuda_launched(b, "a rotation");
+}
+
+static void cuda_glu(backend *b, tensor y, tensor gate, tensor up, glu_kind kind)
+{
+    k_glu(cuda_of(b)->stream, cuda_rows(y), cuda_rows(gate), cuda_rows(up), kind == GLU_GELU_TANH);
+    cuda_launched(b, "a gate");
+}
+
+static void cuda_add(backend *b, tensor y, tensor x)
+{
+    k_add(cuda_of(b)->stream, cuda_rows(y), cuda_rows(x));
+    cuda_launched(b, "a sum");
+}
+
+static void cuda_gather(backend *b, tensor y, tensor x, const int32_t *rows)
+{
+    const int32_t *there = cuda_stage(b, rows, (size_t)y.dim[0] * sizeof *rows);
+    for (int64_t i = 0; i < y.dim[0]; i++) assert(rows[i] >= 0 && rows[i] < x.dim[0]);
+    if (!there) return;
+    k_gather(cuda_of(b)->stream, cuda_rows(y), cuda_rows(x), there);
+    cuda_launched(b, "gathering rows");
+}
+
+static void cuda_scatter(backend *b, tensor y, tensor x, const int32_t *rows)
+{
+    const int32_t *there = cuda_stage(b, rows, (size_t)x.dim[0] * sizeof *rows);
+    for (int64_t i = 0; i < x.dim[0]; i++) assert(rows[i] >= 0 && rows[i] < y.dim[0]);
+    if (!there) return;
+    k_scatter(cuda_of(b)->stream, cuda_rows(y), cuda_rows(x), there);
+    cuda_launched(b, "scattering rows");
+}
+
+/* ---- workspace ---- */
+
+static int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
+static int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
+
+static void *take(backend *b, arena *a, int64_t count, int64_t each, size_t size, err *e)
+{
+    size_t n = 0;
+    if (!size_multiply((size_t)count, (size_t)each, &n)) {
+        err_set(e, ERR_RESOURCE, "the model's sizes are too large for a GPU");
+        return NULL;
+    }
+    return device_take(b, a, n, size, e);
+}
+
+static bool lay_out(backend *b, const backend_shape *shape, arena *a, err *e)
+{
+    cuda_workspace *s = arena_take_zero(a, 1, sizeof *s, e), measured = {0};
+    if (!s) s = &measured;
+    const int64_t heads = (int64_t)shape->n_head * shape->head_dim;
+    const size_t f = sizeof(float), number = (size_t)dtype_get(b->rows)->block_bytes;
+    s->rows_max = larger(larger(shape->rows, shape->head_rows), 1);
+    s->width_max = larger(larger(shape->d_model, shape->d_ff), heads);
+    s->head_ids = smaller((shape->n_vocab + 7) / 8 * 8, HEAD_IDS);
+    s->head_rows = smaller(larger(shape->head_rows, 1), HEAD_ROWS);
+    s->w_max = larger(s->width_max, s->head_ids) * larger(shape->d_model, 1);
+    s->vector_max = (larger(s->width_max, shape->n_vocab) + 63) / 64 * 64; /* each part aligned */
+    const int64_t group = shape->n_head / larger(shape->n_head_kv, 1);
+    s->tiles_max = s->rows_max * larger(group, 1); /* a tile holds a packed row at least */
+    s->stage = take(b, a, STAGE_BYTES, 1, 1, e);
+    s->lt = take(b, a, LT_BYTES + LT_ALIGN, 1, 1, e);
+    if (s->lt) s->lt = (void *)(((uintptr_t)s->lt + LT_ALIGN - 1) / LT_ALIGN * LT_ALIGN);
+    s->x = take(b, a, s->rows_max, s->width_max, number, e);
+    s->w = take(b, a, s->w_max, 1, number, e);
+    s->vector = take(b, a, VECTOR_MAX_PARTS, s->vector_max, f, e);
+    s->logits = take(b, a, s->head_rows, s->head_ids, f, e);
+    s->largest = take(b, a, s->head_rows, 1, f, e);
+    s->sum = take(b, a, s->head_rows, 1, sizeof(double), e);
+    s->log_sum_exp = take(b, a, s->head_rows, 1, sizeof(double), e);
+    s->top_id = take(b, a, s->head_rows, HEAD_TOP_MAX, sizeof(int32_t), e);
+    s->top_logit = take(b, a, s->head_rows, HEAD_TOP_MAX, f, e);
+    s->pick_logit = take(b, a, HEAD_PICKS, 1, f, e);
+    s->tile = arena_take(a, (size_t)s->tiles_max, sizeof *s->tile, e);
+    b->workspace = s == &measured ? NULL : s;
+    if (s == &measured || e->code != ERR_NONE) return e->code == ERR_NONE;
+    cuda_checked(b, cudaStreamSynchronize(cuda_of(b)->stream), "its work");
+    cuda_of(b)->stage_used = 0; /* another stage: nothing is there yet */
+    cuda_of(b)->n_kept = cuda_of(b)->next_kept = 0;
+    return true;
+}
+
+static const op_table cuda_ops = {
+    .name = "cuda",
+    .embed = cuda_embed,
+    .rmsnorm = cuda_rmsnorm,
+    .matmul = cuda_matmul,
+    .rope = cuda_rope,
+    .attend = cuda_attend,
+    .glu = cuda_glu,
+    .add = cuda_add,
+    .gather = cuda_gather,
+    .scatter = cuda_scatter,
+    .head = cuda_head,
+    .lay_out = lay_out,
+    .train = &cuda_train_ops,
+};

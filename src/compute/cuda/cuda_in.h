@@ -1,0 +1,114 @@
+/* cuda_in: what the host's side of cuda shares. */
+#ifndef CASELOAD_COMPUTE_CUDA_CUDA_IN_H
+#define CASELOAD_COMPUTE_CUDA_CUDA_IN_H
+
+#include "compute/cuda/cuda.h"
+#include "compute/cuda/kernels.h"
+#include "compute/device.h"
+#include "compute/train.h"
+
+#include <cublasLt.h>
+#include <cuda_runtime_api.h>
+#include <stddef.h>
+
+enum {
+    STAGE_BYTES = 8 << 20, /* small arrays of the host on their way: ids, positions, spans */
+    STAGE_KEPT = 16,       /* of the latest, what is already there is not sent again */
+    PASS_BYTES = 16 << 20, /* each of two pinned buffers for weights and logits */
+    PRODUCTS_MAX = 256,    /* shapes of product that one backend may meet */
+    LT_BYTES = 32 << 20,   /* cuBLASLt's own workspace, */
+    LT_ALIGN = 256,        /* aligned as it asks */
+    HEAD_IDS = 8192,       /* a stretch of the vocabulary */
+    HEAD_ROWS = 1024,      /* rows read off it at once */
+    HEAD_PICKS = 1 << 16,  /* picks of so many rows */
+    VECTOR_MAX_PARTS = 4,  /* biases and norm weights that are not float32 */
+};
+
+typedef struct staged { /* a host array that is on the device */
+    size_t at, bytes;
+} staged;
+
+typedef struct product_shape { /* column-major, as cuBLASLt sees it: d [m,n] = a [m,k] b [k,n] */
+    const void *a, *b;
+    void *d;
+    int32_t a_turned, b_turned; /* stored transposed */
+    int32_t type_out, add;
+    int32_t rows_are_k; /* the dimension that is the step's rows: k, else n */
+    int64_t m, n, k, lda, ldb, ldd;
+} product_shape;
+
+typedef struct pinned_product { /* an algorithm for every number of rows */
+    product_shape shape;
+    cublasLtMatmulAlgo_t algorithm;
+    bool found;
+} pinned_product;
+
+typedef struct cuda_state { /* what is open */
+    arena own;              /* holds this struct */
+    int card;
+    cudaStream_t stream;
+    cublasLtHandle_t lt;
+    bool precise; /* fp32 */
+    char isa[256];
+    unsigned char *pinned; /* STAGE_BYTES, then two times PASS_BYTES */
+    cudaEvent_t passed[2]; /* a buffer's copy is done */
+    size_t stage_used;
+    int n_kept, next_kept;
+    staged kept[STAGE_KEPT];
+    int n_product;
+    pinned_product product[PRODUCTS_MAX];
+} cuda_state;
+
+typedef struct cuda_workspace {
+    unsigned char *stage; /* STAGE_BYTES */
+    void *lt;             /* LT_BYTES */
+    void *x;              /* [rows_max, width_max] rows in the products' type */
+    void *dy;             /* the same, for products of two sets of rows (training) */
+    void *w;              /* [w_max] a weight in the products' type */
+    float *vector;        /* [VECTOR_MAX_PARTS, vector_max] */
+    float *logits;        /* [head_rows, head_ids] */
+    float *largest, *top_logit, *pick_logit;
+    double *sum, *log_sum_exp;
+    int32_t *top_id;
+    k_tile *tile; /* [tiles_max], the host's */
+    int64_t rows_max, width_max, w_max, vector_max, head_rows, head_ids, tiles_max;
+    int next_vector;
+    double *partial; /* train: sums of squares */
+    float *row_term; /* train: [row_terms] of attention's way back */
+    int64_t row_terms;
+} cuda_workspace;
+
+static inline cuda_state *cuda_of(const backend *b) { return b->own; }
+static inline cuda_workspace *cuda_space(const backend *b) { return b->workspace; }
+
+/* A failure sticks to the backend; false then. */
+bool cuda_checked(backend *b, cudaError_t r, const char *what);
+bool cuda_checked_lt(backend *b, cublasStatus_t r, const char *what);
+/* After a launch. */
+void cuda_launched(backend *b, const char *what);
+
+/* A host array on the device, until the stage comes round again; NULL after a failure. */
+const void *cuda_stage(backend *b, const void *data, size_t bytes);
+const float *cuda_vector(backend *b, const tensor *w); /* any stored type, as float32 */
+
+static inline int32_t cuda_row_type(dtype t) { return t == DTYPE_BF16 ? ROWS_BF16 : ROWS_F32; }
+k_rows cuda_rows(tensor t);                                              /* [dim 0, the rest] */
+k_weight cuda_weight(backend *b, tensor w, int64_t first, int64_t rows); /* rows of a stored one */
+
+/* Rows as products read them, in `to` when they are not yet. */
+const void *cuda_factor(backend *b, tensor x, void *to);
+/* Rows first .. of a stored weight as products read them. */
+const void *cuda_weight_factor(backend *b, tensor w, int64_t first, int64_t rows);
+void cuda_multiply(backend *b, const product_shape *p);
+/* y (row i at ld * i) (+)= x w^T for rows first .. first + out of w. */
+void cuda_product(backend *b, const void *x, int64_t n, tensor w, int64_t first, int64_t out,
+                  k_rows y, int64_t ld, bool add);
+
+void cuda_matmul(backend *b, tensor x, const matmul_part *part, int n_part);
+void cuda_attend(backend *b, tensor o, tensor q, tensor k, tensor v, const attend_plan *plan);
+/* The tiles of a plan, staged; 0 when there are none. */
+int32_t cuda_tiles(backend *b, k_attention *a, const attend_plan *plan);
+void cuda_head(backend *b, tensor x, tensor w, const head_request *want, head_result *got);
+extern const train_table cuda_train_ops;
+
+#endif

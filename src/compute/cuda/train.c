@@ -1,0 +1,242 @@
+/* cuda training: the way back through products, and the host's part of the rest; see
+ * compute/train.h. Rows are float32; products read them in their own type, as going forward. */
+#include "compute/cuda/cuda_in.h"
+
+#include <assert.h>
+#include <math.h>
+
+enum { PARTS = 1024 };
+
+static k_attention attention_of(backend *b, const attend_tape *t)
+{
+    assert(t->q.type == DTYPE_F32);
+    return (k_attention){.q = t->q.data,
+                         .k = t->k.data,
+                         .v = t->v.data,
+                         .o = t->o.data,
+                         .log_sum_exp = t->log_sum_exp,
+                         .type = ROWS_F32,
+                         .precise = cuda_of(b)->precise,
+                         .heads = (int32_t)t->q.dim[1],
+                         .heads_kv = (int32_t)t->k.dim[1],
+                         .head_dim = (int32_t)t->q.dim[2]};
+}
+
+static void cuda_attend_keep(backend *b, const attend_tape *t, const attend_plan *plan)
+{
+    k_attention a = attention_of(b, t);
+    if (cuda_tiles(b, &a, plan) == 0) return;
+    k_attend(cuda_of(b)->stream, &a);
+    cuda_launched(b, "attention");
+}
+
+static void cuda_attend_back(backend *b, const attend_tape *t, const attend_grad *g,
+                             const attend_plan *plan)
+{
+    cuda_workspace *s = cuda_space(b);
+    k_attention_back back = {.a = attention_of(b, t),
+                             .d_o = g->d_o.data,
+                             .dq = g->dq.data,
+                             .dk = g->dk.data,
+                             .dv = g->dv.data,
+                             .row_term = s->row_term,
+                             .rows = t->q.dim[0],
+                             .slots = t->k.dim[0],
+                             .n_span = plan->n_span};
+    assert(tensor_count(&t->q) / t->q.dim[2] <= s->row_terms);
+    if (cuda_tiles(b, &back.a, plan) == 0) back.n_span = 0;
+    if (b->failure.code != ERR_NONE) return;
+    k_attend_back(cuda_of(b)->stream, &back);
+    cuda_launched(b, "attention's way back");
+}
+
+/* dx (+)= dy w, in stretches of w's rows where they must be expanded. */
+static void cuda_matmul_back(backend *b, tensor dx, tensor dy, tensor w, bool add)
+{
+    cuda_workspace *s = cuda_space(b);
+    const int64_t in = w.dim[1], out = w.dim[0];
+    const char *factor = cuda_factor(b, dy, s->dy);
+    int64_t stretch = w.type == b->rows ? out : s->w_max / (in > 0 ? in : 1);
+    if (stretch > 8 && stretch < out) stretch = stretch / 8 * 8;
+    for (int64_t first = 0; first < out; first += stretch) {
+        const int64_t n = out - first < stretch ? out - first : stretch;
+        product_shape p = {.a = cuda_weight_factor(b, w, first, n),
+                           .b = factor + first * dtype_get(b->rows)->block_bytes,
+                           .d = dx.data,
+                           .type_out = cuda_row_type(dx.type),
+                           .add = add || first > 0,
+                           .m = in,
+                           .n = dx.dim[0],
+                           .k = n,
+                           .lda = in,
+                           .ldb = out,
+                           .ldd = in};
+        cuda_multiply(b, &p);
+    }
+}
+
+static void cuda_weight_grad(backend *b, tensor dw, tensor dy, tensor x)
+{
+    cuda_workspace *s = cuda_space(b);
+    const int64_t in = dw.dim[1], out = dw.dim[0];
+    product_shape p = {.a = cuda_factor(b, x, s->x),
+                       .b = cuda_factor(b, dy, s->dy),
+                       .d = dw.data,
+                       .b_turned = 1,
+                       .type_out = ROWS_F32,
+                       .add = 1,
+                       .rows_are_k = 1,
+                       .m = in,
+                       .n = out,
+                       .k = x.dim[0],
+                       .lda = in,
+                       .ldb = out,
+                       .ldd = in};
+    cuda_multiply(b, &p);
+}
+
+static void cuda_rmsnorm_back(backend *b, tensor dx, tensor dy, tensor x, const norm_shape *norm,
+                              bool add)
+{
+    const int64_t width = norm->w.dim[0];
+    k_norm_back h = {.dx = dx.data,
+                     .dy = dy.data,
+                     .x = x.data,
+                     .w = cuda_vector(b, &norm->w),
+                     .eps = norm->eps,
+                     .w_plus = norm->w_plus,
+                     .add = add,
+                     .n = tensor_count(&x) / width,
+                     .width = width};
+    k_rmsnorm_back(cuda_of(b)->stream, &h);
+    cuda_launched(b, "a norm's way back");
+}
+
+static void cuda_rope_back(backend *b, tensor dx, const int32_t *positions, tensor table,
+                           rope_style style)
+{
+    const int32_t *there = cuda_stage(b, positions, (size_t)dx.dim[0] * sizeof *positions);
+    if (!there) return;
+    k_rope_how how = {.positions = there,
+                      .table = table.data,
+                      .heads = (int32_t)dx.dim[1],
+                      .head_dim = (int32_t)dx.dim[2],
+                      .turned = (int32_t)table.dim[1],
+                      .pairs = style == ROPE_PAIRS,
+                      .sign = -1};
+    k_rope(cuda_of(b)->stream, cuda_rows(dx), how);
+    cuda_launched(b, "a rotation back");
+}
+
+static void cuda_glu_back(backend *b, tensor gate, tensor up, tensor dy, glu_kind kind)
+{
+    k_glu_back(cuda_of(b)->stream, gate.data, up.data, dy.data, kind == GLU_GELU_TANH,
+               tensor_count(&gate));
+    cuda_launched(b, "a gate's way back");
+}
+
+static void cuda_scale(backend *b, tensor y, float factor)
+{
+    k_scale(cuda_of(b)->stream, y.data, factor, tensor_count(&y));
+    cuda_launched(b, "scaling");
+}
+
+static void cuda_zero(backend *b, tensor y)
+{
+    const size_t bytes = (size_t)tensor_count(&y) * sizeof(float);
+    cuda_checked(b, cudaMemsetAsync(y.data, 0, bytes, cuda_of(b)->stream), "zeroing");
+}
+
+static void cuda_scatter_add(backend *b, tensor y, tensor x, const int32_t *rows)
+{
+    const int32_t *there = cuda_stage(b, rows, (size_t)x.dim[0] * sizeof *rows);
+    for (int64_t i = 0; i < x.dim[0]; i++) assert(rows[i] >= 0 && rows[i] < y.dim[0]);
+    if (!there) return;
+    k_scatter_add(cuda_of(b)->stream, cuda_rows(y), cuda_rows(x), there);
+    cuda_launched(b, "adding rows");
+}
+
+static void cuda_softmax_back(backend *b, tensor logits, const loss_rows *l, int64_t first_id)
+{
+    const size_t m = (size_t)logits.dim[0];
+    k_loss loss = {.logits = logits.data,
+                   .m = logits.dim[0],
+                   .n = logits.dim[1],
+                   .first = first_id,
+                   .softcap = l->softcap,
+                   .target = cuda_stage(b, l->target, m * sizeof *l->target),
+                   .weight = cuda_stage(b, l->weight, m * sizeof *l->weight),
+                   .log_sum_exp = cuda_stage(b, l->log_sum_exp, m * sizeof *l->log_sum_exp)};
+    if (b->failure.code != ERR_NONE) return;
+    k_softmax_back(cuda_of(b)->stream, &loss);
+    cuda_launched(b, "the loss's way back");
+}
+
+static double cuda_sum_squares(backend *b, const float *x, int64_t n)
+{
+    double part[PARTS], sum = 0;
+    k_sum_squares(cuda_of(b)->stream, cuda_space(b)->partial, PARTS, x, n);
+    cuda_launched(b, "a sum of squares");
+    if (b->failure.code != ERR_NONE) return NAN;
+    b->device->read(b, part, cuda_space(b)->partial, sizeof part);
+    for (int i = 0; i < PARTS; i++) sum += part[i];
+    return b->failure.code == ERR_NONE ? sum : (double)NAN;
+}
+
+static void cuda_adamw(backend *b, const adamw_state *s, const adamw_step *step)
+{
+    k_adamw_step t = {.value = s->value,
+                      .first = s->first,
+                      .second = s->second,
+                      .grad = s->grad,
+                      .n = s->n,
+                      .rate = step->rate,
+                      .beta1 = step->beta1,
+                      .beta2 = step->beta2,
+                      .eps = step->eps,
+                      .decay = step->decay,
+                      .grad_scale = step->grad_scale,
+                      .fix1 = 1 - pow(step->beta1, (double)step->number),
+                      .fix2 = sqrt(1 - pow(step->beta2, (double)step->number))};
+    k_adamw(cuda_of(b)->stream, &t);
+    cuda_launched(b, "the optimiser");
+}
+
+static bool lay_out(backend *b, const backend_shape *shape, arena *a, err *e)
+{
+    cuda_workspace *s = b->workspace, measured = {0};
+    const size_t number = (size_t)dtype_get(b->rows)->block_bytes;
+    const int64_t heads = (int64_t)shape->n_head * shape->head_dim;
+    const int64_t rows = shape->rows > shape->head_rows ? shape->rows : shape->head_rows;
+    int64_t width = shape->d_model > shape->d_ff ? shape->d_model : shape->d_ff;
+    size_t wide = 0, terms = 0;
+    if (!s) s = &measured;
+    if (heads > width) width = heads;
+    if (!size_multiply((size_t)rows, (size_t)width, &wide) ||
+        !size_multiply((size_t)rows, (size_t)shape->n_head, &terms)) {
+        return err_set(e, ERR_RESOURCE, "the model's sizes are too large for a GPU");
+    }
+    s->dy = device_take(b, a, wide, number, e);
+    s->row_term = device_take(b, a, terms, sizeof(float), e);
+    s->row_terms = (int64_t)terms;
+    s->partial = device_take(b, a, PARTS, sizeof(double), e);
+    b->train_space = b->workspace;
+    return e->code == ERR_NONE;
+}
+
+const train_table cuda_train_ops = {
+    .attend_keep = cuda_attend_keep,
+    .attend_back = cuda_attend_back,
+    .matmul_back = cuda_matmul_back,
+    .weight_grad = cuda_weight_grad,
+    .rmsnorm_back = cuda_rmsnorm_back,
+    .rope_back = cuda_rope_back,
+    .glu_back = cuda_glu_back,
+    .scale = cuda_scale,
+    .zero = cuda_zero,
+    .scatter_add = cuda_scatter_add,
+    .softmax_back = cuda_softmax_back,
+    .sum_squares = cuda_sum_squares,
+    .adamw = cuda_adamw,
+    .lay_out = lay_out,
+};

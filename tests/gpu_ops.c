@@ -1,0 +1,766 @@
+/* Every op on a GPU against ref, in the usual mode (bf16 products) and in the fp32 check mode, on
+ * odd, prime, one-row and empty shapes, and the promise that a row's bits do not depend on the
+ * rows beside it. In the usual mode ref gets the same numbers rounded to bf16, so that what is
+ * left is the order of sums. Without a GPU every test is skipped, with one line. */
+#include "backend_tests.h" /* beside this file */
+
+#include "compute/cuda/cuda.h"
+#include "compute/device.h"
+#include "compute/train.h"
+
+#include <stdlib.h>
+
+enum { BYTES_DATA = 1 << 30 };
+
+typedef struct gpu { /* a card, and ref for what should come out */
+    place p;         /* its data arena holds the host's numbers */
+    place ref;
+    size_t mark;
+    bool low; /* products in bf16 */
+} gpu;
+
+static const backend_shape shape = {.rows = 4200,
+                                    .d_model = 4096,
+                                    .d_ff = 4096,
+                                    .n_vocab = 20011,
+                                    .head_rows = 37,
+                                    .n_head = 8,
+                                    .n_head_kv = 1,
+                                    .head_dim = 256};
+
+static void lay_out(place *p, arena *a, size_t *here, size_t *there)
+{
+    err e = {0};
+    if (!backend_lay_out(&p->b, &shape, a, &e) || !train_lay_out(&p->b, &shape, a, &e))
+        fail_msg("%s", e.text);
+    *here = a->used, *there = device_used(&p->b);
+}
+
+static gpu gpu_open(const char *device)
+{
+    err e = {0};
+    gpu g = {.low = !strstr(device, "fp32"), .ref = place_open("ref", 4)};
+    place *p = &g.p;
+    p->threads = pool_open(2, &e);
+    if (!backend_open(&p->b, device, p->threads, &e)) fail_msg("%s", e.text);
+    arena plan = ARENA_MEASURE;
+    size_t here, there, here_again, there_again;
+    device_measure(&p->b);
+    lay_out(p, &plan, &here, &there);
+    assert_true(arena_open(&p->space, here, "workspace", &e));
+    if (!device_reserve(&p->b, there + BYTES_DATA, &e)) fail_msg("%s", e.text);
+    lay_out(p, &p->space, &here_again, &there_again);
+    assert_int_equal(here, here_again); /* the plan is the allocation, on both sides */
+    assert_int_equal(there, there_again);
+    assert_true(arena_open(&p->data, (size_t)1 << 30, "test data", &e));
+    g.mark = arena_mark(&p->b.memory);
+    err w = {0};
+    backend_shape wide = shape;
+    wide.rows = 300, wide.head_rows = 40;
+    arena_close(&g.ref.space);
+    assert_true(arena_open(&g.ref.space, (size_t)1 << 30, "ref", &w));
+    assert_true(backend_lay_out(&g.ref.b, &wide, &g.ref.space, &w));
+    assert_true(train_lay_out(&g.ref.b, &wide, &g.ref.space, &w));
+    return g;
+}
+
+static void gpu_reset(gpu *g)
+{
+    err e = {0};
+    if (!backend_sync(&g->p.b, &e)) fail_msg("%s", e.text);
+    arena_reset(&g->p.data, 0);
+    arena_reset(&g->p.b.memory, g->mark);
+}
+
+static void gpu_close(gpu *g)
+{
+    gpu_reset(g);
+    backend_close(&g->p.b);
+    place_close(&g->p), place_close(&g->ref);
+}
+
+static const char *const modes[] = {"cuda", "cuda:fp32"};
+
+static float to_bf16(float x)
+{
+    uint32_t bits;
+    memcpy(&bits, &x, 4);
+    if (isnan(x)) return x;
+    bits = (bits + 0x7fff + (bits >> 16 & 1)) & 0xffff0000u;
+    memcpy(&x, &bits, 4);
+    return x;
+}
+
+/* What products read of a number. */
+static void round_all(const gpu *g, tensor t)
+{
+    for (int64_t i = 0; g->low && i < tensor_count(&t); i++)
+        ((float *)t.data)[i] = to_bf16(((float *)t.data)[i]);
+}
+
+/* The host's tensor on the card, float32 or as stored. */
+static tensor there(gpu *g, tensor t)
+{
+    err e = {0};
+    int64_t row = 0;
+    assert_true(dtype_row_bytes(t.type, t.dim[t.rank - 1], &row));
+    size_t bytes =
+        (size_t)row * (size_t)(tensor_count(&t) / (t.dim[t.rank - 1] ? t.dim[t.rank - 1] : 1));
+    void *data = device_take(&g->p.b, &g->p.data, bytes ? bytes : 1, 1, &e);
+    assert_non_null(data);
+    if (bytes) device_write(&g->p.b, data, t.data, bytes);
+    t.data = data;
+    return t;
+}
+
+/* The host's float32 tensor on the card in the type that rows have there. */
+static tensor rows_there(gpu *g, tensor t)
+{
+    if (!g->low) return there(g, t);
+    uint16_t *half = (uint16_t *)take(&g->p, (tensor_count(&t) + 1) / 2);
+    for (int64_t i = 0; i < tensor_count(&t); i++) {
+        float x = to_bf16(((float *)t.data)[i]);
+        uint32_t bits;
+        memcpy(&bits, &x, 4);
+        half[i] = (uint16_t)(bits >> 16);
+    }
+    t.data = half, t.type = DTYPE_BF16;
+    return there(g, t);
+}
+
+/* Back on the host, as float32. */
+static tensor here(gpu *g, tensor t)
+{
+    size_t n = (size_t)tensor_count(&t), each = (size_t)dtype_get(t.type)->block_bytes;
+    float *data = take(&g->p, (int64_t)n), *raw = take(&g->p, (int64_t)n);
+    device_read(&g->p.b, raw, t.data, n * each);
+    dtype_to_f32(t.type, data, raw, (int64_t)n);
+    t.data = data, t.type = DTYPE_F32;
+    return t;
+}
+
+/* A stored weight as float32 rows that products read. */
+static tensor as_read(gpu *g, tensor w)
+{
+    tensor f = tensor_f32(take(&g->p, tensor_count(&w)), w.dim[0], w.dim[1]);
+    int64_t row = 0;
+    assert_true(dtype_row_bytes(w.type, w.dim[1], &row));
+    for (int64_t i = 0; i < w.dim[0]; i++) {
+        dtype_to_f32(w.type, (float *)f.data + i * w.dim[1], (char *)w.data + i * row, w.dim[1]);
+    }
+    round_all(g, f);
+    return f;
+}
+
+static double size_of(tensor t)
+{
+    double most = 0;
+    for (int64_t i = 0; i < tensor_count(&t); i++)
+        most = fmax(most, fabs((double)((float *)t.data)[i]));
+    return most;
+}
+
+/* As far from what should be as `share` of its largest number; rows of bf16 add their rounding. */
+static void assert_near(tensor got, tensor want, double share, const char *what)
+{
+    const double size = size_of(want);
+    double worst = 0;
+    for (int64_t i = 0; i < tensor_count(&want); i++) {
+        double x = (double)((float *)got.data)[i], y = (double)((float *)want.data)[i];
+        if (!(fabs(x - y) <= share * size + 1e-30))
+            fail_msg("%s: value %lld is %.9g, not %.9g (largest %.3g)", what, (long long)i, x, y,
+                     size);
+        worst = fmax(worst, fabs(x - y));
+    }
+}
+
+static double of_rows(const gpu *g, tensor t, double share)
+{
+    return share + (g->low && t.type == DTYPE_BF16 ? 0x1p-8 : 0);
+}
+
+static const int64_t widths[] = {1, 2, 7, 16, 31, 64, 97, 320, 576, 1032, 2048, 4095};
+enum { N_WIDTH = (int)(sizeof widths / sizeof *widths) };
+
+/* ---- stored weights ---- */
+
+static void test_expand_bits(void **state)
+{
+    gpu g = gpu_open(*state);
+    rng r = rng_for(1, 2, 3);
+    for (int type = 0; type < DTYPE_I32; type++) {
+        for (int64_t blocks = 1; blocks <= 5; blocks += 2) {
+            enum { ROWS = 40 };
+            int64_t n = blocks * dtype_get((dtype)type)->block_size * (type < 3 ? 23 : 1),
+                    bytes = 0;
+            tensor w = weight(&g.p, &r, (dtype)type, ROWS, n), y = randoms(&g.p, &r, ROWS, n);
+            assert_true(dtype_row_bytes((dtype)type, n, &bytes));
+            unsigned char *raw = w.data;
+            for (int64_t i = 0; i < bytes * ROWS / 2; i++) raw[i] = (unsigned char)rng_next(&r);
+            int32_t ids[ROWS];
+            for (int i = 0; i < ROWS; i++) ids[i] = ROWS - 1 - i;
+            tensor to = there(&g, y);
+            op_embed(&g.p.b, to, there(&g, w), ids, 1);
+            y = here(&g, to);
+            float *want = take(&g.p, n);
+            for (int i = 0; i < ROWS; i++) {
+                dtype_to_f32((dtype)type, want, raw + bytes * ids[i], n);
+                assert_same_numbers((float *)y.data + i * n, want, n);
+            }
+            gpu_reset(&g);
+        }
+    }
+    gpu_close(&g);
+}
+
+/* ---- products ---- */
+
+static void test_matmul(void **state)
+{
+    gpu g = gpu_open(*state);
+    static const int64_t rows[] = {1, 2, 3, 5, 8, 13, 29, 64, 131};
+    static const int64_t outs[] = {1, 3, 31, 32, 33, 64, 65, 192, 130, 512};
+    rng r = rng_for(4, 5, 6);
+    for (size_t c = 0; c < 90; c++) {
+        int64_t n = rows[c % countof(rows)], out = outs[c % countof(outs)];
+        dtype type = (dtype)(c % DTYPE_I32);
+        int64_t unit = dtype_get(type)->block_size;
+        int64_t in = unit == 1 ? 1 + (int64_t)rng_below(&r, 1500)
+                               : unit * (1 + (int64_t)rng_below(&r, 2000 / (uint64_t)unit));
+        if (c % 2 && unit == 1) in = (in + 7) / 8 * 8;
+        tensor w = weight(&g.p, &r, type, out, in), x = randoms(&g.p, &r, n, in);
+        tensor bias = weight(&g.p, &r, c % 2 ? DTYPE_F32 : DTYPE_BF16, 1, out);
+        bias.rank = 1, bias.dim[0] = out, bias.dim[1] = 1;
+        tensor y = randoms(&g.p, &r, n, out), z = copy(&g.p, y), bias_there = there(&g, bias);
+        round_all(&g, x);
+        const bool in_rows = c % 5 == 2, out_rows = c % 7 == 3; /* as rows of the device's type */
+        if (out_rows) round_all(&g, z);
+        tensor to = out_rows ? rows_there(&g, y) : there(&g, y);
+        tensor from = in_rows ? rows_there(&g, x) : there(&g, x);
+        op_matmul(&g.p.b, to, from, there(&g, w), c % 3 ? &bias_there : NULL, c % 4 == 0);
+        op_matmul(&g.ref.b, z, x, as_read(&g, w), c % 3 ? &bias : NULL, c % 4 == 0);
+        assert_near(here(&g, to), z, of_rows(&g, to, 4e-6 * (1 + sqrt((double)in))) * 2, "product");
+        gpu_reset(&g);
+    }
+    tensor none = randoms(&g.p, &r, 0, 64), w = there(&g, weight(&g.p, &r, DTYPE_F32, 8, 64));
+    op_matmul(&g.p.b, randoms(&g.p, &r, 0, 8), none, w, NULL, false);
+    gpu_close(&g);
+}
+
+static void check_rows_alone(gpu *g, rng *r, dtype type, int64_t out, int64_t in, int64_t most)
+{
+    static const int64_t counts[] = {1, 2, 3, 8, 17, 64, 129, 500, 1000};
+    tensor w = there(g, weight(&g->p, r, type, out, in)), x = there(g, randoms(&g->p, r, most, in));
+    tensor all = there(g, randoms(&g->p, r, most, out)),
+           some = there(g, randoms(&g->p, r, most, out));
+    op_matmul(&g->p.b, all, x, w, NULL, false);
+    tensor want = here(g, all);
+    for (size_t c = 0; c < countof(counts) && counts[c] <= most; c++) {
+        const int64_t n = counts[c], first = (int64_t)rng_below(r, (uint64_t)(most - n) + 1);
+        op_matmul(&g->p.b, rows_of(some, first, n), rows_of(x, first, n), w, NULL, false);
+        tensor got = here(g, rows_of(some, first, n));
+        if (memcmp(got.data, (float *)want.data + first * out, (size_t)(n * out) * 4) != 0)
+            fail_msg("%s [%lld, %lld]: %lld rows from %lld differ from the same rows of %lld",
+                     dtype_get(type)->name, (long long)out, (long long)in, (long long)n,
+                     (long long)first, (long long)most);
+    }
+    gpu_reset(g);
+}
+
+/* Any number of rows, anywhere in the step: the same bits. */
+static void test_matmul_rows_stand_alone(void **state)
+{
+    gpu g = gpu_open(*state);
+    rng r = rng_for(7, 8, 9);
+    check_rows_alone(&g, &r, DTYPE_BF16, 4096, 4096, 4096);
+    check_rows_alone(&g, &r, DTYPE_BF16, 1024, 4096, 4096);
+    check_rows_alone(&g, &r, DTYPE_BF16, 576, 1536, 2048);
+    check_rows_alone(&g, &r, DTYPE_Q4_K, 512, 1024, 1024);
+    check_rows_alone(&g, &r, DTYPE_Q4_1, 192, 576, 1024);
+    check_rows_alone(&g, &r, DTYPE_F32, 16, 4096, 1024);
+    check_rows_alone(&g, &r, DTYPE_F32, 4096, 16, 1024);
+    check_rows_alone(&g, &r, DTYPE_F16, 37, 33, 300);
+    gpu_close(&g);
+}
+
+/* ---- rows ---- */
+
+static void test_rmsnorm(void **state)
+{
+    gpu g = gpu_open(*state);
+    rng r = rng_for(2, 2, 2);
+    for (int c = 0; c < 3 * N_WIDTH; c++) {
+        int64_t n = 1 + (int64_t)rng_below(&r, 70), m = widths[c / 3];
+        tensor x = randoms(&g.p, &r, n, m), z = copy(&g.p, x);
+        tensor w = weight(&g.p, &r, c % 2 ? DTYPE_BF16 : DTYPE_F32, 1, m);
+        w.rank = 1, w.dim[0] = m, w.dim[1] = 1;
+        if (c % 3 == 1) round_all(&g, x);
+        tensor from = c % 3 == 1 ? rows_there(&g, x) : there(&g, x);
+        tensor to = c % 3 == 0 ? there(&g, x) : rows_there(&g, x);
+        tensor w_there = there(&g, w);
+        op_rmsnorm(&g.p.b, to, from, w_there, 1e-6f, c % 2);
+        op_rmsnorm(&g.ref.b, z, x, w, 1e-6f, c % 2);
+        assert_near(here(&g, to), z, of_rows(&g, to, 3e-6), "norm");
+        op_rmsnorm(&g.p.b, rows_of(to, 0, 0), rows_of(from, 0, 0), w_there, 1e-6f, 0);
+        op_rmsnorm(&g.p.b, from, from, w_there, 1e-6f, c % 2); /* in place */
+        assert_near(here(&g, from), z, of_rows(&g, from, 3e-6), "norm in place");
+        gpu_reset(&g);
+    }
+    gpu_close(&g);
+}
+
+static void test_rope(void **state)
+{
+    gpu g = gpu_open(*state);
+    static const int64_t dims[] = {2, 6, 8, 10, 16, 32, 64, 80, 96, 128, 256};
+    rng r = rng_for(3, 2, 1);
+    for (size_t c = 0; c < 4 * countof(dims); c++) {
+        int64_t hd = dims[c / 4], n = 1 + (int64_t)rng_below(&r, 40);
+        int64_t h = 1 + (int64_t)rng_below(&r, 5), turned = c % 8 > 5 && hd % 4 == 0 ? hd / 2 : hd;
+        tensor x = randoms(&g.p, &r, n, h * hd), table = randoms(&g.p, &r, 50, turned);
+        x.rank = 3, x.dim[1] = h, x.dim[2] = hd;
+        if (c % 4 > 1) round_all(&g, x);
+        tensor to = c % 4 > 1 ? rows_there(&g, x) : there(&g, x);
+        int32_t positions[64];
+        for (int i = 0; i < n; i++) positions[i] = (int32_t)rng_below(&r, 50);
+        op_rope(&g.p.b, to, positions, there(&g, table), c % 2 ? ROPE_PAIRS : ROPE_HALVES);
+        op_rope(&g.ref.b, x, positions, table, c % 2 ? ROPE_PAIRS : ROPE_HALVES);
+        assert_near(here(&g, to), x, of_rows(&g, to, 2e-6), "rotation");
+        gpu_reset(&g);
+    }
+    gpu_close(&g);
+}
+
+static void test_glu_add_move(void **state)
+{
+    gpu g = gpu_open(*state);
+    rng r = rng_for(3, 3, 3);
+    for (int c = 0; c < 2 * N_WIDTH; c++) {
+        int64_t n = 1 + (int64_t)rng_below(&r, 70), m = widths[c / 2];
+        tensor a = randoms(&g.p, &r, n, m), u = randoms(&g.p, &r, n, m), z = copy(&g.p, a);
+        for (int64_t i = 0; i < n * m; i += 5) ((float *)a.data)[i] *= 20;
+        const bool in_rows = c % 3 == 1;
+        if (in_rows) round_all(&g, a), round_all(&g, u);
+        tensor x = in_rows ? rows_there(&g, a) : there(&g, a);
+        tensor y = in_rows ? rows_there(&g, u) : there(&g, u);
+        tensor w = in_rows ? rows_there(&g, u) : there(&g, u);
+        op_glu(&g.p.b, w, x, y, c % 2 ? GLU_SILU : GLU_GELU_TANH);
+        op_glu(&g.ref.b, z, a, u, c % 2 ? GLU_SILU : GLU_GELU_TANH);
+        assert_near(here(&g, w), z, of_rows(&g, w, 2e-6), "gate");
+        int32_t rows[70], order[70];
+        for (int32_t i = 0; i < n; i++) {
+            rows[i] = (int32_t)rng_below(&r, (uint64_t)n);
+            order[i] = (int32_t)((i * 7 + 3) % n);
+        }
+        op_gather(&g.p.b, w, x, rows);
+        op_gather(&g.ref.b, z, a, rows);
+        assert_near(here(&g, w), z, 0, "gather");
+        if (n % 7) {
+            op_scatter(&g.p.b, w, x, order);
+            op_scatter(&g.ref.b, z, a, order);
+            assert_near(here(&g, w), z, 0, "scatter");
+        }
+        if (!in_rows) {
+            op_add(&g.p.b, x, y), op_add(&g.ref.b, a, u);
+            assert_near(here(&g, x), a, 0, "sum");
+        }
+        gpu_reset(&g);
+    }
+    gpu_close(&g);
+}
+
+/* ---- attention ---- */
+
+typedef struct job { /* a small tree: a head, cases under it, each with its own rows */
+    attend_span span[8];
+    attend_range range[24];
+    attend_plan plan;
+    int32_t rows, slots;
+} job;
+
+static void job_make(job *j, rng *r, int n_span, int32_t head, float softcap, int32_t window)
+{
+    *j = (job){.plan = {.scale = 0.2f, .softcap = softcap, .window = window, .n_span = n_span}};
+    int32_t slot = head, n_range = 0;
+    for (int i = 0; i < n_span; i++) {
+        int32_t middle = (int32_t)rng_below(r, 140), own = 1 + (int32_t)rng_below(r, 90);
+        attend_span *s = &j->span[i];
+        *s = (attend_span){j->rows, own, head + middle, n_range, 3};
+        j->range[n_range++] = (attend_range){0, head, 0};
+        j->range[n_range++] = (attend_range){slot, middle, head};
+        slot += middle;
+        j->range[n_range++] = (attend_range){slot, own, s->position};
+        slot += own;
+        j->rows += own;
+    }
+    j->slots = slot;
+    j->plan.span = j->span;
+    j->plan.range = j->range;
+}
+
+static tensor heads(gpu *g, rng *r, int64_t n, int64_t h, int64_t hd)
+{
+    tensor t = randoms(&g->p, r, n, h * hd);
+    t.rank = 3, t.dim[1] = h, t.dim[2] = hd;
+    round_all(g, t);
+    return t;
+}
+
+static const int32_t dims[] = {2, 8, 16, 30, 32, 64, 80, 96, 128, 256};
+
+static void test_attend(void **state)
+{
+    gpu g = gpu_open(*state);
+    rng r = rng_for(1, 2, 3);
+    for (int c = 0; c < 80; c++) {
+        int64_t hd = dims[c % (int)countof(dims)], n_kv = 1 + (int64_t)rng_below(&r, 3);
+        int64_t h = n_kv * (1 + (int64_t)rng_below(&r, 5));
+        job j;
+        job_make(&j, &r, 1 + c % 3, (int32_t)rng_below(&r, 200), c % 4 == 1 ? 5.0f : 0,
+                 c % 3 == 1 ? 1 + (int32_t)rng_below(&r, 150) : 0);
+        tensor q = heads(&g, &r, j.rows, h, hd), k = heads(&g, &r, j.slots, n_kv, hd);
+        tensor v = heads(&g, &r, j.slots, n_kv, hd), z = copy(&g.p, q);
+        const bool in_rows = c % 2;
+        tensor y = in_rows ? rows_there(&g, q) : there(&g, q);
+        tensor x[3] = {in_rows ? rows_there(&g, q) : there(&g, q),
+                       in_rows ? rows_there(&g, k) : there(&g, k),
+                       in_rows ? rows_there(&g, v) : there(&g, v)};
+        op_attend(&g.p.b, y, x[0], x[1], x[2], &j.plan);
+        op_attend(&g.ref.b, z, q, k, v, &j.plan);
+        assert_near(here(&g, y), z, of_rows(&g, y, g.low ? 4e-3 : 1e-5), "attention");
+        gpu_reset(&g);
+    }
+    gpu_close(&g);
+}
+
+/* The rows of one case, in pieces, with other cases beside them or not. */
+static void test_attend_rows_stand_alone(void **state)
+{
+    gpu g = gpu_open(*state);
+    rng r = rng_for(3, 2, 1);
+    for (int c = 0; c < 40; c++) {
+        int64_t hd = dims[c % (int)countof(dims)], n_kv = 1 + (int64_t)rng_below(&r, 2);
+        int64_t h = n_kv * (1 + (int64_t)rng_below(&r, 4));
+        job j;
+        job_make(&j, &r, 3, (int32_t)rng_below(&r, 100), c % 4 == 1 ? 5.0f : 0,
+                 c % 3 == 1 ? 1 + (int32_t)rng_below(&r, 150) : 0);
+        tensor q = rows_there(&g, heads(&g, &r, j.rows, h, hd));
+        tensor k = rows_there(&g, heads(&g, &r, j.slots, n_kv, hd));
+        tensor v = rows_there(&g, heads(&g, &r, j.slots, n_kv, hd));
+        tensor y = rows_there(&g, heads(&g, &r, j.rows, h, hd));
+        tensor z = rows_there(&g, heads(&g, &r, j.rows, h, hd));
+        const int64_t row_bytes = h * hd * dtype_get(q.type)->block_bytes;
+        op_attend(&g.p.b, y, q, k, v, &j.plan);
+        for (int i = 0; i < 3; i++) {
+            for (int32_t first = 0, n = 0; first < j.span[i].count; first += n) {
+                n = 1 + (int32_t)rng_below(&r, 30);
+                if (n > j.span[i].count - first) n = j.span[i].count - first;
+                attend_span s = j.span[i];
+                attend_range range[3];
+                memcpy(range, j.range + s.first_range, sizeof range);
+                range[2].count = first + n; /* later rows are not there yet */
+                int32_t row = s.row + first;
+                s = (attend_span){.count = n, .position = s.position + first, .n_range = 3};
+                attend_plan plan = j.plan;
+                plan.span = &s, plan.range = range, plan.n_span = 1;
+                tensor zi = z, qi = q;
+                zi.data = (char *)z.data + row * row_bytes, zi.dim[0] = n;
+                qi.data = (char *)q.data + row * row_bytes, qi.dim[0] = n;
+                op_attend(&g.p.b, zi, qi, k, v, &plan);
+            }
+        }
+        assert_memory_equal(here(&g, y).data, here(&g, z).data, (size_t)tensor_count(&y) * 4);
+        gpu_reset(&g);
+    }
+    gpu_close(&g);
+}
+
+/* ---- answer head ---- */
+
+typedef struct head_case {
+    int64_t m, n_vocab, d;
+    dtype type;
+    float cap;
+} head_case;
+
+static void check_head(gpu *g, rng *r, head_case c)
+{
+    const int64_t m = c.m, n_vocab = c.n_vocab, d = c.d;
+    enum { N_TOP = 11, PICKS = 3 };
+    tensor w = weight(&g->p, r, c.type, n_vocab, d), x = randoms(&g->p, r, m, d);
+    round_all(g, x);
+    int64_t start[60];
+    int32_t ids[180], top[2][60 * N_TOP];
+    double lse[2][60];
+    float pick[2][180], top_logit[2][60 * N_TOP];
+    for (int64_t i = 0; i <= m; i++) start[i] = PICKS * i - (i > 1); /* the second row has two */
+    for (int64_t i = 0; i < start[m]; i++) ids[i] = (int32_t)rng_below(r, (uint64_t)n_vocab);
+    head_request want = {.pick_start = start, .pick_id = ids, .softcap = c.cap};
+    want.n_top = n_vocab < N_TOP ? (int32_t)n_vocab : N_TOP;
+    head_result got[2];
+    for (int k = 0; k < 2; k++) got[k] = (head_result){lse[k], pick[k], top[k], top_logit[k]};
+    op_head(&g->p.b, there(g, x), there(g, w), &want, &got[0]);
+    op_head(&g->ref.b, x, as_read(g, w), &want, &got[1]);
+    const double bound = 1e-5 * (1 + sqrt((double)d));
+    for (int64_t i = 0; i < m; i++) assert_true(fabs(lse[0][i] - lse[1][i]) < bound);
+    for (int64_t i = 0; i < start[m]; i++)
+        assert_true(fabs((double)pick[0][i] - (double)pick[1][i]) < bound);
+    for (int64_t i = 0; i < m * want.n_top; i++) {
+        assert_true(fabs((double)top_logit[0][i] - (double)top_logit[1][i]) < bound);
+        const bool near_tie =
+            (i % want.n_top && top_logit[1][i - 1] - top_logit[1][i] < 2 * (float)bound) ||
+            i % want.n_top == want.n_top - 1 ||
+            top_logit[1][i] - top_logit[1][i + 1] < 2 * (float)bound;
+        if (!near_tie) assert_int_equal(top[0][i], top[1][i]);
+    }
+    double alone; /* a row by itself */
+    const int64_t none[2] = {0, 0};
+    head_request one = {.pick_start = none, .softcap = c.cap};
+    op_head(&g->p.b, there(g, rows_of(x, m / 2, 1)), there(g, w), &one,
+            &(head_result){.log_sum_exp = &alone});
+    assert_true(alone == lse[0][m / 2]);
+    gpu_reset(g);
+}
+
+static void test_head(void **state)
+{
+    gpu g = gpu_open(*state);
+    rng r = rng_for(5, 1, 1);
+    check_head(&g, &r, (head_case){37, 20011, 320, DTYPE_Q4_0, 0});
+    check_head(&g, &r, (head_case){5, 16384, 576, DTYPE_BF16, 0});
+    check_head(&g, &r, (head_case){13, 1009, 97, DTYPE_F32, 3});
+    check_head(&g, &r, (head_case){1, 7, 5, DTYPE_F16, 0});
+    check_head(&g, &r, (head_case){2, 512, 64, DTYPE_Q8_0, 30});
+    gpu_close(&g);
+}
+
+/* ---- training ---- */
+
+static attend_tape make_tape(gpu *g, rng *r, const job *j, int64_t h, int64_t n_kv, int64_t hd)
+{
+    err e = {0};
+    attend_tape t = {.q = heads(g, r, j->rows, h, hd), .o = heads(g, r, j->rows, h, hd)};
+    t.k = heads(g, r, j->slots, n_kv, hd), t.v = heads(g, r, j->slots, n_kv, hd);
+    t.log_sum_exp = arena_take_zero(&g->p.data, (size_t)(j->rows * h), sizeof(float), &e);
+    return t;
+}
+
+static void test_attend_back(void **state)
+{
+    gpu g = gpu_open(*state);
+    rng r = rng_for(9, 2, 3);
+    for (int c = 0; c < 30; c++) {
+        int64_t hd = dims[c % (int)countof(dims)], n_kv = 1 + (int64_t)rng_below(&r, 2);
+        int64_t h = n_kv * (1 + (int64_t)rng_below(&r, 4));
+        job j;
+        do {
+            job_make(&j, &r, 1 + c % 3, (int32_t)rng_below(&r, 60), c % 4 == 1 ? 5.0f : 0,
+                     c % 3 == 1 ? 1 + (int32_t)rng_below(&r, 150) : 0);
+        } while (j.slots > 300);
+        attend_tape t = make_tape(&g, &r, &j, h, n_kv, hd), u = t;
+        attend_grad d = {heads(&g, &r, j.rows, h, hd), copy(&g.p, t.q), copy(&g.p, t.k),
+                         copy(&g.p, t.v)};
+        u.q = there(&g, t.q), u.o = there(&g, t.o), u.k = there(&g, t.k), u.v = there(&g, t.v);
+        u.log_sum_exp = there(&g, tensor_f32(t.log_sum_exp, j.rows, h)).data;
+        attend_grad f = {there(&g, d.d_o), there(&g, d.dq), there(&g, d.dk), there(&g, d.dv)};
+        op_attend_keep(&g.p.b, &u, &j.plan);
+        op_attend_keep(&g.ref.b, &t, &j.plan);
+        assert_near(here(&g, u.o), t.o, g.low ? 4e-3 : 1e-5, "attention kept");
+        assert_near(here(&g, tensor_f32(u.log_sum_exp, j.rows, h)),
+                    tensor_f32(t.log_sum_exp, j.rows, h), 1e-5, "log-sum-exp");
+        op_attend_back(&g.p.b, &u, &f, &j.plan);
+        op_attend_back(&g.ref.b, &t, &d, &j.plan);
+        const double share = g.low ? 1e-2 : 3e-5;
+        assert_near(here(&g, f.dq), d.dq, share, "dq");
+        assert_near(here(&g, f.dk), d.dk, share, "dk");
+        assert_near(here(&g, f.dv), d.dv, share, "dv");
+        tensor first = here(&g, f.dk); /* again: the same bits */
+        op_attend_back(&g.p.b, &u, &f, &j.plan);
+        assert_memory_equal(here(&g, f.dk).data, first.data, (size_t)tensor_count(&first) * 4);
+        gpu_reset(&g);
+    }
+    gpu_close(&g);
+}
+
+static void test_products_back(void **state)
+{
+    gpu g = gpu_open(*state);
+    rng r = rng_for(9, 9, 3);
+    static const int64_t sizes[][3] = {
+        {5, 11, 7}, {64, 96, 40}, {1, 1, 1}, {131, 64, 512}, {33, 16, 256}};
+    for (size_t c = 0; c < 2 * countof(sizes); c++) {
+        const int64_t n = sizes[c / 2][0], out = sizes[c / 2][1], in = sizes[c / 2][2];
+        const dtype type = in % 256 == 0 ? DTYPE_Q4_K : DTYPE_BF16;
+        tensor w = weight(&g.p, &r, type, out, in), dy = randoms(&g.p, &r, n, out);
+        tensor x = randoms(&g.p, &r, n, in), dx = randoms(&g.p, &r, n, in);
+        tensor dw = randoms(&g.p, &r, out, in);
+        round_all(&g, dy), round_all(&g, x);
+        tensor dx2 = there(&g, dx), dw2 = there(&g, dw), dy2 = there(&g, dy);
+        op_matmul_back(&g.p.b, dx2, dy2, there(&g, w), c % 2);
+        op_matmul_back(&g.ref.b, dx, dy, as_read(&g, w), c % 2);
+        assert_near(here(&g, dx2), dx, 1e-5, "dx");
+        op_weight_grad(&g.p.b, dw2, dy2, there(&g, x));
+        op_weight_grad(&g.ref.b, dw, dy, x);
+        assert_near(here(&g, dw2), dw, 1e-5, "dw");
+        gpu_reset(&g);
+    }
+    gpu_close(&g);
+}
+
+static void test_rows_back(void **state)
+{
+    gpu g = gpu_open(*state);
+    rng r = rng_for(9, 8, 3);
+    for (int c = 0; c < 2 * (N_WIDTH - 1); c++) {
+        int64_t n = 1 + (int64_t)rng_below(&r, 40), m = widths[c / 2];
+        tensor x = randoms(&g.p, &r, n, m), dy = randoms(&g.p, &r, n, m),
+               dx = randoms(&g.p, &r, n, m);
+        tensor w = randoms(&g.p, &r, 1, m), up = randoms(&g.p, &r, n, m), x2 = there(&g, x);
+        w.rank = 1, w.dim[0] = m, w.dim[1] = 1;
+        tensor dx2 = there(&g, dx), dy2 = there(&g, dy), up2 = there(&g, up);
+        norm_shape norm = {w, 1e-3f, 1}, norm2 = {there(&g, w), 1e-3f, 1};
+        op_rmsnorm_back(&g.p.b, dx2, dy2, x2, norm2, c % 2);
+        op_rmsnorm_back(&g.ref.b, dx, dy, x, norm, c % 2);
+        assert_near(here(&g, dx2), dx, 1e-5, "norm back");
+        op_glu_back(&g.p.b, x2, up2, dy2, c % 2 ? GLU_SILU : GLU_GELU_TANH);
+        op_glu_back(&g.ref.b, x, up, dy, c % 2 ? GLU_SILU : GLU_GELU_TANH);
+        assert_near(here(&g, x2), x, 1e-5, "gate back");
+        assert_near(here(&g, up2), up, 1e-5, "up back");
+        op_scale(&g.p.b, dx2, 0.3f), op_scale(&g.ref.b, dx, 0.3f);
+        int32_t rows[40];
+        for (int32_t i = 0; i < n; i++) rows[i] = (int32_t)n - 1 - i;
+        op_scatter_add(&g.p.b, dx2, dy2, rows), op_scatter_add(&g.ref.b, dx, dy, rows);
+        assert_near(here(&g, dx2), dx, 1e-5, "rows added");
+        double a = op_sum_squares(&g.p.b, dx2.data, n * m);
+        double b = op_sum_squares(&g.ref.b, here(&g, dx2).data, n * m);
+        assert_true(fabs(a - b) <= 1e-12 * b);
+        op_zero(&g.p.b, dx2);
+        assert_true(op_sum_squares(&g.p.b, dx2.data, n * m) == 0);
+        gpu_reset(&g);
+    }
+    gpu_close(&g);
+}
+
+static void test_loss(void **state)
+{
+    gpu g = gpu_open(*state);
+    rng r = rng_for(9, 7, 3);
+    enum { M = 30, V = 2003, CHUNK = 640 };
+    int64_t one_each[M + 1];
+    int32_t target[M];
+    float weights[M], logit[2][M];
+    double lse[2][M], loss[2];
+    for (int i = 0; i <= M; i++) one_each[i] = i;
+    for (int k = 0; k < 2; k++) {
+        tensor x = randoms(&g.p, &r, M, 320), w = weight(&g.p, &r, DTYPE_Q8_0, V, 320), dx[2];
+        round_all(&g, x);
+        for (int i = 0; i < M; i++)
+            target[i] = (int32_t)rng_below(&r, V), weights[i] = (float)rng_unit(&r);
+        for (int i = 0; i < 2; i++) {
+            tensor chunk = randoms(&g.p, &r, M, CHUNK);
+            loss_rows l = {.target = target,
+                           .weight = weights,
+                           .log_sum_exp = lse[i],
+                           .logit = logit[i],
+                           .chunk_ids = CHUNK,
+                           .softcap = k ? 3 : 0,
+                           .one_each = one_each};
+            dx[i] = copy(&g.p, x);
+            l.chunk = i ? chunk.data : there(&g, chunk).data;
+            if (i == 0) dx[0] = there(&g, x);
+            loss[i] = i ? op_answer_loss(&g.ref.b, dx[1], x, as_read(&g, w), &l)
+                        : op_answer_loss(&g.p.b, dx[0], there(&g, x), there(&g, w), &l);
+        }
+        assert_true(fabs(loss[0] - loss[1]) < 1e-4 * fabs(loss[1]));
+        assert_near(here(&g, dx[0]), dx[1], g.low ? 1e-2 : 1e-4, "loss back");
+        gpu_reset(&g);
+    }
+    gpu_close(&g);
+}
+
+static void test_adamw(void **state)
+{
+    gpu g = gpu_open(*state);
+    rng r = rng_for(9, 6, 3);
+    enum { N = 1013 };
+    tensor t[4], u[4];
+    for (int i = 0; i < 4; i++) t[i] = randoms(&g.p, &r, 1, N);
+    for (int i = 0; i < N; i++) ((float *)t[3].data)[i] = fabsf(((float *)t[3].data)[i]);
+    for (int i = 0; i < 4; i++) u[i] = there(&g, t[i]);
+    for (int64_t step = 1; step < 4; step++) {
+        adamw_step how = {1e-2, 0.9, 0.999, 1e-8, 0.01, 0.7, step};
+        op_adamw(&g.p.b, &(adamw_state){u[0].data, u[1].data, u[2].data, u[3].data, N}, &how);
+        op_adamw(&g.ref.b, &(adamw_state){t[0].data, t[1].data, t[2].data, t[3].data, N}, &how);
+    }
+    assert_near(here(&g, u[0]), t[0], 1e-6, "adamw");
+    gpu_close(&g);
+}
+
+/* ---- names ---- */
+
+static void test_names(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name;
+        err_code code;
+    } wrong[] = {{"cuda:x", ERR_USAGE},
+                 {"cuda:fp16", ERR_USAGE},
+                 {"cuda:0:", ERR_USAGE},
+                 {"cuda:999", ERR_RESOURCE}};
+    err e = {0};
+    pool *threads = pool_open(1, &e);
+    for (size_t i = 0; i < countof(wrong); i++) {
+        backend b;
+        err why = {0};
+        assert_false(backend_open(&b, wrong[i].name, threads, &why));
+        assert_int_equal(why.code, wrong[i].code);
+    }
+    backend b;
+    assert_true(backend_open(&b, "auto", threads, &e));
+    assert_true(device_is_apart(&b));
+    err full = {0}; /* more than any card has: an error in words, not a crash */
+    assert_false(device_reserve(&b, (size_t)1 << 45, &full));
+    assert_int_equal(full.code, ERR_RESOURCE);
+    backend_close(&b);
+    pool_close(threads);
+}
+
+int main(void)
+{
+    static const struct {
+        const char *name;
+        CMUnitTestFunction run;
+    } all[] = {{"expand", test_expand_bits},
+               {"matmul", test_matmul},
+               {"rows alone", test_matmul_rows_stand_alone},
+               {"rmsnorm", test_rmsnorm},
+               {"rope", test_rope},
+               {"gate, sum, moves", test_glu_add_move},
+               {"attend", test_attend},
+               {"attend alone", test_attend_rows_stand_alone},
+               {"head", test_head},
+               {"attend back", test_attend_back},
+               {"products back", test_products_back},
+               {"rows back", test_rows_back},
+               {"loss", test_loss},
+               {"adamw", test_adamw}};
+    if (cuda_count() == 0) {
+        err e = {0};
+        cuda_card card;
+        cuda_describe(0, &card, &e);
+        printf("gpu_ops: skipped: %s\n", e.text);
+        return 0;
+    }
+    struct CMUnitTest tests[2 * countof(all) + 1];
+    char names[2 * countof(all)][48];
+    for (size_t i = 0; i < 2 * countof(all); i++) {
+        const char *mode = modes[i / countof(all)];
+        snprintf(names[i], sizeof names[i], "%s on %s", all[i % countof(all)].name, mode);
+        tests[i] = (struct CMUnitTest){.name = names[i],
+                                       .test_func = all[i % countof(all)].run,
+                                       .initial_state = (void *)(uintptr_t)mode};
+    }
+    tests[2 * countof(all)] = (struct CMUnitTest)cmocka_unit_test(test_names);
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
