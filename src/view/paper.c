@@ -243,6 +243,48 @@ static bool make_folders(const folder *f, err *e)
     return true;
 }
 
+/* Tables of the page: number, heading, what it is for. */
+static const struct {
+    int32_t table;
+    const char *section, *say;
+} page_tables[] = {
+    {0, "What each part holds",
+     "The parts of the table side by side; a difference near 0 says "
+     "that the judged part is like the others."},
+    {2, "Ways of asking", "What each way of asking changes, on the same texts."},
+    {3, "Models and their size", "Memory and speed against what the model finds."},
+    {4, "Tuning", "Adapters, over their seeds."},
+    {5, "Subgroups", "AUROC of every arm by subgroup."},
+    {6, "Variability", "How far results move when only chance or wording changes."},
+};
+
+bool paper_sheets(evidence *v, err *e)
+{
+    paper p = {.v = v};
+    arena *a = &v->g->memory;
+    report_sheet *list = arena_take_zero(a, countof(page_tables), sizeof *list, e);
+    int32_t n = 0;
+    if (!list || !paper_read_arms(&p, e)) return false;
+    for (size_t i = 0; i < countof(page_tables); i++) {
+        sheet made;
+        char why[200];
+        buf html = buf_up_to(FILE_BYTES_MAX);
+        bool ok = paper_table(&p, page_tables[i].table, &made, why, e);
+        if (ok && made.n_column > 0) {
+            sheet_html(&made, &html);
+            list[n++] = (report_sheet){page_tables[i].section, page_tables[i].say,
+                                       str_keep(a, buf_view(&html), e).data};
+        }
+        ok = ok && buf_check(&html, "a table", e) && e->code == ERR_NONE;
+        buf_close(&html);
+        sheet_close(&made);
+        if (!ok) return false;
+    }
+    v->g->in.sheet = list;
+    v->g->in.n_sheet = n;
+    return true;
+}
+
 bool paper_write(const evidence *v, const char *out, buf *shown, err *e)
 {
     assert(v && out && shown);

@@ -5,12 +5,17 @@
 #include "view/paper.h"
 #include "view/sheet.h"
 
-enum { PAPER_TABLES = 8 }; /* T1 .. T7, S1 */
+enum { PAPER_TABLES = 9 }; /* T1 .. T7, S1, S2 */
 
 typedef struct paper_arm { /* from the arm's record; "" and 0 where it says nothing */
     int32_t shots;
     int64_t seed;
     const char *question, *system, *template_kind, *kind;
+    const char *model, *model_sha256, *quantisation, *adapter_sha256;
+    int64_t parameters, bytes_weights; /* of the model; bytes of its file or files */
+    int32_t adapter_rank;
+    int64_t bytes_planned, bytes_peak, tokens_forwarded; /* of its pass; 0: not recorded */
+    double seconds;
 } paper_arm;
 
 typedef struct paper {
@@ -30,8 +35,19 @@ void paper_methods_korean(const paper *p, buf *out);
 /* ": 149 serious, 271 not-serious", small counts withheld. */
 void paper_add_classes(const paper *p, buf *out);
 
+/* T1 by split, where the table has several parts (paper_parts.c). */
+bool paper_has_parts(const paper *p);
+void paper_parts(const paper *p, sheet *s);
+
 /* T4, of several models (paper_frontier.c). */
 bool paper_table_frontier(const paper *p, sheet *s, char why[200], err *e);
+/* T5, of adapters over their seeds (paper_tuning.c). */
+bool paper_tuning(const paper *p, sheet *s, char why[200]);
+
+/* Shared cells (paper_tables.c): "0.812 (0.790 to 0.834)"; arm k against the reference; a p. */
+void paper_add_estimate(sheet *s, const stat_estimate *o, int decimals);
+void paper_add_difference(const paper *p, sheet *s, int32_t k);
+void paper_add_p(sheet *s, bool exists, double p);
 
 void paper_checklist(const paper *p, sheet *s);
 

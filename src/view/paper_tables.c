@@ -6,6 +6,7 @@
 #include <assert.h>
 #include <jansson.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 enum { CLASSES_SHOWN = 6, ARMS_SHOWN = 8 };
@@ -21,6 +22,18 @@ static const char *keep(const paper *p, const json_t *record, const char *key, e
     return str_keep(&p->v->g->memory, str_of(text ? text : ""), e).data;
 }
 
+static void read_cost(const paper *p, str name, paper_arm *arm)
+{
+    char key[300];
+    snprintf(key, sizeof key, "cost/%.*s", (int)name.size, name.data);
+    json_t *cost = json_loads(gather_fact(p->v->g, key), 0, NULL);
+    arm->bytes_planned = json_integer_value(json_object_get(cost, "bytes_planned"));
+    arm->bytes_peak = json_integer_value(json_object_get(cost, "bytes_peak"));
+    arm->tokens_forwarded = json_integer_value(json_object_get(cost, "tokens_forwarded"));
+    arm->seconds = json_number_value(json_object_get(cost, "seconds"));
+    json_decref(cost);
+}
+
 bool paper_read_arms(paper *p, err *e)
 {
     const store_study *s = &p->v->g->study;
@@ -28,19 +41,29 @@ bool paper_read_arms(paper *p, err *e)
     for (int32_t k = 0; arm && k < s->n_arm; k++) {
         json_error_t why;
         json_t *r = json_loadb(s->arm[k].record_json.data, s->arm[k].record_json.size, 0, &why);
-        arm[k] = (paper_arm){.shots = (int32_t)json_integer_value(json_object_get(r, "shots")),
-                             .seed = json_integer_value(json_object_get(r, "seed")),
-                             .question = keep(p, r, "question", e),
-                             .system = keep(p, r, "system", e),
-                             .template_kind = keep(p, r, "template", e),
-                             .kind = keep(p, r, "kind", e)};
+        arm[k] =
+            (paper_arm){.shots = (int32_t)json_integer_value(json_object_get(r, "shots")),
+                        .seed = json_integer_value(json_object_get(r, "seed")),
+                        .question = keep(p, r, "question", e),
+                        .system = keep(p, r, "system", e),
+                        .template_kind = keep(p, r, "template", e),
+                        .kind = keep(p, r, "kind", e),
+                        .model = keep(p, r, "model", e),
+                        .model_sha256 = keep(p, r, "model_sha256", e),
+                        .quantisation = keep(p, r, "quantisation", e),
+                        .adapter_sha256 = keep(p, r, "adapter_sha256", e),
+                        .parameters = json_integer_value(json_object_get(r, "parameters")),
+                        .bytes_weights = json_integer_value(json_object_get(r, "bytes_weights")),
+                        .adapter_rank =
+                            (int32_t)json_integer_value(json_object_get(r, "adapter_rank"))};
+        read_cost(p, s->arm[k].name, &arm[k]);
         json_decref(r);
     }
     p->arm = arm;
     return arm && e->code == ERR_NONE;
 }
 
-static void add_estimate(sheet *s, const stat_estimate *o, int decimals)
+void paper_add_estimate(sheet *s, const stat_estimate *o, int decimals)
 {
     buf text = buf_up_to(1000);
     evidence_add(&text, o, decimals);
@@ -48,7 +71,7 @@ static void add_estimate(sheet *s, const stat_estimate *o, int decimals)
     buf_close(&text);
 }
 
-static void add_p(sheet *s, bool exists, double p)
+void paper_add_p(sheet *s, bool exists, double p)
 {
     buf text = buf_up_to(100);
     evidence_add_p(&text, exists, p);
@@ -57,7 +80,7 @@ static void add_p(sheet *s, bool exists, double p)
 }
 
 /* "+0.012 (-0.010 to +0.034)" of arm k against the reference; "reference" for itself. */
-static void add_difference(const paper *p, sheet *s, int32_t k)
+void paper_add_difference(const paper *p, sheet *s, int32_t k)
 {
     int sign = 1;
     const evidence *v = p->v;
@@ -270,12 +293,11 @@ static bool add_patient_row(const characteristics *c, err *e)
     return true;
 }
 
-static bool table_characteristics(const paper *p, sheet *s, char why[200], err *e)
+static bool table_by_class(const paper *p, sheet *s, const char *id, err *e)
 {
-    (void)why;
     const verdict *r = stats_of(p);
     characteristics c = {.p = p, .s = s, .n_column = 1, .column = {{-1, r->n}}};
-    sheet_open(s, "T1", "Characteristics of the texts judged");
+    sheet_open(s, id, "Characteristics of the texts judged");
     sheet_column(s, "characteristic", false);
     sheet_column(s, "all", true);
     for (int32_t k = 0; k < r->n_class && k < CLASSES_SHOWN; k++) {
@@ -311,6 +333,21 @@ static bool table_characteristics(const paper *p, sheet *s, char why[200], err *
     return true;
 }
 
+static bool table_characteristics(const paper *p, sheet *s, char why[200], err *e)
+{
+    (void)why;
+    if (!paper_has_parts(p)) return table_by_class(p, s, "T1", e);
+    paper_parts(p, s);
+    return true;
+}
+
+static bool table_judged(const paper *p, sheet *s, char why[200], err *e)
+{
+    if (paper_has_parts(p)) return table_by_class(p, s, "S2", e);
+    snprintf(why, 200, "the table has one part: table T1 is by class");
+    return true;
+}
+
 /* --- T2 --- */
 
 static void add_main_row(const paper *p, sheet *s, int32_t k)
@@ -323,65 +360,128 @@ static void add_main_row(const paper *p, sheet *s, int32_t k)
     const rank_test *t = pair ? evidence_test(v, pair) : NULL;
     sheet_add(s, str_of(arm_name(p, k)));
     buf text = buf_up_to(100);
+    int64_t both[2] = {stats_of(p)->events, stats_of(p)->n - stats_of(p)->events};
+    bool hidden[2];
+    small_mark(both, 2, hidden);
     small_add(&text, stats_of(p)->n, false);
     buf_add_text(&text, " / ");
-    small_add(&text, stats_of(p)->events, false);
+    small_add(&text, both[0], hidden[0]);
     sheet_add(s, buf_view(&text));
     buf_close(&text);
-    add_estimate(s, &a->auroc->logit, 3);
-    add_estimate(s, &a->auprc, 3);
-    add_estimate(s, &a->cut.sensitivity, 2);
-    add_estimate(s, &a->cut.specificity, 2);
-    add_estimate(s, &a->cut.ppv, 2);
-    add_estimate(s, &a->cut.npv, 2);
-    add_estimate(s, &r->brier, 3);
-    add_estimate(s, &a->line.slope, 2);
-    add_difference(p, s, k);
+    paper_add_estimate(s, &a->auroc->logit, 3);
+    paper_add_estimate(s, &a->auprc, 3);
+    buf at = buf_up_to(100);
+    evidence_add_threshold(&at, r);
+    sheet_add(s, buf_view(&at));
+    buf_close(&at);
+    paper_add_estimate(s, &a->cut.sensitivity, 2);
+    paper_add_estimate(s, &a->cut.specificity, 2);
+    paper_add_estimate(s, &a->cut.ppv, 2);
+    paper_add_estimate(s, &a->cut.npv, 2);
+    paper_add_estimate(s, &r->brier, 3);
+    paper_add_estimate(s, &a->line.slope, 2);
+    paper_add_difference(p, s, k);
     if (k == v->reference) {
         sheet_add(s, STR(""));
         sheet_add(s, STR(""));
         return;
     }
-    add_p(s, t && t->has_value, t ? t->p : 0);
-    add_p(s, t && t->has_value, pair ? v->p_holm[pair - stats_of(p)->pair] : 0);
+    paper_add_p(s, t && t->has_value, t ? t->p : 0);
+    if (pair && pair->primary) sheet_add(s, STR("primary"));
+    else paper_add_p(s, t && t->has_value, pair ? v->p_holm[pair - stats_of(p)->pair] : 0);
 }
 
 static bool table_classes(const paper *p, sheet *s)
 {
     const verdict *r = stats_of(p);
     sheet_open(s, "T2", "Results of the arms");
+    static const char *const columns[] = {"texts",       "most probable class right",
+                                          "macro AUROC", "weighted AUROC",
+                                          "Hand-Till M", "macro F1",
+                                          "kappa",       "classes judged"};
     sheet_column(s, "arm", false);
-    sheet_column(s, "texts", true);
-    sheet_column(s, "most probable class right", true);
-    sheet_column(s, "mean AUROC of classes against the rest", true);
-    sheet_column(s, "classes judged", true);
+    for (size_t i = 0; i < countof(columns); i++) sheet_column(s, columns[i], true);
+    int64_t n_draw = 0;
     for (int32_t k = 0; k < r->n_arm; k++) {
+        const evidence_multi *m = &p->v->multi[k];
         sheet_add(s, str_of(arm_name(p, k)));
         sheet_printf(s, "%lld", (long long)r->n);
-        add_estimate(s, &r->arm[k].accuracy, 3);
-        add_estimate(s, &r->arm[k].macro_auroc, 3);
+        paper_add_estimate(s, m->accuracy.has_value ? &m->accuracy : &r->arm[k].accuracy, 3);
+        paper_add_estimate(s, &m->macro, 3);
+        paper_add_estimate(s, &m->weighted, 3);
+        paper_add_estimate(s, &m->hand_till, 3);
+        paper_add_estimate(s, &m->macro_f1, 3);
+        paper_add_estimate(s, &m->kappa, 3);
         sheet_printf(s, "%d of %d", (int)r->arm[k].n_class_judged, (int)r->n_class);
+        n_draw = m->n_draw;
     }
+    sheet_note(s, "AUROC of each class against the rest: mean (macro) and weighted by the classes' "
+                  "texts; Hand-Till M: mean over pairs of classes. A class without texts is left "
+                  "out and counted.");
     sheet_note(s,
-               "Intervals by Wilson. A class without texts is left out of the mean and counted.");
+               "In parentheses %.0f %% intervals: the share right by %s, the others by bootstrap "
+               "(%lld resamples of %s).",
+               100 * r->level, p->v->clusters ? "bootstrap of patients" : "Wilson",
+               (long long)n_draw, p->v->clusters ? "patients" : "texts");
     return true;
+}
+
+static void note_point(const paper *p, sheet *s)
+{
+    buf text = buf_up_to(1000);
+    evidence_add_point(stats_of(p), &text);
+    buf_add_char(&text, '\0');
+    sheet_note(s, "Sensitivity, specificity, PPV, NPV %s, with %s.", text.data ? text.data : "",
+               evidence_share_words(p->v));
+    buf_close(&text);
+    if (evidence_recal_words(stats_of(p)))
+        sheet_note(s,
+                   "Brier (Wald) and slope after recalibration by %s, fitted on %lld tune texts.",
+                   evidence_recal_words(stats_of(p)), (long long)stats_of(p)->n_tune);
+    else sheet_note(s, "Brier (Wald) and slope of the model's own probabilities.");
+}
+
+/* The comparison that was declared: where it stands, or what it gives when it isn't with the
+ * reference. */
+static void note_primary(const paper *p, sheet *s)
+{
+    int32_t first, second;
+    int sign;
+    const evidence *v = p->v;
+    if (!evidence_primary(v, &first, &second, &sign)) return;
+    const rank_test *t = evidence_test(v, v->primary);
+    buf text = buf_up_to(1000);
+    if (t->has_value) {
+        evidence_add_signed(&text, sign * t->difference, 3);
+        if (t->has_interval) {
+            buf_add_text(&text, " (");
+            evidence_add_signed(&text, sign > 0 ? t->low : -t->high, 3);
+            buf_add_text(&text, " to ");
+            evidence_add_signed(&text, sign > 0 ? t->high : -t->low, 3);
+            buf_add_text(&text, ")");
+        }
+        buf_add_text(&text, ", p ");
+        evidence_add_p(&text, true, t->p);
+        if (v->inferior.margin > 0 && v->inferior.has_value)
+            buf_printf(&text, "; %s at a margin of %g",
+                       v->inferior.shown ? "not inferior" : "non-inferiority not shown",
+                       v->inferior.margin);
+    } else {
+        buf_add_text(&text, "not estimable");
+    }
+    buf_add_char(&text, '\0');
+    sheet_note(s, "Primary comparison, declared beforehand and not adjusted: %s against %s, %s.",
+               arm_name(p, first), arm_name(p, second), text.data ? text.data : "");
+    buf_close(&text);
 }
 
 static bool table_main(const paper *p, sheet *s, char why[200], err *e)
 {
     (void)why, (void)e;
-    static const char *const columns[] = {"texts / events",
-                                          "AUROC",
-                                          "AUPRC",
-                                          "sensitivity",
-                                          "specificity",
-                                          "PPV",
-                                          "NPV",
-                                          "Brier",
-                                          "calibration slope",
-                                          "difference in AUROC",
-                                          "p",
-                                          "p (Holm)"};
+    static const char *const columns[] = {
+        "texts / events",      "AUROC", "AUPRC",   "threshold", "sensitivity",
+        "specificity",         "PPV",   "NPV",     "Brier",     "calibration slope",
+        "difference in AUROC", "p",     "p (Holm)"};
     const verdict *r = stats_of(p);
     if (!p->v->binary) return table_classes(p, s);
     sheet_open(s, "T2", "Results of the arms");
@@ -392,15 +492,17 @@ static bool table_main(const paper *p, sheet *s, char why[200], err *e)
     sheet_note(
         s,
         "Event: %s. In parentheses %.0f %% intervals. AUPRC: average precision (a useless score "
-        "has the prevalence, %.3f); its interval by bootstrap (%lld resamples of %s). Sensitivity, "
-        "specificity, PPV, NPV at a probability of 0.5, with %s. Brier: Wald.",
+        "has the prevalence, %.3f); its interval by bootstrap (%lld resamples of %s).",
         p->v->g->in.class_name[r->positive], 100 * r->level,
         r->n > 0 ? (double)r->events / (double)r->n : 0, (long long)p->v->arm[0].auprc_draws,
-        p->v->clusters ? "patients" : "texts within their class", evidence_share_words(p->v));
-    sheet_note(
-        s,
-        "Differences are from arm %s on the same texts (paired). Holm: over all %d pairs of arms.",
-        arm_name(p, p->v->reference), (int)r->n_pair);
+        p->v->clusters ? "patients" : "texts within their class");
+    note_point(p, s);
+    sheet_note(s,
+               "Differences are from arm %s on the same texts (paired). Holm: over all %d %spairs "
+               "of arms.",
+               arm_name(p, p->v->reference), (int)(r->n_pair - (r->primary >= 0)),
+               r->primary >= 0 ? "other " : "");
+    note_primary(p, s);
     return true;
 }
 
@@ -451,8 +553,8 @@ static bool table_methods(const paper *p, sheet *s, char why[200], err *e)
         else sheet_add(s, STR("none"));
         sheet_add(s, str_of(a->template_kind));
         sheet_printf(s, "%.0f", p->v->g->in.arm[k].tokens_median);
-        add_estimate(s, &p->v->arm[k].auroc->logit, 3);
-        add_difference(p, s, k);
+        paper_add_estimate(s, &p->v->arm[k].auroc->logit, 3);
+        paper_add_difference(p, s, k);
     }
     note_intervals(p, s);
     sheet_note(s, "All arms on the same texts with the same room for a text. Prompts to the "
@@ -462,9 +564,8 @@ static bool table_methods(const paper *p, sheet *s, char why[200], err *e)
 
 static bool table_tuning(const paper *p, sheet *s, char why[200], err *e)
 {
-    (void)p, (void)s, (void)e;
-    snprintf(why, 200, "no model was tuned");
-    return true;
+    (void)e;
+    return paper_tuning(p, s, why);
 }
 
 /* --- T6 --- */
@@ -489,14 +590,14 @@ static void add_subgroup_rows(sheet *s, const evidence_group *g, int32_t n_arm)
         bool few = l->events < STAT_FEW_BELOW || l->n - l->events < STAT_FEW_BELOW;
         for (int32_t k = 0; k < n_arm; k++) {
             if (few) sheet_add(s, STR("too few"));
-            else add_estimate(s, &l->auroc[k].logit, 3);
+            else paper_add_estimate(s, &l->auroc[k].logit, 3);
         }
     }
     sheet_add(s, g->name);
     sheet_add(s, g->n_level ? STR("p, do they differ?") : STR("more than 40 values: left out"));
     sheet_add(s, STR(""));
     for (int32_t k = 0; k < n_arm; k++)
-        add_p(s, g->n_level && g->test[k].status == STAT_OK, g->n_level ? g->test[k].p : 0);
+        paper_add_p(s, g->n_level && g->test[k].status == STAT_OK, g->n_level ? g->test[k].p : 0);
 }
 
 static bool table_subgroups(const paper *p, sheet *s, char why[200], err *e)
@@ -610,8 +711,8 @@ static const struct {
     bool (*make)(const paper *, sheet *, char[200], err *);
 } tables[PAPER_TABLES] = {
     {"T1", table_characteristics}, {"T2", table_main},    {"T3", table_methods},
-    {"T4", paper_table_frontier},          {"T5", table_tuning},  {"T6", table_subgroups},
-    {"T7", table_variability},     {"S1", table_prompts},
+    {"T4", paper_table_frontier},  {"T5", table_tuning},  {"T6", table_subgroups},
+    {"T7", table_variability},     {"S1", table_prompts}, {"S2", table_judged},
 };
 
 const char *paper_table_id(int32_t which) { return tables[which].id; }

@@ -1,5 +1,6 @@
 /* report: see report.h. Sections in reading order; figures are in report_figure.c, the look in
  * report_css.c. The page is also well-formed XML, so that a test can walk its tags. */
+#include "view/evidence.h"
 #include "view/report_in.h"
 
 #include <assert.h>
@@ -107,12 +108,18 @@ static void add_answer(const report_input *in, buf *b)
     buf_add_text(b, r->n == 1 ? " text was judged" : " texts were judged");
     if (has_positive(in)) {
         buf_add_text(b, ", ");
-        report_add_count(b, r->events);
+        report_add_events(in, b);
         buf_printf(b, " of them (%.1f %%) ", percent(r->events, r->n));
         add_in(b, "<i>", positive_name(in), "</i>");
     }
-    buf_add_text(b, r->n_arm == 1 ? ", in one way of asking." : ". ");
-    if (r->n_arm > 1) buf_printf(b, "The question was asked in %d ways (arms).", (int)r->n_arm);
+    int32_t n_baseline = 0;
+    for (int32_t k = 0; k < r->n_arm; k++) n_baseline += in->arm[k].baseline;
+    int32_t n_asking = r->n_arm - n_baseline;
+    buf_add_text(b, n_asking == 1 ? ", in one way of asking." : ". ");
+    if (n_asking > 1) buf_printf(b, "The question was asked in %d ways (arms).", (int)n_asking);
+    if (n_baseline > 0)
+        buf_printf(b, " Beside %s %d %s that ask no model.", n_asking == 1 ? "it" : "them",
+                   (int)n_baseline, n_baseline == 1 ? "baseline stands" : "baselines stand");
     buf_add_text(b, "</p>\n");
     if (has_positive(in)) {
         buf_add_text(b, "<figure class=\"forest\">\n");
@@ -168,11 +175,13 @@ static void add_arm_warnings(const report_input *in, int32_t k, buf *b)
     const cut_table *t = &s->at_point.table;
     bool all = t->tn + t->fn == 0, none = t->tp + t->fp == 0;
     if (has_positive(in) && in->stats->n > 1 && all != none) {
-        add_in(b, "<li>Arm <b>", about->name, "</b>: at a probability of 0.5 it calls ");
+        add_in(b, "<li>Arm <b>", about->name, "</b>: at its threshold (");
+        evidence_add_threshold(b, s);
+        buf_add_text(b, ") it calls ");
         buf_add_text(b, all ? "every text <i>" : "no text <i>");
         add_in(b, "", positive_name(in),
                "</i>. Its probabilities lean to one side; the order of its scores, "
-               "and so the AUROC, is not touched by that, but no call at 0.5 can be used.</li>\n");
+               "and so the AUROC, is not touched by that, but these calls can't be used.</li>\n");
     }
     if (has_positive(in) && o->has_interval && o->high < 0.5) {
         add_in(b, "<li>Arm <b>", about->name,
@@ -191,11 +200,8 @@ static void add_study_warnings(const report_input *in, buf *b)
     const verdict *r = in->stats;
     if (has_positive(in) && r->n > 0 &&
         (r->events < STAT_FEW_BELOW || r->n - r->events < STAT_FEW_BELOW)) {
-        buf_add_text(b, "<li>Only ");
-        report_add_count(b, r->events);
-        add_in(b, " <i>", positive_name(in), "</i> and ");
-        report_add_count(b, r->n - r->events);
-        buf_add_text(b, " other texts: with fewer than 10 of a class, intervals are rough.</li>\n");
+        add_in(b, "<li>Fewer than 10 texts are <i>", positive_name(in), "</i>, or fewer than 10 ");
+        buf_add_text(b, "are not: intervals are rough.</li>\n");
     }
     if (r->n < r->n_row) {
         buf_add_text(b, "<li>");
@@ -282,7 +288,7 @@ static void add_flow(const report_input *in, buf *b)
     buf_add_text(b, "Among the judged: ");
     for (int32_t c = 0; c < in->stats->n_class; c++) {
         if (c) buf_add_text(b, ", ");
-        report_add_count(b, in->stats->class_count[c]);
+        report_add_class_count(in, c, b);
         add_in(b, " <i>", in->class_name[c], "</i>");
     }
     if (in->stats->n_patient > 0) {
@@ -325,17 +331,18 @@ static void add_arm_row(const report_input *in, int32_t k, buf *b)
     if (o->has_value && o->status != STAT_OK)
         buf_printf(b, "<br/><span class=\"why\">rough: %s</span>", stat_status_reason(o->status));
     buf_add_text(b, "</td>");
-    add_share_cell(b, &s->at_point.sensitivity);
-    add_share_cell(b, &s->at_point.specificity);
-    add_share_cell(b, &s->at_point.ppv);
-    add_share_cell(b, &s->at_point.npv);
+    const cut_measures *m = in->evidence ? &in->evidence->arm[k].cut : &s->at_point;
+    add_share_cell(b, &m->sensitivity);
+    add_share_cell(b, &m->specificity);
+    add_share_cell(b, &m->ppv);
+    add_share_cell(b, &m->npv);
     buf_add_text(b, "<td class=\"n\">");
     add_value_cell(b, &s->brier, 3);
     if (in->arm[k].baseline) buf_add_text(b, "</td><td class=\"n\">&ndash;</td><td class=\"n\">");
     else buf_printf(b, "</td><td class=\"n\">%.3f</td><td class=\"n\">", s->mass_median);
     report_add_count(b, o->n);
     buf_add_text(b, " / ");
-    report_add_count(b, o->events);
+    report_add_events(in, b);
     buf_add_text(b, "</td></tr>\n");
 }
 
@@ -364,10 +371,12 @@ static void add_arm_words(const report_input *in, buf *b)
     }
     buf_add_text(b, "<li><b>Sensitivity</b> and <b>specificity</b>: the share of ");
     add_in(b, "<i>", positive_name(in),
-           "</i> texts called so, and of the others called otherwise, when a "
-           "text is called positive at a probability of 0.5 or more. That cut-off is a convention, "
-           "not "
-           "a choice: a study that needs one chooses it on other texts.</li>\n");
+           "</i> texts called so, and of the others called otherwise, ");
+    evidence_add_point(r, b);
+    buf_add_text(b, r->point.chosen
+                        ? ", and used here unchanged.</li>\n"
+                        : ". A study that needs another cut-off chooses it on other texts "
+                          "(<code>operating_point</code>).</li>\n");
     add_in(b, "<li><b>PPV</b> and <b>NPV</b>: the share of calls of <i>", positive_name(in),
            "</i>, and of calls of the opposite, that are right. They hold for texts with this "
            "share of ");
@@ -400,10 +409,11 @@ static void add_arms_table(const report_input *in, buf *b)
     for (int32_t k = 0; k < in->stats->n_arm; k++) add_arm_row(in, k, b);
     buf_add_text(b, "</tbody></table></div>\n");
     add_arm_words(in, b);
-    buf_add_text(b,
-                 "<p class=\"say\">Intervals: AUROC by DeLong's variance on the logit scale, by "
-                 "patient with "
-                 "Obuchowski's; shares by Wilson, texts taken as independent.</p>\n</section>\n");
+    buf_add_text(b, "<p class=\"say\">Intervals: AUROC by DeLong's variance on the logit scale, by "
+                    "patient with Obuchowski's; shares: ");
+    buf_add_text(b, in->evidence ? evidence_share_words(in->evidence)
+                                 : "by Wilson, texts taken as independent");
+    buf_add_text(b, ".</p>\n</section>\n");
 }
 
 static bool add_roc_section(const report_input *in, arena *scratch, buf *b, err *e)
@@ -483,7 +493,9 @@ static void add_pair_row(const report_input *in, const verdict_pair *p, buf *b)
 {
     const rank_test *t = &p->test;
     add_in(b, "<tr><th scope=\"row\">", in->arm[p->b].name, "");
-    add_in(b, " against ", in->arm[p->a].name, "</th>");
+    add_in(b, " against ", in->arm[p->a].name, "");
+    if (p->primary) buf_add_text(b, "<br/><span class=\"ci\">primary comparison</span>");
+    buf_add_text(b, "</th>");
     if (!t->has_value) {
         buf_printf(b, "<td colspan=\"3\">not estimable (%s)</td></tr>\n",
                    stat_status_reason(t->status));
@@ -510,7 +522,8 @@ static void add_pair_row(const report_input *in, const verdict_pair *p, buf *b)
     buf_add_text(b, "</td><td class=\"n\">");
     report_add_p(b, t->p);
     buf_add_text(b, "</td><td class=\"n\">");
-    report_add_p(b, p->p_holm);
+    if (p->primary) buf_add_text(b, "not adjusted");
+    else report_add_p(b, p->p_holm);
     buf_add_text(b, "</td></tr>\n");
 }
 
@@ -526,8 +539,9 @@ static void add_pairs(const report_input *in, buf *b)
         "Holm</th></tr></thead>"
         "\n<tbody>\n");
     bool all = r->n_pair <= PAIRS_SHOWN_MAX;
+    if (r->primary >= 0) add_pair_row(in, &r->pair[r->primary], b);
     for (int32_t k = 0; k < r->n_pair; k++) {
-        if (all || r->pair[k].a == 0) add_pair_row(in, &r->pair[k], b);
+        if (k != r->primary && (all || r->pair[k].a == 0)) add_pair_row(in, &r->pair[k], b);
     }
     buf_add_text(b,
                  "</tbody></table></div>\n<p class=\"say\">Same texts in both arms (paired DeLong "
@@ -536,9 +550,9 @@ static void add_pairs(const report_input *in, buf *b)
     if (!all) buf_add_text(b, "Shown against the first arm; results.json has every pair. ");
     buf_printf(
         b,
-        "With many pairs some small p arise by chance; the Holm column allows for all %d pairs "
+        "With many pairs some small p arise by chance; the Holm column allows for all %d %spairs "
         "of the study.</p>\n</section>\n",
-        (int)r->n_pair);
+        (int)(r->n_pair - (r->primary >= 0)), r->primary >= 0 ? "other " : "");
 }
 
 /* --- more than two classes --- */
@@ -554,7 +568,7 @@ static void add_class_table(const report_input *in, int32_t k, buf *b)
     for (int32_t c = 0; c < r->n_class; c++) {
         const stat_estimate *o = &s->class_auroc[c].logit;
         add_in(b, "<tr><th scope=\"row\">", in->class_name[c], "</th><td class=\"n\">");
-        report_add_count(b, r->class_count[c]);
+        report_add_class_count(in, c, b);
         buf_add_text(b, "</td><td class=\"n\">");
         report_add_value(b, o, 3);
         if (o->has_interval)
@@ -565,6 +579,7 @@ static void add_class_table(const report_input *in, int32_t k, buf *b)
         b, "</tbody></table></div>\n<p class=\"say\">Mean of the classes that can be judged (");
     buf_printf(b, "%d of %d): ", (int)s->n_class_judged, (int)r->n_class);
     report_add_value(b, &s->macro_auroc, 3);
+    report_add_multi(in, k, b);
     buf_add_text(b, ". Most probable class right: ");
     report_add_value(b, &s->accuracy, 3);
     if (s->accuracy.has_interval)
@@ -688,15 +703,18 @@ bool report_write(const report_input *in, arena *scratch, buf *html, err *e)
     add_answer(in, html);
     add_warnings(in, html);
     add_question(in, html);
+    if (has_positive(in)) report_add_primary(in, html);
     add_flow(in, html);
     if (has_positive(in)) {
         add_arms_table(in, html);
+        report_add_choices(in, html);
         if (!add_roc_section(in, scratch, html, e)) return false;
         if (!add_scores_section(in, scratch, html, e)) return false;
         add_pictures(in, html);
         add_pairs(in, html);
     }
     add_classes(in, html);
+    report_add_sheets(in, html);
     add_prompts(in, html);
     add_run(in, html);
     add_foot(in, html);

@@ -56,6 +56,10 @@ typedef struct report_picture { /* a figure made elsewhere, as <svg> of the page
     const char *caption; /* NULL */
 } report_picture;
 
+typedef struct report_sheet { /* a table of the paper, as <table> */
+    const char *section, *say, *html;
+} report_sheet;
+
 typedef struct report_input {
     const char *title;    /* the study's name */
     const char *subtitle; /* model and data in a few words; NULL */
@@ -66,6 +70,9 @@ typedef struct report_input {
     const report_arm *arm; /* [stats->n_arm] */
     int32_t n_picture;
     const report_picture *picture;
+    int32_t n_sheet;
+    const report_sheet *sheet;
+    const struct evidence *evidence; /* more than stats: evidence.h; NULL: not computed */
     int32_t n_warning;
     const char *const *warning; /* finished sentences; this module adds its own (label mass, few
                                    events, cut texts) */

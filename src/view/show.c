@@ -167,7 +167,9 @@ static bool draw_pictures(evidence *v, err *e)
         "be to act; a curve above both treating all and treating none is of use there.";
     report_input *in = &v->g->in;
     pictures p = {.v = v};
-    p.list = arena_take_zero(&v->g->memory, 2 + EVIDENCE_CURVES_MAX, sizeof *p.list, e);
+    p.list = arena_take_zero(&v->g->memory, 3 + EVIDENCE_CURVES_MAX, sizeof *p.list, e);
+    static const char forest[] = "Does it work equally well for all? The interval of a small "
+                                 "group is wide; p asks whether the groups differ at all.";
     bool ok = p.list && check_room(e) && draw_kind(&p, "pr", "Precision and recall", precision, e);
     for (int32_t k = 0; ok && k < v->n_drawn; k++) {
         plot made;
@@ -176,6 +178,7 @@ static bool draw_pictures(evidence *v, err *e)
         plot_close(&made);
     }
     ok = ok && draw_kind(&p, "decision", "Decision curves", decision, e);
+    if (ok && v->n_group > 0) ok = draw_kind(&p, "forest", "Subgroups", forest, e);
     in->picture = p.list;
     in->n_picture = p.n;
     return ok;
@@ -187,9 +190,10 @@ static bool write_all(gather *g, const show_options *o, buf *shown, err *e)
     evidence v;
     snprintf(path, sizeof path, "%s/scores.csv", o->out);
     buf json = buf_up_to(PAGE_BYTES_MAX), html = buf_up_to(PAGE_BYTES_MAX);
-    bool ok = write_scores(g, path, e) && results_write(&g->in, &json, e) &&
-              write_file(o->out, "results.json", &json, e);
-    ok = ok && evidence_compute(&v, g, e) && (!v.binary || draw_pictures(&v, e));
+    bool ok = write_scores(g, path, e) && evidence_compute(&v, g, e);
+    if (ok) g->in.evidence = &v;
+    ok = ok && results_write(&g->in, &json, e) && write_file(o->out, "results.json", &json, e);
+    ok = ok && (!v.binary || draw_pictures(&v, e)) && paper_sheets(&v, e);
     ok = ok && report_write(&g->in, &g->memory, &html, e) &&
          write_file(o->out, "report.html", &html, e);
     buf_close(&json);
