@@ -170,7 +170,7 @@ static bool score_keywords(const baselines *b, arena *a, double *z, buf *detail,
         simplify(b->rows->scored.text[i], &scratch, &simple);
         find_keywords(&k, buf_view(&simple), seen, s->n_class, own);
         for (int32_t c = 0; c < s->n_class; c++) all += own[c];
-        n_hit += all > 1;
+        n_hit += i < b->rows->n_use && all > 1;
         for (int32_t c = 0; c < s->n_class; c++) {
             double prior = s->n_class > 2 ? 1.0 / s->n_class : c == s->positive ? 0.25 : 0.75;
             own[c] = log((own[c] + prior) / all);
@@ -180,7 +180,7 @@ static bool score_keywords(const baselines *b, arena *a, double *z, buf *detail,
     buf_close(&scratch);
     buf_close(&simple);
     buf_printf(detail, "%d words or phrases %s; found in %d of %d texts", k.n,
-               s->n_keywords ? "given" : "from the classes' names", n_hit, b->rows->scored.n);
+               s->n_keywords ? "given" : "from the classes' names", n_hit, b->rows->n_use);
     return ok;
 }
 

@@ -99,6 +99,9 @@ static void add_arms(const paper *p, buf *b, const char *example, const char *ex
     }
 }
 
+/* Without the line's end that a study file's block ends in. */
+static int question_size(const paper *p) { return (int)str_trim(str_of(in_of(p)->question)).size; }
+
 /* Arms that ask the model. */
 static int32_t n_asking(const paper *p)
 {
@@ -118,6 +121,14 @@ static void add_baselines(const paper *p, buf *b, const char *open)
         open = "; ";
     }
     if (!strcmp(open, "; ")) buf_add_text(b, ". ");
+}
+
+static bool has_adapter(const paper *p)
+{
+    for (int32_t k = 0; k < stats_of(p)->n_arm; k++) {
+        if (p->arm[k].adapter_sha256[0]) return true;
+    }
+    return false;
 }
 
 /* --- English --- */
@@ -148,8 +159,7 @@ static void english_model(const paper *p, buf *b)
         buf_add_text(b, " and ");
         add_day(b, fact(p, "ended"));
     }
-    buf_add_text(b,
-                 fact(p, "adapter_sha256")[0] ? ". " : ". The model's weights were not changed. ");
+    buf_add_text(b, has_adapter(p) ? ". " : ". The model's weights were not changed. ");
 }
 
 static void english_data(const paper *p, buf *b)
@@ -193,7 +203,7 @@ static void english_data(const paper *p, buf *b)
 static void english_asking(const paper *p, buf *b)
 {
     if (in_of(p)->question && in_of(p)->question[0])
-        buf_printf(b, "The question was: \"%s\" ", in_of(p)->question);
+        buf_printf(b, "The question was: \"%.*s\". ", question_size(p), in_of(p)->question);
     buf_printf(b, "It was asked in %d %s: ", (int)n_asking(p),
                n_asking(p) == 1 ? "way (arm)" : "ways (arms)");
     add_arms(p, b, "example", "examples");
@@ -210,6 +220,33 @@ static void english_asking(const paper *p, buf *b)
         "Scoring has no randomness; a text's score does not depend on batch, order or threads. ");
 }
 
+static void english_comparisons(const paper *p, buf *b)
+{
+    const verdict *r = stats_of(p);
+    const evidence *v = p->v;
+    int32_t first, second;
+    int sign;
+    if (evidence_primary(v, &first, &second, &sign)) {
+        buf_printf(b,
+                   "The primary comparison, declared beforehand, is %s against %s; it is not "
+                   "adjusted. ",
+                   in_of(p)->arm[first].name, in_of(p)->arm[second].name);
+        if (v->inferior.margin > 0)
+            buf_printf(b,
+                       "The first counts as not inferior when the lower end of the interval of "
+                       "the difference in AUROC is above -%g. ",
+                       v->inferior.margin);
+    }
+    if (r->n_pair > (r->primary >= 0)) {
+        buf_printf(
+            b,
+            "Arms were compared on the same texts (paired %s test); arm %s is the reference; "
+            "p-values were adjusted by Holm's method over all %d %spairs. ",
+            v->clusters ? "Obuchowski" : "DeLong", in_of(p)->arm[v->reference].name,
+            (int)(r->n_pair - (r->primary >= 0)), r->primary >= 0 ? "other " : "");
+    }
+}
+
 static void english_statistics(const paper *p, buf *b)
 {
     const verdict *r = stats_of(p);
@@ -218,9 +255,12 @@ static void english_statistics(const paper *p, buf *b)
     if (!v->binary) {
         buf_printf(
             b,
-            "We report the share of texts whose most probable class was right (Wilson's %.0f %% "
-            "intervals) and each class's AUROC against the rest. ",
-            level);
+            "We report the share of texts whose most probable class was right (%.0f %% intervals, "
+            "%s), each class's AUROC against the rest, their mean and their mean weighted by the "
+            "classes' texts, and Hand and Till's mean over pairs of classes (percentile bootstrap "
+            "intervals, %lld resamples of %s). ",
+            level, v->clusters ? "by bootstrap of patients" : "Wilson",
+            (long long)v->multi[0].n_draw, v->clusters ? "patients" : "texts");
         return;
     }
     buf_printf(
@@ -232,21 +272,22 @@ static void english_statistics(const paper *p, buf *b)
             ? "that allow for several texts of a patient (Obuchowski's variance, logit scale)"
             : "by DeLong's variance on the logit scale",
         (long long)v->arm[0].auprc_draws, v->clusters ? "patients" : "texts within their class");
+    buf_add_text(b, "Sensitivity, specificity and predictive values are ");
+    evidence_add_point(r, b);
     buf_printf(
         b,
-        "Sensitivity, specificity and predictive values are at a probability of 0.5, set "
-        "beforehand, with %s. Calibration is described by the Brier score, intercept, slope and "
-        "a smoothed curve of the model's own probabilities, and net benefit by decision "
-        "curves. ",
-        evidence_share_words(v));
-    if (r->n_pair > 0) {
+        ", with %s. Calibration is described by the Brier score, intercept, slope and a smoothed "
+        "curve of %s, and net benefit by decision curves. ",
+        evidence_share_words(v),
+        evidence_recal_words(r) ? "the recalibrated probabilities"
+                                : "the model's own probabilities");
+    if (evidence_recal_words(r))
         buf_printf(
             b,
-            "Arms were compared on the same texts (paired %s test); arm %s is the reference; "
-            "p-values were adjusted by Holm's method over all %d pairs. ",
-            v->clusters ? "Obuchowski" : "DeLong", in_of(p)->arm[v->reference].name,
-            (int)r->n_pair);
-    }
+            "Probabilities were recalibrated by %s, fitted on %lld tune texts that are in no "
+            "result, each arm apart. ",
+            evidence_recal_words(r), (long long)r->n_tune);
+    english_comparisons(p, b);
     for (int32_t g = 0; g < v->n_group; g++)
         buf_printf(b, "%s%.*s",
                    g ? ", " : "Subgroups (exploratory, Cochran's Q): ", (int)v->group[g].name.size,
@@ -297,7 +338,7 @@ static void korean_model(const paper *p, buf *b)
         add_day(b, fact(p, "ended"));
         buf_add_char(b, ')');
     }
-    buf_add_text(b, fact(p, "adapter_sha256")[0] ? ". " : ". 모델의 가중치는 바꾸지 않았다. ");
+    buf_add_text(b, has_adapter(p) ? ". " : ". 모델의 가중치는 바꾸지 않았다. ");
 }
 
 /* The reasons of rows.h in Korean; as they stand when there is no word for one. */
@@ -366,7 +407,7 @@ static void korean_data(const paper *p, buf *b)
 static void korean_asking(const paper *p, buf *b)
 {
     if (in_of(p)->question && in_of(p)->question[0])
-        buf_printf(b, "질문은 \"%s\"였다. ", in_of(p)->question);
+        buf_printf(b, "질문은 \"%.*s\"였다. ", question_size(p), in_of(p)->question);
     buf_printf(b, "질문 방식(arm)은 %d가지였다: ", (int)n_asking(p));
     add_arms(p, b, "example", "examples");
     buf_add_text(
@@ -380,6 +421,29 @@ static void korean_asking(const paper *p, buf *b)
         b, "채점에는 무작위 요소가 없으며, 점수는 배치·순서·스레드 수에 따라 달라지지 않는다. ");
 }
 
+static void korean_comparisons(const paper *p, buf *b)
+{
+    const verdict *r = stats_of(p);
+    const evidence *v = p->v;
+    int32_t first, second;
+    int sign;
+    if (evidence_primary(v, &first, &second, &sign)) {
+        buf_printf(b, "미리 정한 주 비교는 %s 대 %s이며 보정하지 않았다. ",
+                   in_of(p)->arm[first].name, in_of(p)->arm[second].name);
+        if (v->inferior.margin > 0)
+            buf_printf(b,
+                       "AUROC 차이의 신뢰구간 하한이 -%g보다 크면 앞의 조건이 비열등한 것으로 "
+                       "보았다. ",
+                       v->inferior.margin);
+    }
+    if (r->n_pair > (r->primary >= 0))
+        buf_printf(b,
+                   "조건 사이의 비교는 같은 글에서 짝지은 %s 검정으로 하였고(기준 조건: %s), p값은 "
+                   "%s%d쌍 전체에 대하여 Holm 방법으로 보정하였다. ",
+                   v->clusters ? "Obuchowski" : "DeLong", in_of(p)->arm[v->reference].name,
+                   r->primary >= 0 ? "나머지 " : "", (int)(r->n_pair - (r->primary >= 0)));
+}
+
 static void korean_statistics(const paper *p, buf *b)
 {
     const verdict *r = stats_of(p);
@@ -387,10 +451,11 @@ static void korean_statistics(const paper *p, buf *b)
     double level = 100 * r->level;
     if (!v->binary) {
         buf_printf(b,
-                   "가장 확률이 높은 범주가 정답인 비율(Wilson %.0f %% 신뢰구간)과 범주별 "
-                   "AUROC(나머지 대비)를 "
-                   "보고한다. ",
-                   level);
+                   "가장 확률이 높은 범주가 정답인 비율(%.0f %% 신뢰구간, %s), 범주별 AUROC(나머지 "
+                   "대비)와 그 평균 및 글 수로 가중한 평균, 범주 쌍에 대한 Hand-Till 평균(%s 단위 "
+                   "부트스트랩 %lld회의 백분위 신뢰구간)을 보고한다. ",
+                   level, v->clusters ? "환자 단위 부트스트랩" : "Wilson",
+                   v->clusters ? "환자" : "글", (long long)v->multi[0].n_draw);
         return;
     }
     buf_printf(b,
@@ -401,21 +466,19 @@ static void korean_statistics(const paper *p, buf *b)
                v->clusters ? "한 환자의 여러 글을 고려한 Obuchowski 분산, 로짓 척도"
                            : "DeLong 분산, 로짓 척도",
                v->clusters ? "환자" : "범주 안 글", (long long)v->arm[0].auprc_draws);
-    buf_printf(
-        b,
-        "민감도, 특이도, 예측도는 미리 정한 확률 0.5에서 구하고 %s 신뢰구간을 붙였다. 보정은 "
-        "모델이 낸 "
-        "확률 그대로에 대하여 Brier 점수, 절편, 기울기, 평활 곡선으로, 순이득은 의사결정 곡선으로 "
-        "평가하였다. ",
-        v->clusters ? "환자 단위 부트스트랩" : "Wilson");
-    if (r->n_pair > 0) {
+    buf_add_text(b, "민감도, 특이도, 예측도는 ");
+    evidence_add_point_korean(r, b);
+    buf_printf(b,
+               " 구하고 %s 신뢰구간을 붙였다. 보정은 %s에 대하여 Brier 점수, 절편, 기울기, 평활 "
+               "곡선으로, 순이득은 의사결정 곡선으로 평가하였다. ",
+               v->clusters ? "환자 단위 부트스트랩" : "Wilson",
+               evidence_recal_words(r) ? "재보정한 확률" : "모델이 낸 확률 그대로");
+    if (evidence_recal_words(r))
         buf_printf(b,
-                   "조건 사이의 비교는 같은 글에서 짝지은 %s 검정으로 하였고(기준 조건: %s), p값은 "
-                   "%d쌍 전체에 "
-                   "대하여 Holm 방법으로 보정하였다. ",
-                   v->clusters ? "Obuchowski" : "DeLong", in_of(p)->arm[v->reference].name,
-                   (int)r->n_pair);
-    }
+                   "확률은 어떤 결과에도 들어가지 않은 조정용(tune) 글 %lld건에서 조건마다 따로 "
+                   "%s으로 재보정하였다. ",
+                   (long long)r->n_tune, evidence_recal_words_korean(r));
+    korean_comparisons(p, b);
     for (int32_t g = 0; g < v->n_group; g++)
         buf_printf(b, "%s%.*s",
                    g ? ", " : "하위군 분석(탐색적, Cochran Q): ", (int)v->group[g].name.size,

@@ -19,7 +19,7 @@ void report_add_count(buf *b, int64_t n);
 bool report_add_roc(const report_input *in, arena *scratch, buf *b, err *e);
 void report_add_forest(const report_input *in, buf *b);
 bool report_add_scores(const report_input *in, int32_t arm, arena *scratch, buf *b, err *e);
-/* report_evidence.c: what was declared beforehand, what was chosen on tune rows, several classes. */
+/* report_evidence.c: what was declared, what was chosen on tune rows, several classes. */
 void report_add_primary(const report_input *in, buf *b);
 void report_add_choices(const report_input *in, buf *b);
 void report_add_sheets(const report_input *in, buf *b);
