@@ -387,6 +387,9 @@ static void test_units_and_sweep(void **state)
     assert_int_equal(n_trial, 4);
     assert_int_equal(n_chosen, 1);
     snprintf(b, sizeof b, "%s/adapters/a/trials/rank-%d_rate-%g", o.w.out, rank, rate);
+    json_t *record = record_of(a);
+    assert_string_equal(json_string_value(json_object_get(record, "unit")), "a/n-all/seed-1");
+    json_decref(record);
     same_adapter(a, b, true); /* the chosen trial is the adapter of all rows and the first seed */
     caseload_error e = {0};
     assert_true(caseload_run(&(caseload_run_options){.study = o.w.study, .out = o.w.out}, &e));

@@ -334,11 +334,24 @@ static bool run_sweep(tune *t, tune_group *g, err *e)
     return choose(t, g, e);
 }
 
+/* The chosen trial is the adapter of the same rows and seed: it is not trained twice. */
+static bool take_trial(tune *t, tune_group *g, int32_t i, err *e)
+{
+    for (int32_t k = 0; k < g->n_trial; k++) {
+        const tune_plan *p = &g->trial[k].plan;
+        if (!g->trial[k].done || strcmp(p->key.hex, g->unit[i].key.hex) != 0) continue;
+        return tune_copy_done(p, &g->unit[i], e) &&
+               tune_read_done(&g->unit[i], &t->memory, &g->adapter[i], &g->done[i], e);
+    }
+    return true;
+}
+
 static bool train_unit(tune *t, tune_group *g, int32_t i, err *e)
 {
     if (!g->chosen && !run_sweep(t, g, e)) return false;
     if (!g->chosen || g->done[i]) return true; /* stop_after: nothing to choose from yet */
-    if (!train_one(t, &g->unit[i], &g->adapter[i], &g->done[i], e)) return false;
+    if (!take_trial(t, g, i, e)) return false;
+    if (!g->done[i] && !train_one(t, &g->unit[i], &g->adapter[i], &g->done[i], e)) return false;
     return !g->done[i] || record(t, "training", g->unit[i].unit, g->adapter[i].record_json, e);
 }
 

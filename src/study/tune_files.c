@@ -406,6 +406,42 @@ bool tune_write_done(tune_job *j, err *e)
     return ok && e->code == ERR_NONE;
 }
 
+/* A file of one folder into another, with the adapter's name where it says the old one. */
+static bool copy_file(const tune_plan *from, const tune_plan *to, const char *name, err *e)
+{
+    char path[4096];
+    file_map m;
+    if (!tune_path(path, from->folder, name, e) || !file_map_open(&m, path, ERR_RESOURCE, e))
+        return false;
+    const str whole = {(const char *)m.data, m.size};
+    const int64_t at = str_find(whole, str_of(from->unit));
+    const bool text = at >= 0 && (str_ends(str_of(name), ".json") || str_ends(str_of(name), ".md"));
+    buf out = buf_up_to(BUF_MAX);
+    if (text) {
+        const size_t behind = (size_t)at + strlen(from->unit);
+        buf_add(&out, whole.data, (size_t)at);
+        buf_add_text(&out, to->unit);
+        buf_add(&out, whole.data + behind, whole.size - behind);
+    }
+    bool ok = buf_check(&out, name, e) && tune_path(path, to->folder, name, e) &&
+              file_write_atomic(path, text ? buf_view(&out) : whole, e);
+    buf_close(&out);
+    file_map_close(&m);
+    return ok;
+}
+
+bool tune_copy_done(const tune_plan *from, const tune_plan *to, err *e)
+{
+    static const char *const names[] = {"adapter_config.json", "adapter_model.safetensors",
+                                        "log.jsonl",           "events.out.tfevents.caseload",
+                                        "README.md",           "tune.json"};
+    if (!file_make_folder(to->folder, e)) return false;
+    for (size_t i = 0; i < countof(names); i++) { /* the record last: then all is there */
+        if (!copy_file(from, to, names[i], e)) return false;
+    }
+    return true;
+}
+
 static bool is_of(const file_map *m, const char *key, const hash_text *adapter)
 {
     json_error_t why;

@@ -116,6 +116,7 @@ bool tune_open_logs(tune_job *j, err *e); /* cut to what the checkpoint knows */
 bool tune_log(tune_job *j, str line, str events, err *e);
 bool tune_write_adapter(tune_job *j, err *e); /* the job's numbers as the best so far */
 bool tune_write_done(tune_job *j, err *e);
+bool tune_copy_done(const tune_plan *from, const tune_plan *to, err *e); /* of the same key */
 double tune_clock(void), tune_time(void); /* seconds: monotonic; since 1970 */
 int64_t tune_bytes_peak(void);
 
