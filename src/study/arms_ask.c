@@ -60,20 +60,32 @@ const prompt_form *arms_form(const arms *a, int32_t which, int32_t row, int32_t 
 
 /* ---- what stands in a variant's slot ---- */
 
+static bool asks_prior(const arm *m, arms_variant v)
+{
+    return v.reference >= 0 && m->spec->ask.position == SPEC_PRIOR;
+}
+
+static str text_of(const arms *a, int32_t which, int32_t row, int32_t variant)
+{
+    const arm *m = &a->arm[which];
+    arms_variant v = arms_describe(a, which, row, variant);
+    bool prior = asks_prior(m, v);
+    if (v.reference >= 0 && !prior) {
+        if (m->spec->ask.calibrate == SPEC_DOMAIN) return STR("");
+        return str_of(content_free[v.reference / count_variants(a, m, row).shift]);
+    }
+    return a->piece ? a->chunk[a->piece[row] + (prior ? v.reference : v.chunk)] : a->text[row];
+}
+
 void arms_write_slot(const arms *a, int32_t which, int32_t row, int32_t variant, buf *out)
 {
     const arm *m = &a->arm[which];
     arms_variant v = arms_describe(a, which, row, variant);
-    bool prior = v.reference >= 0 && m->spec->ask.position == SPEC_PRIOR;
-    arms_list l = {.set = &a->rows->scored, .row = row, .shift = v.shift, .alike = prior};
-    int32_t chunk = prior ? v.reference : v.chunk;
-    str text = a->piece ? a->chunk[a->piece[row] + chunk] : a->text[row];
-    if (v.reference >= 0 && !prior) {
-        int32_t n_shift = count_variants(a, m, row).shift;
-        bool domain = m->spec->ask.calibrate == SPEC_DOMAIN;
-        text = domain ? STR("") : str_of(content_free[v.reference / n_shift]);
-    }
-    arms_write_slot_of(a, m, &m->way[v.way], text, &l, out);
+    arms_list l = {.set = &a->rows->scored,
+                   .row = row,
+                   .shift = v.shift,
+                   .alike = asks_prior(m, v)};
+    arms_write_slot_of(a, m, &m->way[v.way], text_of(a, which, row, variant), &l, out);
 }
 
 void arms_write(const arms *a, int32_t which, int32_t row, int32_t variant, buf *out)
@@ -269,6 +281,22 @@ static bool ask_answers(const arm *m, const prompt_form *f, str slot, const arms
     return ok && (all->n == 0 || part_classes(all->own ? NULL : all, f->rules.tokens, q, e));
 }
 
+/* Where the text ends: what options follow it, and at which places, is asked behind the same text.
+ * There it is where the prompt parts from one with nothing but the text in its slot. */
+static bool find_stem(const arms *a, int32_t which, int32_t row, int32_t variant, asked *q, err *e)
+{
+    const prompt_form *f = arms_form(a, which, row, variant);
+    int32_t n = (int32_t)q->prompt.n, same = 0;
+    q->n_stem = prompt_stem(f, q->prompt.id, n);
+    if (!arms_has_list(&a->arm[which])) return true;
+    token_list alone = {0};
+    bool ok = prompt_encode(f, text_of(a, which, row, variant), &alone, e);
+    while (ok && same < n && same < alone.n && q->prompt.id[same] == alone.id[same]) same++;
+    q->n_stem = same > f->n_head && n - same >= PROMPT_TAIL_MIN ? same : 0;
+    token_list_close(&alone);
+    return ok;
+}
+
 static const size_t bytes_answers = (size_t)64 << 20; /* address space for one row's answers */
 
 bool arms_ask(const arms *a, int32_t which, int32_t row, int32_t variant, asked *q, err *e)
@@ -284,7 +312,7 @@ bool arms_ask(const arms *a, int32_t which, int32_t row, int32_t variant, asked 
     arms_write_slot(a, which, row, variant, &slot);
     bool ok = buf_check(&slot, "a text", e) && prompt_check(f, buf_view(&slot), e) &&
               prompt_encode(f, buf_view(&slot), &q->prompt, e);
-    q->n_stem = ok ? prompt_stem(f, q->prompt.id, (int32_t)q->prompt.n) : 0;
+    ok = ok && find_stem(a, which, row, variant, q, e);
     ok = ok && arms_list_answers(a, which, row, variant, &all, e) &&
          ask_answers(m, f, buf_view(&slot), &all, q, e);
     buf_close(&slot);
