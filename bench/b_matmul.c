@@ -17,15 +17,27 @@ typedef struct shape {
 } shape;
 
 static const shape shapes[] = {
-    {"smollm2 q,o", DTYPE_Q4_1, 576, 576, 1},      {"smollm2 k,v", DTYPE_Q4_1, 192, 576, 2},
-    {"smollm2 gate,up", DTYPE_Q4_1, 1536, 576, 2}, {"smollm2 down", DTYPE_Q4_1, 576, 1536, 1},
-    {"qwen q,o", DTYPE_Q5_0, 896, 896, 1},         {"qwen k,v", DTYPE_Q8_0, 128, 896, 2},
-    {"qwen gate,up", DTYPE_Q5_0, 4864, 896, 2},    {"qwen down q4_k", DTYPE_Q4_K, 896, 4864, 1},
-    {"qwen down q6_k", DTYPE_Q6_K, 896, 4864, 1},  {"qwen gate q4_0", DTYPE_Q4_0, 4864, 896, 1},
-    {"gemma gate,up", DTYPE_Q5_0, 2048, 640, 2},   {"gemma down q4_k", DTYPE_Q4_K, 640, 2048, 1},
-    {"gemma down q6_k", DTYPE_Q6_K, 640, 2048, 1}, {"wide bf16", DTYPE_BF16, 2048, 2048, 1},
-    {"wide f16", DTYPE_F16, 2048, 2048, 1},        {"wide f32", DTYPE_F32, 2048, 2048, 1},
-    {"wide q5_k", DTYPE_Q5_K, 2048, 2048, 1},      {"wide q2_k", DTYPE_Q2_K, 2048, 2048, 1},
+    {"smollm2 q,o", DTYPE_Q4_1, 576, 576, 1},
+    {"smollm2 k,v", DTYPE_Q4_1, 192, 576, 2},
+    {"smollm2 gate,up", DTYPE_Q4_1, 1536, 576, 2},
+    {"smollm2 down", DTYPE_Q4_1, 576, 1536, 1},
+    {"qwen q,o", DTYPE_Q5_0, 896, 896, 1},
+    {"qwen k,v", DTYPE_Q8_0, 128, 896, 2},
+    {"qwen gate,up", DTYPE_Q5_0, 4864, 896, 2},
+    {"qwen down q4_k", DTYPE_Q4_K, 896, 4864, 1},
+    {"qwen down q6_k", DTYPE_Q6_K, 896, 4864, 1},
+    {"qwen gate q4_0", DTYPE_Q4_0, 4864, 896, 1},
+    {"gemma gate,up", DTYPE_Q5_0, 2048, 640, 2},
+    {"gemma down q4_k", DTYPE_Q4_K, 640, 2048, 1},
+    {"gemma down q6_k", DTYPE_Q6_K, 640, 2048, 1},
+    {"wide bf16", DTYPE_BF16, 2048, 2048, 1},
+    {"vocabulary q5_0", DTYPE_Q5_0, 151936, 896, 1},
+    {"vocabulary q8_0", DTYPE_Q8_0, 151936, 896, 1},
+    {"vocabulary q4_k", DTYPE_Q4_K, 151936, 1024, 1},
+    {"wide f16", DTYPE_F16, 2048, 2048, 1},
+    {"wide f32", DTYPE_F32, 2048, 2048, 1},
+    {"wide q5_k", DTYPE_Q5_K, 2048, 2048, 1},
+    {"wide q2_k", DTYPE_Q2_K, 2048, 2048, 1},
     {"wide iq4_nl", DTYPE_IQ4_NL, 2048, 2048, 1},
 };
 
@@ -92,7 +104,7 @@ int main(int argc, char **argv)
     const char *only = option(argc, argv, "--only", "");
     if (k.rows < 1 || k.repeats < 1 || k.repeats > 100) return 2;
     k.threads = pool_open(atoi(option(argc, argv, "--threads", "0")), &e);
-    backend_shape most = {.rows = k.rows, .d_model = 2048, .d_ff = 4864, .n_vocab = 1};
+    backend_shape most = {.rows = k.rows, .d_model = 2048, .d_ff = 151936, .n_vocab = 1};
     if (!k.threads || !backend_open(&k.b, option(argc, argv, "--device", "cpu"), k.threads, &e) ||
         !arena_open(&k.space, (size_t)4 << 30, "workspace", &e) ||
         !arena_open(&k.data, (size_t)4 << 30, "data", &e) ||

@@ -21,6 +21,7 @@ enum {
     HEAD_COLUMNS = 512,   /* vocabulary ids a task of head */
     EXPAND_MAX = 256,     /* values of a weight row expanded at a time: the largest block */
     PACK_ROWS = 16,       /* rows of a weight packed at a time */
+    FEW_ROWS = 4,         /* rows of x that are met by weights as they are unpacked */
     ATTEND_ROWS_MAX = 256 /* query rows (times heads of a group) of an attention task */
 };
 
@@ -49,7 +50,9 @@ typedef struct pack_job {
     int64_t bytes_row;
     int64_t k;
     dtype type;
-    int32_t rows; /* 0 .. PACK_ROWS */
+    int32_t rows;              /* 0 .. PACK_ROWS */
+    const unsigned char *next; /* what will be read after this */
+    int64_t next_bytes;
 } pack_job;
 
 /* One tile of query rows against one block of keys. */
@@ -115,6 +118,10 @@ typedef struct cpu_kernels {
     void (*transpose)(float *to, int64_t ld_to, const float *from, int64_t ld, int64_t rows,
                       int64_t k, int64_t width);
     void (*tile)(const tile_job *t);
+    /* The same bits for up to FEW_ROWS rows, straight from the weights: `from` [C / PACK_ROWS]
+     * names them instead of b (its `to` is not used). */
+    void (*few)(const tile_job *t, const pack_job *from);
+    bool (*takes_few)(dtype type);
     void (*attend)(const attend_job *t);
     /* out [hd] = mixed / sum; returns the sum */
     float (*attend_end)(const attend_job *t, int32_t row, float *out);

@@ -4,7 +4,10 @@
 
 #include <assert.h>
 
-enum { K_BLOCK = 768 }; /* a panel of it and a tile of rows stay in the second cache level */
+enum {
+    FEW_COLUMNS = 256, /* outputs of a task of few rows */
+    K_BLOCK = 768
+}; /* a panel of it and a tile of rows stay in the second cache level */
 
 int64_t cpu_k_block(const tensor *w)
 {
@@ -71,23 +74,31 @@ const float *cpu_pack_low(backend *b, tensor low, float scale, int slot)
     return w.to;
 }
 
-void cpu_pack_weights(const cpu_workspace *s, float *panels, weight_part part, int64_t width)
+/* Rows first + c .. of sixteen; those `ahead` rows on come soon. */
+static pack_job sixteen_rows(const weight_part *part, int64_t c, int64_t ahead)
 {
-    const tensor *w = part.w;
+    const tensor *w = part->w;
     const dtype_info *type = dtype_get(w->type);
     const int64_t bytes_row = w->dim[1] / type->block_size * type->block_bytes;
-    const unsigned char *from = (const unsigned char *)w->data + part.first * bytes_row;
-    from += part.k0 / type->block_size * type->block_bytes;
-    for (int64_t c = 0; c < width; c += PACK_ROWS) {
-        const int64_t panel = s->kernels->panel,
-                      rows = part.count - c < PACK_ROWS ? part.count - c : PACK_ROWS;
-        pack_job t = {.to = panels + c / panel * panel * part.k + c % panel,
-                      .ld = panel,
-                      .from = from + c * bytes_row,
+    const int64_t rows = part->count - c < PACK_ROWS ? part->count - c : PACK_ROWS;
+    const unsigned char *row = (const unsigned char *)w->data + (part->first + c) * bytes_row;
+    return (pack_job){.from = row + part->k0 / type->block_size * type->block_bytes,
                       .bytes_row = bytes_row,
-                      .k = part.k,
+                      .k = part->k,
                       .type = w->type,
-                      .rows = (int32_t)(rows > 0 ? rows : 0)};
+                      .rows = (int32_t)(rows > 0 ? rows : 0),
+                      .next =
+                          row + ahead * bytes_row + PACK_ROWS * bytes_row * part->k0 / w->dim[1],
+                      .next_bytes = PACK_ROWS * bytes_row * part->k / w->dim[1]};
+}
+
+void cpu_pack_weights(const cpu_workspace *s, float *panels, weight_part part, int64_t width)
+{
+    const int64_t panel = s->kernels->panel;
+    for (int64_t c = 0; c < width; c += PACK_ROWS) {
+        pack_job t = sixteen_rows(&part, c, PACK_ROWS);
+        t.to = panels + c / panel * panel * part.k + c % panel;
+        t.ld = panel;
         s->kernels->pack(&t);
     }
 }
@@ -100,7 +111,8 @@ typedef struct product { /* one list of tasks over all parts */
     int64_t start[MATMUL_PARTS_MAX + 1]; /* first task of each part */
     int64_t n, in, columns;              /* columns of a task */
     int64_t stretches, tiles_a_stretch;  /* the rows are cut too when there are few columns */
-    int n_part;
+    int n_part, threads;
+    bool few;
 } product;
 
 /* All row tiles of this task against the panels of one k block. `last`: into y, by the step's rows;
@@ -146,8 +158,7 @@ static void product_task(void *context, int64_t task, int thread)
     for (int64_t k0 = 0; k0 < p->in; k0 += block) {
         int64_t k = p->in - k0 < block ? p->in - k0 : block;
         bool last = k0 + k == p->in;
-        cpu_pack_weights(s, cpu_panels(s, thread), (weight_part){&part->w, first, count, k0, k},
-                         width);
+        const weight_part block_of = {&part->w, first, count, k0, k};
         tile_job t = {
             .a = s->packed + k0 * s->kernels->tile_rows,
             .b = cpu_panels(s, thread),
@@ -166,18 +177,61 @@ static void product_task(void *context, int64_t task, int thread)
                              (weight_part){up, first, count, 0, up->dim[1]}, width);
             t.a2 = p->low[i], t.b2 = cpu_low_panels(s, thread), t.k2 = up->dim[1];
         }
+        cpu_pack_weights(s, cpu_panels(s, thread), block_of, width);
         multiply_block(p, t, stretch * p->tiles_a_stretch, width, last);
+    }
+}
+
+/* Few rows meet the weights as they are unpacked: panel after panel, in the order of the file. */
+static void few_task(void *context, int64_t task, int thread)
+{
+    const product *p = context;
+    const cpu_workspace *s = p->space;
+    int i = 0;
+    while (task >= p->start[i + 1]) i++;
+    const matmul_part *part = &p->part[i];
+    const int64_t out = part->w.dim[0], block = cpu_k_block(&part->w), panel = s->kernels->panel;
+    const int64_t first = (task - p->start[i]) * p->columns;
+    const int64_t end = first + p->columns < out ? first + p->columns : out;
+    float *partial = s->partial + (size_t)thread * s->partial_size;
+    for (int64_t c = first; c < end; c += panel) {
+        const int64_t count = end - c < panel ? end - c : panel;
+        const int64_t ahead = c + panel < end ? panel : panel + (p->threads - 1) * p->columns;
+        tile_job t = {.ld = panel, .from_ld = panel, .rows = (int32_t)p->n, .y = partial};
+        for (int64_t k0 = 0; k0 < p->in; k0 += block) {
+            t.k = p->in - k0 < block ? p->in - k0 : block;
+            t.a = s->packed + k0 * s->kernels->tile_rows;
+            t.from = k0 > 0 ? partial : NULL;
+            t.columns = (int32_t)panel;
+            if (k0 + t.k == p->in) {
+                t.y = (float *)part->y.data + c, t.ld = out, t.columns = (int32_t)count;
+                t.bias = p->bias[i] ? p->bias[i] + c : NULL, t.add = part->add;
+                if (p->low[i]) {
+                    const weight_part up = {&part->adapter->b, c, count, 0, part->low.dim[1]};
+                    cpu_pack_weights(s, cpu_low_panels(s, thread), up, panel);
+                    t.a2 = p->low[i], t.b2 = cpu_low_panels(s, thread), t.k2 = up.k;
+                }
+            }
+            pack_job from[4];
+            const weight_part now = {&part->w, c, count, k0, t.k};
+            for (int64_t h = 0; h < panel / PACK_ROWS; h++) {
+                from[h] = sixteen_rows(&now, h * PACK_ROWS, ahead);
+            }
+            s->kernels->few(&t, from);
+        }
     }
 }
 
 /* Narrow tasks when there are few outputs, stretches of rows when that is still too few for the
  * threads: the cut decides who computes an output, never how. */
-static void plan_tasks(product *p, int threads)
+static void plan_tasks(product *p)
 {
+    const int threads = p->threads;
     const cpu_kernels *kernels = p->space->kernels;
     int64_t outputs = 0, tiles = (p->n + kernels->tile_rows - 1) / kernels->tile_rows;
     for (int i = 0; i < p->n_part; i++) outputs += p->part[i].w.dim[0];
     p->columns = outputs / TASK_COLUMNS >= 8 * threads ? TASK_COLUMNS : kernels->panel;
+    if (p->few && outputs / FEW_COLUMNS >= 8 * threads) p->columns = FEW_COLUMNS;
     for (int i = 0; i < p->n_part; i++) {
         int64_t tasks = (p->part[i].w.dim[0] + p->columns - 1) / p->columns;
         p->start[i + 1] = p->start[i] + tasks;
@@ -185,13 +239,19 @@ static void plan_tasks(product *p, int threads)
     int64_t tasks = p->start[p->n_part] ? p->start[p->n_part] : 1;
     p->stretches = tasks >= 2 * threads ? 1 : (2 * threads + tasks - 1) / tasks;
     if (p->stretches > (tiles + 7) / 8) p->stretches = (tiles + 7) / 8;
+    assert(!p->few || p->stretches == 1);
     p->tiles_a_stretch = (tiles + p->stretches - 1) / p->stretches;
 }
 
 static void run_product(backend *b, product *p)
 {
-    plan_tasks(p, pool_size(b->threads));
-    pool_run(b->threads, p->start[p->n_part] * p->stretches, product_task, p);
+    p->threads = pool_size(b->threads);
+    p->few = p->n <= FEW_ROWS;
+    for (int i = 0; i < p->n_part; i++) {
+        p->few = p->few && p->space->kernels->takes_few(p->part[i].w.type);
+    }
+    plan_tasks(p);
+    pool_run(b->threads, p->start[p->n_part] * p->stretches, p->few ? few_task : product_task, p);
 }
 
 /* The adapters' scale x A^T, first: x is packed already. */

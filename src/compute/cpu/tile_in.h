@@ -110,12 +110,10 @@ static inline void store_columns(float *p, vec x, int64_t n)
     else if (n > 0) vec_store_part(p, x, n);
 }
 
-static inline __attribute__((always_inline)) void tile_part(const int rows, const int n_vec,
-                                                            const tile_job *t)
+/* y = from + sum [rows][PANEL] + bias + y, as far as each is there. */
+static inline __attribute__((always_inline)) void tile_end(const int rows, const int n_vec,
+                                                           const float *sum, const tile_job *t)
 {
-    float sum[TILE_ROWS * PANEL] __attribute__((aligned(64)));
-    const operands o = {t->a, t->b, t->k, PANEL}, more = {t->a2, t->b2, t->k2, PANEL};
-    sums(rows, n_vec, o, more, 1, TILE_ROWS, sum, PANEL, NULL, t->y, t->ld);
     for (int i = 0; i < rows; i++) {
         for (int j = 0; j < n_vec; j++) {
             int64_t n = t->columns - j * LANES;
@@ -127,6 +125,15 @@ static inline __attribute__((always_inline)) void tile_part(const int rows, cons
             store_columns(y, v, n);
         }
     }
+}
+
+static inline __attribute__((always_inline)) void tile_part(const int rows, const int n_vec,
+                                                            const tile_job *t)
+{
+    float sum[TILE_ROWS * PANEL] __attribute__((aligned(64)));
+    const operands o = {t->a, t->b, t->k, PANEL}, more = {t->a2, t->b2, t->k2, PANEL};
+    sums(rows, n_vec, o, more, 1, TILE_ROWS, sum, PANEL, NULL, t->y, t->ld);
+    tile_end(rows, n_vec, sum, t);
 }
 
 static inline __attribute__((always_inline)) void tile_of(const int rows, const tile_job *t)

@@ -3,11 +3,13 @@
  * values, and a code that fits a signed byte; NF4's code first becomes a value of its table. */
 
 enum {
-    GROUP = PACK_ROWS,   /* values that share a scale; also the rows packed at once: 16 */
-    SIXTEEN = 16 / LANES /* vectors in sixteen values */
+    GROUP = PACK_ROWS,           /* values that share a scale; also the rows packed at once: 16 */
+    GROUP_BYTES = GROUP * GROUP, /* codes of a group of all sixteen rows */
+    SIXTEEN = 16 / LANES         /* vectors in sixteen values */
 };
 
-typedef struct codes { /* of one row: n codes; scale and least of group g at [g * GROUP] */
+/* Of one row: codes of group g at [g * GROUP_BYTES], scale and least at [g * GROUP]. */
+typedef struct codes {
     int8_t *code;
     float *scale, *least;
 } codes;
@@ -28,7 +30,7 @@ static inline void put_codes(int8_t *to, __m128i x) { _mm_storeu_si128((__m128i 
 
 static inline void step(codes *to, int groups)
 {
-    to->code += groups * GROUP;
+    to->code += groups * GROUP_BYTES;
     to->scale += groups * GROUP;
     to->least += groups * GROUP;
 }
@@ -36,7 +38,7 @@ static inline void step(codes *to, int groups)
 static inline void put_two(codes *to, __m128i low, __m128i high, float scale, float least)
 {
     put_codes(to->code, low);
-    put_codes(to->code + GROUP, high);
+    put_codes(to->code + GROUP_BYTES, high);
     to->scale[0] = to->scale[GROUP] = scale;
     to->least[0] = to->least[GROUP] = least;
     step(to, 2);

@@ -37,7 +37,10 @@ static inline void vec_store_part(float *p, vec x, int64_t n)
     memcpy(p, all, (size_t)n * sizeof *p);
 }
 
-static inline void vec_fetch(const float *p) { _mm_prefetch((const char *)p, _MM_HINT_T0); }
+static inline __attribute__((always_inline)) void vec_fetch(const float *p)
+{
+    _mm_prefetch((const char *)p, _MM_HINT_T0);
+}
 /* ... to write to it. */
 static inline void vec_fetch_own(const float *p) { __builtin_prefetch(p, 1, 3); }
 static inline float vec_first_lane(vec x) { return _mm256_cvtss_f32(x); }
@@ -79,19 +82,81 @@ static inline vec vec_above_never(vec x)
     return _mm256_and_ps(x, _mm256_cmp_ps(x, _mm256_set1_ps(-3e38f), _CMP_NLE_UQ));
 }
 
-static inline vec vec_codes(__m128i bytes, int part)
+static inline vec vec_nf4_at(const int8_t *p)
 {
-    if (part == 1) bytes = _mm_unpackhi_epi64(bytes, bytes);
-    return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(bytes));
-}
-
-static inline vec vec_nf4(__m128i codes, int part)
-{
-    if (part == 1) codes = _mm_unpackhi_epi64(codes, codes);
-    const __m256i i = _mm256_cvtepi8_epi32(codes);
+    const __m256i i = _mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)(const void *)p));
     const vec low = _mm256_permutevar8x32_ps(_mm256_loadu_ps(dtype_nf4_table), i);
     const vec high = _mm256_permutevar8x32_ps(_mm256_loadu_ps(dtype_nf4_table + 8), i);
     return _mm256_blendv_ps(low, high, _mm256_castsi256_ps(_mm256_slli_epi32(i, 28)));
+}
+
+static inline vec vec_codes_at(const int8_t *p)
+{
+    __m128i bytes = _mm_loadl_epi64((const __m128i *)(const void *)p);
+    return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(bytes));
+}
+
+typedef __m256i bytes;
+enum { BYTES = 32 };
+
+static inline bytes bytes_load(const int8_t *p)
+{
+    return _mm256_loadu_si256((const __m256i *)(const void *)p);
+}
+static inline void bytes_store(int8_t *p, bytes x) { _mm256_storeu_si256((__m256i *)(void *)p, x); }
+static inline bytes bytes_all(int x) { return _mm256_set1_epi8((char)x); }
+static inline bytes bytes_and(bytes a, bytes b) { return _mm256_and_si256(a, b); }
+static inline bytes bytes_or(bytes a, bytes b) { return _mm256_or_si256(a, b); }
+static inline bytes bytes_sub(bytes a, bytes b) { return _mm256_sub_epi8(a, b); }
+static inline bytes bytes_right(bytes x, int n)
+{
+    return _mm256_srl_epi16(x, _mm_cvtsi32_si128(n));
+}
+static inline bytes bytes_left(bytes x, int n) { return _mm256_sll_epi16(x, _mm_cvtsi32_si128(n)); }
+static inline bytes bytes_where(bytes x, bytes bits)
+{
+    return _mm256_cmpeq_epi8(_mm256_and_si256(x, bits), bits);
+}
+static inline bytes bytes_repeat(const int8_t *p)
+{
+    return _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)(const void *)p));
+}
+
+static inline __m256i bytes_two(const char *p, int64_t stride) /* rows 0 and 4 from p */
+{
+    __m128i low = _mm_loadu_si128((const __m128i *)(const void *)p);
+    __m128i high = _mm_loadu_si128((const __m128i *)(const void *)(p + 4 * stride));
+    return _mm256_inserti128_si256(_mm256_castsi128_si256(low), high, 1);
+}
+
+/* As in vec_avx512_in.h, two quarters at a time. */
+static inline __attribute__((always_inline)) void bytes_turn(int8_t *to, const void *from,
+                                                             int64_t stride)
+{
+    const char *p = from;
+    __m256i b[8];
+#pragma GCC unroll 2
+    for (int h = 0; h < 2; h++) { /* rows 8 h .. 8 h + 7 */
+        const char *at = p + 8 * h * stride;
+        __m256i x = bytes_two(at, stride), y = bytes_two(at + stride, stride);
+        __m256i z = bytes_two(at + 2 * stride, stride), w = bytes_two(at + 3 * stride, stride);
+        __m256i lo = _mm256_unpacklo_epi8(x, y), hi = _mm256_unpackhi_epi8(x, y);
+        __m256i lo2 = _mm256_unpacklo_epi8(z, w), hi2 = _mm256_unpackhi_epi8(z, w);
+        b[4 * h] = _mm256_unpacklo_epi16(lo, lo2), b[4 * h + 1] = _mm256_unpackhi_epi16(lo, lo2);
+        b[4 * h + 2] = _mm256_unpacklo_epi16(hi, hi2);
+        b[4 * h + 3] = _mm256_unpackhi_epi16(hi, hi2);
+    }
+    const __m256i pairs = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; i++) { /* columns 4 i .. 4 i + 3 */
+        __m256i first = _mm256_permutevar8x32_epi32(b[i], pairs);
+        __m256i second = _mm256_permutevar8x32_epi32(b[4 + i], pairs);
+        __m256i even = _mm256_unpacklo_epi64(first, second);
+        __m256i odd = _mm256_unpackhi_epi64(first, second);
+        __m256i *out = (__m256i *)(void *)(to + 64 * i);
+        _mm256_storeu_si256(out, _mm256_permute2x128_si256(even, odd, 0x20));
+        _mm256_storeu_si256(out + 1, _mm256_permute2x128_si256(even, odd, 0x31));
+    }
 }
 
 static inline vec vec_halves(const uint8_t *p)

@@ -31,7 +31,11 @@ static inline void vec_store_part(float *p, vec x, int64_t n)
     _mm512_mask_storeu_ps(p, (__mmask16)((1u << n) - 1), x);
 }
 
-static inline void vec_fetch(const float *p) { _mm_prefetch((const char *)p, _MM_HINT_T0); }
+/* Inlined always: gcc 12 drops calls of a function that only fetches, because it returns nothing. */
+static inline __attribute__((always_inline)) void vec_fetch(const float *p)
+{
+    _mm_prefetch((const char *)p, _MM_HINT_T0);
+}
 /* ... to write to it. */
 static inline void vec_fetch_own(const float *p) { __builtin_prefetch(p, 1, 3); }
 static inline float vec_first_lane(vec x) { return _mm512_cvtss_f32(x); }
@@ -68,16 +72,78 @@ static inline vec vec_above_never(vec x)
     return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(x, _mm512_set1_ps(-3e38f), _CMP_NLE_UQ), x);
 }
 
-static inline vec vec_codes(__m128i bytes, int part) /* signed bytes part * LANES ... as floats */
+static inline vec vec_nf4_at(const int8_t *p) /* the values of 16 codes 0 to 15 */
 {
-    (void)part; /* there is only one */
+    __m128i codes = _mm_loadu_si128((const __m128i *)(const void *)p);
+    return _mm512_permutexvar_ps(_mm512_cvtepi8_epi32(codes), _mm512_loadu_ps(dtype_nf4_table));
+}
+
+static inline vec vec_codes_at(const int8_t *p) /* 16 signed bytes as floats */
+{
+    __m128i bytes = _mm_loadu_si128((const __m128i *)(const void *)p);
     return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(bytes));
 }
 
-static inline vec vec_nf4(__m128i codes, int part) /* the values of codes 0 to 15 */
+typedef __m512i bytes;
+enum { BYTES = 64 };
+
+static inline bytes bytes_load(const int8_t *p) { return _mm512_loadu_si512(p); }
+static inline void bytes_store(int8_t *p, bytes x) { _mm512_storeu_si512(p, x); }
+static inline bytes bytes_all(int x) { return _mm512_set1_epi8((char)x); }
+static inline bytes bytes_and(bytes a, bytes b) { return _mm512_and_si512(a, b); }
+static inline bytes bytes_or(bytes a, bytes b) { return _mm512_or_si512(a, b); }
+static inline bytes bytes_sub(bytes a, bytes b) { return _mm512_sub_epi8(a, b); }
+/* Pairs of bytes, shifted: mask what came from the neighbour. */
+static inline bytes bytes_right(bytes x, int n)
 {
-    (void)part;
-    return _mm512_permutexvar_ps(_mm512_cvtepi8_epi32(codes), _mm512_loadu_ps(dtype_nf4_table));
+    return _mm512_srl_epi16(x, _mm_cvtsi32_si128(n));
+}
+static inline bytes bytes_left(bytes x, int n) { return _mm512_sll_epi16(x, _mm_cvtsi32_si128(n)); }
+/* All bits of the bytes where x has any of `bits`. */
+static inline bytes bytes_where(bytes x, bytes bits)
+{
+    return _mm512_movm_epi8(_mm512_test_epi8_mask(x, bits));
+}
+/* Sixteen bytes, again and again. */
+static inline bytes bytes_repeat(const int8_t *p)
+{
+    return _mm512_broadcast_i32x4(_mm_loadu_si128((const __m128i *)(const void *)p));
+}
+
+static inline __m128i bytes_at(const char *p)
+{
+    return _mm_loadu_si128((const __m128i *)(const void *)p);
+}
+
+/* Rows 0, 4, 8, 12 from p. */
+static inline __attribute__((always_inline)) __m512i bytes_four(const char *p, int64_t four)
+{
+    __m512i x = _mm512_castsi128_si512(bytes_at(p));
+    x = _mm512_inserti32x4(x, bytes_at(p + four), 1);
+    x = _mm512_inserti32x4(x, bytes_at(p + 2 * four), 2);
+    return _mm512_inserti32x4(x, bytes_at(p + 3 * four), 3);
+}
+
+/* to [16][16] = the transpose of sixteen bytes at each of from, from + stride, .. from + 15 stride.
+ * Register a of four holds rows a, 4 + a, 8 + a, 12 + a in its quarters: two rounds of unpacking
+ * put the four rows of a quarter beside each other, and a permutation of words puts the quarters
+ * together. */
+static inline __attribute__((always_inline)) void bytes_turn(int8_t *to, const void *from,
+                                                             int64_t stride)
+{
+    const char *p = from;
+    __m512i a[4], b[4];
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; i++) a[i] = bytes_four(p + i * stride, 4 * stride);
+    b[0] = _mm512_unpacklo_epi8(a[0], a[1]), b[1] = _mm512_unpackhi_epi8(a[0], a[1]);
+    b[2] = _mm512_unpacklo_epi8(a[2], a[3]), b[3] = _mm512_unpackhi_epi8(a[2], a[3]);
+    a[0] = _mm512_unpacklo_epi16(b[0], b[2]), a[1] = _mm512_unpackhi_epi16(b[0], b[2]);
+    a[2] = _mm512_unpacklo_epi16(b[1], b[3]), a[3] = _mm512_unpackhi_epi16(b[1], b[3]);
+    const __m512i words = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; i++) {
+        _mm512_storeu_si512(to + 64 * i, _mm512_permutexvar_epi32(words, a[i]));
+    }
 }
 
 static inline vec vec_halves(const uint8_t *p) /* 16 IEEE binary16 */
