@@ -1,5 +1,5 @@
-/* pack_in: sixteen rows of a weight at once, as columns of a panel, or straight into the sums of few
- * rows of x; included after wide_in.h and tile_in.h. Every sum is the chain that `sums` makes. */
+/* pack_in: sixteen rows of a weight at once, as columns of a panel, or straight into the sums of
+ * few rows of x; included after wide_in.h and tile_in.h. Every sum is the chain that `sums` makes. */
 
 /* One group of all sixteen rows: to [16 values][ld], one row a column. */
 static inline __attribute__((always_inline)) void
@@ -17,8 +17,8 @@ put_group(float *to, int64_t ld, const code_rows *w, int64_t group, const code_k
     }
 }
 
-/* The bytes that come after these are fetched meanwhile, in their order, a few lines with each group
- * of values: bursts would wait for each other. */
+/* The bytes that come after these are fetched meanwhile, in their order, a few lines with each
+ * group of values: bursts would wait for each other. */
 static inline __attribute__((always_inline)) const unsigned char *
 fetch_some(const unsigned char *next, int64_t lines)
 {
@@ -37,8 +37,8 @@ static inline void unpack_rows(code_rows *to, const pack_job *t, int64_t p, int6
 {
     const dtype_info *info = dtype_get(t->type);
     const unsigned char *from = t->from + p / info->block_size * info->block_bytes;
-    if (t->rows == GROUP && wide[t->type]) {
-        wide[t->type](to, from, t->bytes_row, m);
+    if (t->rows == GROUP && wide[t->type].unpack) {
+        wide[t->type].unpack(to, from, t->bytes_row, m);
         return;
     }
     int8_t code[GROUP * EXPAND_MAX] __attribute__((aligned(64)));

@@ -31,7 +31,7 @@ static inline void vec_store_part(float *p, vec x, int64_t n)
     _mm512_mask_storeu_ps(p, (__mmask16)((1u << n) - 1), x);
 }
 
-/* Inlined always: gcc 12 drops calls of a function that only fetches, because it returns nothing. */
+/* Inlined always: gcc 12 drops calls of a function that only fetches, as it returns nothing. */
 static inline __attribute__((always_inline)) void vec_fetch(const float *p)
 {
     _mm_prefetch((const char *)p, _MM_HINT_T0);

@@ -89,7 +89,7 @@ static void wide_q4_1(code_rows *to, const uint8_t *p, int64_t stride, int64_t n
 }
 
 /* Eight bits, one a value, for four or two values at a time. */
-static const uint8_t bit_rows[8 * 16] __attribute__((aligned(64))) = {
+static const uint8_t bit_rows[8 * 16] = {
     1,   1,   1,   1,   1,   1,   1,   1,   1,   1,   1,   1,   1,   1,  1,  1,  2,  2,   2,
     2,   2,   2,   2,   2,   2,   2,   2,   2,   2,   2,   2,   2,   4,  4,  4,  4,  4,   4,
     4,   4,   4,   4,   4,   4,   4,   4,   4,   4,   8,   8,   8,   8,  8,  8,  8,  8,   8,
@@ -242,10 +242,11 @@ static void wide_q6_k(code_rows *to, const uint8_t *p, int64_t stride, int64_t n
     }
 }
 
-/* NULL: row by row. */
-static void (*const wide[DTYPE_COUNT])(code_rows *to, const uint8_t *p, int64_t stride,
-                                       int64_t n) = {
-    [DTYPE_Q4_0] = wide_q4_0, [DTYPE_Q4_1] = wide_q4_1, [DTYPE_Q5_0] = wide_q5_0,
-    [DTYPE_Q5_1] = wide_q5_1, [DTYPE_Q8_0] = wide_q8_0, [DTYPE_Q4_K] = wide_q4_k,
-    [DTYPE_Q5_K] = wide_q5_k, [DTYPE_Q6_K] = wide_q6_k,
+static const struct {
+    void (*unpack)(code_rows *to, const uint8_t *p, int64_t stride,
+                   int64_t n); /* NULL: row by row */
+} wide[DTYPE_COUNT] = {
+    [DTYPE_Q4_0] = {wide_q4_0}, [DTYPE_Q4_1] = {wide_q4_1}, [DTYPE_Q5_0] = {wide_q5_0},
+    [DTYPE_Q5_1] = {wide_q5_1}, [DTYPE_Q8_0] = {wide_q8_0}, [DTYPE_Q4_K] = {wide_q4_k},
+    [DTYPE_Q5_K] = {wide_q5_k}, [DTYPE_Q6_K] = {wide_q6_k},
 };
