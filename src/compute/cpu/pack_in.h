@@ -1,5 +1,5 @@
 /* pack_in: sixteen rows of a weight at once, as columns of a panel, or straight into the sums of
- * few rows of x; included after wide_in.h and tile_in.h. Every sum is the chain that `sums` makes. */
+ * few rows of x; included after wide_in.h and tile_in.h. Every sum is the chain `sums` makes. */
 
 /* One group of all sixteen rows: to [16 values][ld], one row a column. */
 static inline __attribute__((always_inline)) void

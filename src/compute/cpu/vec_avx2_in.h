@@ -117,6 +117,12 @@ static inline bytes bytes_where(bytes x, bytes bits)
 {
     return _mm256_cmpeq_epi8(_mm256_and_si256(x, bits), bits);
 }
+static inline bytes bytes_bits(int first)
+{
+    const __m256i two = _mm256_setr_epi64x(0x0101010101010101, 0x0101010101010101,
+                                           0x0202020202020202, 0x0202020202020202);
+    return _mm256_sll_epi64(two, _mm_cvtsi32_si128(first));
+}
 static inline bytes bytes_repeat(const int8_t *p)
 {
     return _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)(const void *)p));

@@ -104,6 +104,15 @@ static inline bytes bytes_where(bytes x, bytes bits)
 {
     return _mm512_movm_epi8(_mm512_test_epi8_mask(x, bits));
 }
+/* Sixteen bytes of bit `first`, sixteen of the next, ... */
+static inline bytes bytes_bits(int first)
+{
+    const __m512i four =
+        _mm512_setr_epi64(0x0101010101010101, 0x0101010101010101, 0x0202020202020202,
+                          0x0202020202020202, 0x0404040404040404, 0x0404040404040404,
+                          0x0808080808080808, 0x0808080808080808);
+    return _mm512_sll_epi64(four, _mm_cvtsi32_si128(first));
+}
 /* Sixteen bytes, again and again. */
 static inline bytes bytes_repeat(const int8_t *p)
 {

@@ -88,16 +88,6 @@ static void wide_q4_1(code_rows *to, const uint8_t *p, int64_t stride, int64_t n
     }
 }
 
-/* Eight bits, one a value, for four or two values at a time. */
-static const uint8_t bit_rows[8 * 16] = {
-    1,   1,   1,   1,   1,   1,   1,   1,   1,   1,   1,   1,   1,   1,  1,  1,  2,  2,   2,
-    2,   2,   2,   2,   2,   2,   2,   2,   2,   2,   2,   2,   2,   4,  4,  4,  4,  4,   4,
-    4,   4,   4,   4,   4,   4,   4,   4,   4,   4,   8,   8,   8,   8,  8,  8,  8,  8,   8,
-    8,   8,   8,   8,   8,   8,   8,   16,  16,  16,  16,  16,  16,  16, 16, 16, 16, 16,  16,
-    16,  16,  16,  16,  32,  32,  32,  32,  32,  32,  32,  32,  32,  32, 32, 32, 32, 32,  32,
-    32,  64,  64,  64,  64,  64,  64,  64,  64,  64,  64,  64,  64,  64, 64, 64, 64, 128, 128,
-    128, 128, 128, 128, 128, 128, 128, 128, 128, 128, 128, 128, 128, 128};
-
 /* code [32][16] gains 16 where the value's bit of the 32 at p is set. */
 static inline __attribute__((always_inline)) void add_fifth(int8_t *code, const uint8_t *p,
                                                             int64_t stride)
@@ -107,7 +97,7 @@ static inline __attribute__((always_inline)) void add_fifth(int8_t *code, const 
     for (int i = 0; i < 2 * TURNED; i += BYTES) {
         const int value = i / GROUP;
         const bytes eight = bytes_repeat(bits + value / 8 * GROUP);
-        const bytes set = bytes_where(eight, bytes_load((const int8_t *)bit_rows + value % 8 * 16));
+        const bytes set = bytes_where(eight, bytes_bits(value % 8));
         bytes_store(code + i, bytes_or(bytes_load(code + i), bytes_and(set, bytes_all(16))));
     }
 }
