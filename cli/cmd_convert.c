@@ -26,6 +26,15 @@ static bool on_progress(void *context, const caseload_state *s)
     return !stop_asked;
 }
 
+bool convert_stopped(void) { return stop_asked; }
+
+void convert_catch_signals(void)
+{
+    struct sigaction act = {.sa_handler = ask_stop};
+    sigaction(SIGINT, &act, NULL);
+    sigaction(SIGTERM, &act, NULL);
+}
+
 int convert_run(const cli_arguments *a, caseload_convert_options *o)
 {
     caseload_error e = {0};
@@ -35,9 +44,7 @@ int convert_run(const cli_arguments *a, caseload_convert_options *o)
     o->sink = cli_print;
     o->progress = on_progress;
     o->context = stdout;
-    struct sigaction act = {.sa_handler = ask_stop};
-    sigaction(SIGINT, &act, NULL);
-    sigaction(SIGTERM, &act, NULL);
+    convert_catch_signals();
     return caseload_convert(o, &e) ? 0 : cli_fail(&e);
 }
 

@@ -6,15 +6,27 @@ static int run(const cli_arguments *a)
     caseload_convert_options o = {.model = a->positional[0],
                                   .adapter = a->positional[1],
                                   .out = a->positional[2]};
-    return convert_run(a, &o);
+    int code = convert_run(a, &o);
+    if (code != 0 || !cli_value(a, "--certify")) return code;
+    caseload_certify_options c = {.model = o.model,
+                                  .adapter = o.adapter,
+                                  .study = cli_value(a, "--certify"),
+                                  .merged = o.out,
+                                  .merged_only = true};
+    c.engine.threads = o.threads;
+    return certify_run(a, &c);
 }
 
-static const cli_option options[] = {CONVERT_OPTIONS};
+static const cli_option options[] = {
+    CONVERT_OPTIONS,
+    {"--certify", "STUDY", "then score its tune rows beside and merged (`caseload certify`)"},
+    {"--arm", "NAME", "of that study; default: the first"},
+};
 
 const cli_command cmd_merge = {
     .name = "merge",
     .summary = "a LoRA adapter into its model: one model for any program",
-    .usage = "MODEL ADAPTER OUT [--type TYPE] [--force]",
+    .usage = "MODEL ADAPTER OUT [--type TYPE] [--force] [--certify STUDY [--arm NAME]]",
     .help = "ADAPTER is a folder in PEFT's layout or a GGUF adapter; OUT and TYPE as of `caseload "
             "convert`.\n"
             "W + (alpha / r) B A is summed in double and rounded once to the number type: f32 "

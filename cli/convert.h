@@ -11,6 +11,12 @@
     {"--threads", "N", "threads; default: OMP_NUM_THREADS, else all cores"}
 /* clang-format on */
 
+bool convert_stopped(void); /* Ctrl-C was pressed */
+void convert_catch_signals(void);
+
+/* Fills in what `certify` and `merge --certify` share, runs, prints; the exit code. */
+int certify_run(const cli_arguments *a, caseload_certify_options *o);
+
 /* Fills in the options that both have, runs, prints; the exit code. Ctrl-C leaves nothing
  * behind. */
 int convert_run(const cli_arguments *a, caseload_convert_options *o);

@@ -227,6 +227,22 @@ typedef struct caseload_convert_options {
 } caseload_convert_options;
 bool caseload_convert(const caseload_convert_options *o, caseload_error *e);
 
+/* Scores a study's tune rows with an adapter beside its base and in every form in which it is
+ * handed on; writes certificate.json. CASELOAD_MODEL when a form differs beyond rounding
+ * (study/certificate.h). */
+typedef struct caseload_certify_options {
+    const char *model, *adapter;
+    const char *study, *arm;       /* whose rows, and how they are asked; arm NULL: the first */
+    const char *merged;            /* a merged model to be compared too; NULL */
+    bool merged_only;              /* leave out the merged forms that would be made for it */
+    const char *out;               /* NULL: certificate.json in the adapter's folder */
+    caseload_engine_options engine; /* its model is not used */
+    caseload_sink *sink;
+    caseload_progress *progress; /* texts_done and texts_all count forms; may be NULL */
+    void *context;               /* of both */
+} caseload_certify_options;
+bool caseload_certify(const caseload_certify_options *o, caseload_error *e);
+
 /* Devices this machine can compute on, one a line. */
 bool caseload_devices(caseload_sink *sink, void *context, caseload_error *e);
 

@@ -12,6 +12,7 @@
 #include "model/adapter_convert.h"
 #include "model/convert.h"
 #include "model/describe.h"
+#include "study/certify.h"
 #include "study/fit_open.h"
 #include "study/fit_study.h"
 #include "study/refine.h"
@@ -668,6 +669,44 @@ bool caseload_convert(const caseload_convert_options *o, caseload_error *e)
     if (ok) pour(&out, o->sink, o->context);
     pool_close(how.threads);
     buf_close(&out);
+    return hand_over(&failure, e);
+}
+
+static bool tell_certify(void *context, int done, int all)
+{
+    run_state s = {.phase = "certifying",
+                   .texts_done = done,
+                   .texts_all = all,
+                   .tokens_done = done,
+                   .tokens_all = all};
+    return tell(context, &s);
+}
+
+bool caseload_certify(const caseload_certify_options *o, caseload_error *e)
+{
+    err failure = {0};
+    watch w = {.progress = o->progress, .context = o->context};
+    buf out = buf_up_to(OUTPUT_BYTES_MAX), path = buf_up_to(8192);
+    if (o->out) buf_add_text(&path, o->out);
+    else buf_printf(&path, "%s%scertificate.json", o->adapter,
+                    file_is_folder(o->adapter) ? "/" : ".");
+    tune *t = tune_open(&(tune_options){0}, &failure);
+    certify_options how = {.study = o->study,
+                           .arm = o->arm,
+                           .model = o->model,
+                           .adapter = o->adapter,
+                           .given = o->merged,
+                           .given_only = o->merged_only,
+                           .out = path.data,
+                           .engine = engine_of(&o->engine),
+                           .progress = tell_certify,
+                           .context = &w};
+    if (t) how.maker = tune_maker(t);
+    if (t && buf_check(&path, "the certificate's path", &failure)) certify(&how, &out, &failure);
+    tune_close(t);
+    pour(&out, o->sink, o->context);
+    buf_close(&out);
+    buf_close(&path);
     return hand_over(&failure, e);
 }
 

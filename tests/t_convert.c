@@ -381,8 +381,13 @@ static void test_force_replaces(void **state)
     nftw(folder, remove_entry, 8, FTW_DEPTH | FTW_PHYS);
 }
 
-int main(void)
+/* `t_convert adapter MODEL FOLDER` writes a random adapter of the model: for tests/cli. */
+int main(int argc, char **argv)
 {
+    if (argc == 4 && strcmp(argv[1], "adapter") == 0) {
+        make_adapter(argv[2], argv[3]);
+        return 0;
+    }
     static char names[][20] = {"llama2",        "llama3.1",        "llama3.1-v5",   "mistral",
                                "qwen2",         "qwen3",           "gemma",         "gemma2",
                                "gemma2-scaled", "gemma3",          "gemma3-linear", "phi3",

@@ -98,6 +98,13 @@ bool file_drop_folder(const char *path, err *e)
     return err_set(e, ERR_RESOURCE, "cannot remove the folder %s: %s", path, strerror(errno));
 }
 
+bool file_drop(const char *path, err *e)
+{
+    if (file_is_folder(path)) return file_drop_folder(path, e);
+    if (unlink(path) == 0 || errno == ENOENT) return true;
+    return err_set(e, ERR_RESOURCE, "cannot remove %s: %s", path, strerror(errno));
+}
+
 bool file_swap_folder(const char *part, const char *folder, err *e)
 {
     const bool there = file_exists(folder);

@@ -33,6 +33,8 @@ bool file_make_folder(const char *path, err *e);
 /* Removes a folder and the plain files in it, nothing below; absent is fine. */
 bool file_drop_folder(const char *path, err *e);
 
+bool file_drop(const char *path, err *e); /* a file, or a folder as above; absent is fine */
+
 /* `part`, written whole, takes the place of `folder` in one step; the old one is dropped. */
 bool file_swap_folder(const char *part, const char *folder, err *e);
 
