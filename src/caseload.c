@@ -425,7 +425,9 @@ bool caseload_run(const caseload_run_options *o, caseload_error *e)
     tune *t = tune_open(&training, &failure);
     if (t) how.maker = tune_maker(t);
     bool ok = t && run_prepare(&r, &how, &failure);
-    if (o->plan) ok = ok && run_describe_plan(&r, &shown, &failure);
+    if (o->plan)
+        ok = ok && run_describe_plan(&r, &shown, &failure) &&
+             (!tune_trains(t) || tune_describe(t, NULL, &shown, &failure));
     else ok = ok && run_score(&r, &failure);
     if (ok && !o->plan) {
         run_say_cost(&r, &memory);

@@ -421,6 +421,8 @@ bool tune_train_all(tune *t, run *r, const char *arm, buf *shown, err *e)
     return buf_check(shown, "the result", e);
 }
 
+bool tune_trains(const tune *t) { return t->n_group > 0; }
+
 static void describe_plan(const tune_plan *p, buf *out)
 {
     buf_printf(out, "%-28s %6d %6d %8lld %12lld %12lld %9.1f\n", p->unit, p->n_row,

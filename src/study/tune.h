@@ -65,6 +65,9 @@ run_maker tune_maker(tune *t);
  * adapter so far stays. */
 bool tune_train_all(tune *t, run *r, const char *arm, buf *shown, err *e);
 
+/* Has the study that was prepared an arm to train? */
+bool tune_trains(const tune *t);
+
 /* What it will take, as text for people. */
 bool tune_describe(const tune *t, const char *arm, buf *out, err *e);
 

@@ -18,6 +18,13 @@ tune() { # OUT [options]
 }
 hash_of() { sha256sum < "$work/$1/adapters/${2:-tuned}/adapter_model.safetensors"; }
 
+# What it will take is told by both commands, and nothing is written.
+for command in tune run; do
+    "$CASELOAD" $command "$work/study.yaml" --plan >"$work/stdout" 2>/dev/null || fail "$command --plan failed"
+    grep -q '^adapter .* updates ' "$work/stdout" || fail "$command --plan does not tell what the training takes"
+done
+[ ! -e adapters ] || fail "a plan writes a folder"
+
 # Whole, with one thread; nothing of it is text of a row.
 tune whole --threads 1 || { cat "$work/stderr"; fail "no training"; }
 folder=$work/whole/adapters/tuned
