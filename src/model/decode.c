@@ -139,7 +139,8 @@ static bool draw_all(decoder *d, decode_stream *stream, int32_t n, const decode_
     for (int32_t i = 0; i < n; i++) {
         decode_stream *s = &stream[d->live[i]];
         float *logit = d->session->logits + (int64_t)i * n_vocab;
-        take_token(s, decode_draw(logit, n_vocab, s, d->candidate), r);
+        if (r->allow && !r->allow(r->context, s, logit)) s->end = DECODE_STOPPED;
+        else take_token(s, decode_draw(logit, n_vocab, s, d->candidate), r);
     }
     return true;
 }

@@ -55,6 +55,9 @@ typedef struct decode_rules {
     int32_t n_end;
     /* After each token: true ends the stream (stop strings). NULL: never. */
     bool (*stop)(void *context, const decode_stream *s);
+    /* Before each draw: sets logits of what may not come to -infinity; false: nothing may, and the
+     * stream ends as stopped. NULL: all may come. */
+    bool (*allow)(void *context, const decode_stream *s, float *logit);
     /* After each step of so many rows: false, with an error, ends everything. NULL: goes on. */
     bool (*step)(void *context, int32_t n_row, err *e);
     void *context;

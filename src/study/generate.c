@@ -32,6 +32,7 @@ bool generator_lay_out(generator *g, scorer *r, const tokenizer *t, arena *a, er
     g->stream = arena_take_zero(a, n, sizeof *g->stream, e);
     g->ask = arena_take(a, n, sizeof *g->ask, e);
     g->number = arena_take(a, n, sizeof(int32_t), e);
+    g->state = arena_take(a, n, sizeof(int32_t), e);
     g->id = arena_take(a, n * (size_t)g->max_tokens, sizeof(int32_t), e);
     if (!decoder_lay_out(&g->decoder, r->session, g->streams, a, e)) return false;
     if (!arena_measures(a)) find_ends(g);
@@ -49,10 +50,28 @@ static int64_t find_stop(const generate_ask *ask, str text)
     return first;
 }
 
+/* Moves the stream's state past its newest token: is the text whole, and can nothing follow? */
+static bool is_complete(generator *g, const decode_stream *s)
+{
+    constrainer *c = g->ask[s - g->stream]->only;
+    int32_t *state = &g->state[s - g->stream];
+    *state = constrainer_step(c, g->tokens, *state, s->id[s->n - 1]);
+    assert(*state >= 0); /* it was allowed */
+    return !c->rule->goes_on[*state];
+}
+
+static bool allow(void *context, const decode_stream *s, float *logit)
+{
+    generator *g = context;
+    constrainer *c = g->ask[s - g->stream]->only;
+    return !c || constrainer_allow(c, g->state[s - g->stream], g->end_id, g->n_end, logit);
+}
+
 static bool stops(void *context, const decode_stream *s)
 {
     generator *g = context;
     const generate_ask *ask = g->ask[s - g->stream];
+    if (ask->only && is_complete(g, s)) return true;
     if (ask->n_stop == 0) return false;
     buf text = buf_up_to(TEXT_BYTES_MAX);
     int32_t from = s->n > STOP_WINDOW_TOKENS ? s->n - STOP_WINDOW_TOKENS : 0;
@@ -98,13 +117,15 @@ static bool hand_out(generator *g, int32_t i, int32_t n_group, const finished *f
     static const char *const ends[] = {
         [DECODE_END_TOKEN] = "end", [DECODE_LENGTH] = "length", [DECODE_STOPPED] = "stop"};
     const decode_stream *s = &g->stream[i];
+    const constrainer *c = g->ask[i]->only; /* ended because nothing can follow */
+    bool whole = c && s->end == DECODE_STOPPED && !f->stopped && c->rule->accepts[g->state[i]];
     generate_sample sample = {.owner = g->ask[i]->owner,
                               .number = g->number[i],
                               .n_group = n_group,
                               .id = s->id,
                               .n = s->n,
                               .text = str_part(buf_view(&f->text), 0, f->size),
-                              .end = ends[s->end]};
+                              .end = whole ? "end" : ends[s->end]};
     if (g->ask[i]->follow.n_answer > 0) sample.answer_logprob = generate_answers(g, i);
     return buf_check(&f->text, "a sample", e) && g->done(g->context, &sample, e);
 }
@@ -117,8 +138,12 @@ static bool after_step(void *context, int32_t n_row, err *e)
 
 static bool run_group(generator *g, int32_t n, err *e)
 {
-    decode_rules rules = {
-        .end_id = g->end_id, .n_end = g->n_end, .stop = stops, .step = after_step, .context = g};
+    decode_rules rules = {.end_id = g->end_id,
+                          .n_end = g->n_end,
+                          .stop = stops,
+                          .allow = allow,
+                          .step = after_step,
+                          .context = g};
     finished f[GENERATE_STREAMS];
     int32_t kept[GENERATE_STREAMS] = {0};
     if (n == 0) return true;
@@ -151,6 +176,7 @@ static void set_stream(generator *g, int32_t i, const generate_ask *ask, int32_t
     s->n_path = scorer_path(g->scorer, segment, s->path, DECODE_PATH_MAX);
     g->ask[i] = ask;
     g->number[i] = number;
+    g->state[i] = 0;
 }
 
 bool generator_run(generator *g, const generate_ask *asks, int32_t n_ask, err *e)

@@ -12,6 +12,7 @@
 
 #include "model/decode.h"
 #include "study/schedule.h"
+#include "text/constrain.h"
 #include "text/token.h"
 
 enum { GENERATE_STREAMS = 32, GENERATE_ENDS_MAX = 16, GENERATE_STOPS_MAX = 16 };
@@ -34,6 +35,7 @@ typedef struct generate_ask { /* of one case; zero samples: none */
     uint64_t seed, row; /* row: a number made from the owner's name, not from its place */
     int32_t n_stop;
     str stop[GENERATE_STOPS_MAX]; /* the text ends before the first of these */
+    constrainer *only;            /* the form that the text must have; NULL: any */
     generate_follow follow;
 } generate_ask;
 
@@ -54,6 +56,7 @@ typedef struct generator {
     decode_stream *stream;    /* [streams] */
     const generate_ask **ask; /* [streams] */
     int32_t *number;          /* [streams] */
+    int32_t *state;           /* [streams] of the ask's constrainer */
     int32_t *id;              /* [streams, max_tokens] */
     int32_t streams, max_tokens;
     int32_t end_id[GENERATE_ENDS_MAX], n_end;
