@@ -266,6 +266,83 @@ static void test_what_is_shared_is_computed_once(void **state)
     close_world(&w);
 }
 
+/* Texts that must have a form: all of them have it, and the rules read each. */
+static void test_texts_of_a_form(void **state)
+{
+    (void)state;
+    static const char rest[] =
+        "limits: {max_tokens: 900, cut: head+tail}\nbaselines: none\nquestion: Bad?\nseed: 3\n"
+        "arms:\n"
+        "  - {name: word, framing: text, constrain: {choice: labels}, think: {samples: 4, "
+        "temperature: 1, max_tokens: 30}}\n"
+        "  - {name: stage, framing: text, constrain: {pattern: \"(T[1-4][ab]?|환자) "
+        "{1,2}(Yes|No)\"}, "
+        "parse: [last], think: {samples: 3, temperature: 1, max_tokens: 60}}\n"
+        "  - {name: json, framing: text, constrain: {schema: {type: object, properties: {answer: "
+        "{type: string, enum: [Yes, No]}, grade: {type: integer, minimum: 1, maximum: 12}}}}, "
+        "parse: [{json: answer}], think: {max_tokens: 90}}\n";
+    static const char *const forms[] = {"word", "stage", "json"};
+    err e = {0};
+    arena a;
+    world w;
+    char out[200];
+    open_think(&w, "smollm2");
+    write_study(&w, "model", rest);
+    must_run(&w, w.out, (caseload_engine_options){0});
+    snprintf(out, sizeof out, "%s/way", w.dir);
+    must_run(&w, out, (caseload_engine_options){.batch = 2, .rows = 20});
+    assert_true(arena_open(&a, 1 << 27, "test", &e));
+    for (size_t k = 0; k < 3; k++) {
+        store_results r;
+        store_parts p;
+        store_samples s;
+        assert_same_arm(w.out, out, forms[k]);
+        read_all(w.out, forms[k], &a, &r, &p, &s);
+        for (int32_t i = 0; i < s.n; i++) {
+            str t = str_trim(s.text[i]);
+            if (!str_is(s.end[i], "end")) fail_msg("'%.*s' is not whole", (int)t.size, t.data);
+            assert_true(s.class[i] >= 0); /* each can be read */
+            if (k == 0) assert_true(str_is(t, "Yes") || str_is(t, "No") || str_is(t, "yes sir"));
+            if (k == 1) assert_int_equal(s.class[i], str_ends(t, "No"));
+            if (k < 2) continue;
+            json_t *got = json_loadb(t.data, t.size, 0, NULL);
+            json_int_t grade = json_integer_value(json_object_get(got, "grade"));
+            assert_true(grade >= 1 && grade <= 12);
+            json_decref(got);
+        }
+    }
+    arena_close(&a);
+    close_world(&w);
+}
+
+static void test_what_forms_refuse(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *form, *words;
+    } wrong[] = {{"{pattern: \"(a\"}", "line 9: the pattern of a constraint"},
+                 {"{schema: {type: date}}", "date"},
+                 {"{choice: []}", "choice"},
+                 {"labels", "constrain"},
+                 {"{regex: a}", "constrain"}};
+    world w;
+    open_think(&w, "smollm2");
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+        char rest[500];
+        snprintf(rest, sizeof rest,
+                 "question: Bad?\narms:\n  - {name: x, framing: text, constrain: %s}\n",
+                 wrong[i].form);
+        write_study(&w, "model", rest);
+        assert_false(run_study(&w, w.out, (caseload_engine_options){0}));
+        assert_int_equal(w.e.code, CASELOAD_USAGE);
+        if (!strstr(w.e.text, wrong[i].words)) fail_msg("%s", w.e.text);
+    }
+    write_study(&w, "model", "question: Bad?\narms:\n  - {name: x, constrain: {choice: labels}}\n");
+    assert_false(run_study(&w, w.out, (caseload_engine_options){0}));
+    assert_non_null(strstr(w.e.text, "generated text"));
+    close_world(&w);
+}
+
 /* The texts are in the store alone: not in what is shown. */
 static void test_texts_are_not_shown(void **state)
 {
@@ -306,6 +383,8 @@ int main(int argc, char **argv)
         cmocka_unit_test_prestate(test_the_same_alone_and_in_any_company, slow),
         cmocka_unit_test_prestate(test_stopped_anywhere_goes_on, slow),
         cmocka_unit_test(test_killed_goes_on),
+        cmocka_unit_test(test_texts_of_a_form),
+        cmocka_unit_test(test_what_forms_refuse),
         cmocka_unit_test(test_texts_are_not_shown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -245,6 +245,9 @@ static bool finish_think(spec_reader *r, spec_arm *arm)
     bool many = ask->methods >> SPEC_PART_SELF_CONSISTENCY & 1;
     bool reasons = many || (ask->methods >> SPEC_PART_COT & 1);
     if (!spec_thinks(ask)) {
+        if (t->form.line > 0)
+            return fail_arm(r, arm, t->form.line,
+                            "'constrain' is for generated text; add `framing: text` or 'cot'");
         if (t->n_parse == 0) return true;
         return fail_arm(r, arm, 0, "'parse' is for generated text; add `framing: text` or 'cot'");
     }
@@ -423,6 +426,7 @@ static void write_think(const spec_think *t, buf *out)
                t->samples, t->max_tokens, t->temperature, t->top_k, t->top_p, t->min_p,
                t->repetition_penalty);
     spec_write_list(out, "  stop", t->stop);
+    spec_write_form(&t->form, out);
     for (int32_t i = 0; i < t->n_parse; i++) {
         buf_printf(out, "  parse %s", spec_parse_name(t->parse[i].kind));
         spec_write_text(out, "", t->parse[i].text.text);

@@ -405,6 +405,8 @@ static const spec_key ask_keys[] = {
      .most = SPEC_SHOTS_MAX},
     {"examples", "rows of the training part that are shown", set_examples, .offset = 0},
     {"think", "text before the label", set_think, .offset = offsetof(spec_arm, ask.think)},
+    {"constrain", "the form of a generated text", spec_set_constrain,
+     .offset = offsetof(spec_arm, ask.think.form)},
     {"parse", "how an answer is found in a text", set_parse,
      .offset = offsetof(spec_arm, ask.think)},
 };

@@ -18,6 +18,7 @@
  *   wordings: {questions: [.., ..], labels: [{serious: [Yes], ..}, ..], label_order: both}
  *   think: {samples: 5, temperature: 0.7, top_k: 0, top_p: 1, min_p: 0, repetition_penalty: 1,
  *           max_tokens: 256, stop: [..]}                text generated before the label is asked
+ *   constrain: {choice: labels}         the form of the generated text (spec_constrain.h)
  *   parse: [exact, letter, first, last, {after: "Answer:"}, {json: answer}, {pattern: ".."}]
  *
  * A question may hold {text}, {options} (behind the text) and {labels}. Every question, set of
@@ -31,6 +32,7 @@
 #ifndef CASELOAD_DATA_SPEC_ASK_H
 #define CASELOAD_DATA_SPEC_ASK_H
 
+#include "data/spec_constrain.h"
 #include "data/spec_evidence.h"
 
 enum {
@@ -103,6 +105,7 @@ typedef struct spec_think { /* samples 0: nothing is generated */
     spec_list stop;
     int32_t n_parse;
     spec_rule *parse; /* [n_parse] the first that fits decides */
+    spec_form form;
 } spec_think;
 
 typedef struct spec_ask {

@@ -124,6 +124,10 @@ bool spec_set_operating_point(spec_reader *r, const spec_key *key, const yaml_it
 bool spec_check_evidence(spec_reader *r); /* after all arms are known */
 void spec_write_evidence(const spec *s, buf *canonical);
 
+/* spec_constrain.c */
+bool spec_set_constrain(spec_reader *r, const spec_key *key, const yaml_item *value, void *base);
+void spec_write_form(const spec_form *f, buf *out);
+
 /* spec_lora.c: the `lora` of an arm; when all arms are finished, each seed and size becomes an
  * arm. */
 bool spec_set_lora(spec_reader *r, const spec_key *key, const yaml_item *value, void *base);

@@ -43,6 +43,12 @@ static void write_think(const run *r, int32_t arm, buf *out)
     buf_printf(out, "%d %d %.9g %d %.9g %.9g %.9g seed %llu", t->samples, t->max_tokens,
                t->temperature, t->top_k, t->top_p, t->min_p, t->repetition_penalty,
                (unsigned long long)r->spec.seed);
+    if (t->form.kind != SPEC_FORM_ANY) {
+        buf_printf(out, " form %d ", t->form.kind);
+        buf_add_str(out, t->form.text);
+        for (int32_t i = 0; i < t->form.choice.n; i++)
+            buf_printf(out, " | %s", t->form.choice.item[i].text.data);
+    }
     for (int32_t i = 0; i < t->stop.n; i++) {
         buf_add_char(out, '\n');
         buf_add_str(out, t->stop.item[i].text);

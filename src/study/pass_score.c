@@ -19,8 +19,10 @@ typedef struct scoring {
     double *before_ms;               /* [parts] time of the prompt */
     int32_t *n_there;                /* [parts] texts that are there */
     int32_t n_ask;
+    token_bytes *vocabulary;  /* of the pass's model; NULL: no form is asked for */
+    constrainer **only;       /* [n_arm of the pass] NULL: any text */
     double clock, step_clock; /* at the group's start; at the last step's end */
-    bool writing; /* a group's transaction is open */
+    bool writing;             /* a group's transaction is open */
 } scoring;
 
 static double binary_score(const run *r, const double *z)
@@ -238,6 +240,7 @@ static void add_ask(scoring *s, const book_part *p, double before_ms)
                                 .top_p = (float)t->top_p,
                                 .min_p = (float)t->min_p,
                                 .repetition_penalty = (float)t->repetition_penalty},
+                        .only = s->only[pass_arm(s->pass, p->arm)],
                         .seed = r->spec.seed,
                         .row = number_of_row(r, p->row),
                         .follow = {.bridge = kept + p->bridge,
@@ -350,9 +353,31 @@ static bool score_chapter(scoring *s, err *e)
     return ok;
 }
 
+/* Which tokens may come under each arm's form. */
+static bool make_forms(scoring *s, err *e)
+{
+    const model_header *h = &s->engine->header;
+    arena *a = &s->run->memory;
+    s->only = arena_take_zero(a, (size_t)s->pass->n_arm, sizeof(constrainer *), e);
+    for (int32_t k = 0; s->only && k < s->pass->n_arm; k++) {
+        const automaton *form = s->run->form[s->pass->arm[k]];
+        if (!form) continue;
+        if (!s->vocabulary) {
+            s->vocabulary = arena_take(a, 1, sizeof *s->vocabulary, e);
+            if (!s->vocabulary ||
+                !token_bytes_make(s->vocabulary, h->tokens, h->config.n_vocab, a, e))
+                return false;
+        }
+        s->only[k] = arena_take(a, 1, sizeof(constrainer), e);
+        if (!s->only[k] || !constrainer_make(s->only[k], form, s->vocabulary, a, e)) return false;
+    }
+    return s->only != NULL;
+}
+
 bool pass_score(run *r, pass *p, err *e)
 {
     scoring s = {.run = r, .pass = p, .engine = &r->model[p->model].engine};
+    if (!make_forms(&s, e)) return false;
     for (int32_t i = 0; i < book_count(&p->book); i++) {
         s.chapter = book_chapter(&p->book, i);
         if (!score_chapter(&s, e)) return false;

@@ -1,6 +1,8 @@
 /* run: see run.h. */
 #include "study/run_in.h"
 
+#include "study/form.h"
+
 #include "data/options.h"
 
 #include <assert.h>
@@ -176,6 +178,15 @@ static bool make_passes(run *r, err *e)
     return true;
 }
 
+static bool make_forms(run *r, err *e)
+{
+    r->form = arena_take_zero(&r->memory, (size_t)r->spec.n_arm, sizeof(automaton *), e);
+    for (int32_t i = 0; r->form && i < r->spec.n_arm; i++) {
+        if (!form_make(&r->spec, i, &r->form[i], &r->memory, e)) return false;
+    }
+    return r->form != NULL;
+}
+
 static bool make_arms(run *r, err *e)
 {
     arms_model *m = arena_take_zero(&r->memory, (size_t)r->n_model, sizeof *m, e);
@@ -241,7 +252,8 @@ bool run_prepare(run *r, const run_options *o, err *e)
     for (int32_t i = 0; i < r->n_model; i++) {
         if (!hash_model(r, &r->model[i], e)) return false;
     }
-    return make_passes(r, e) && make_arms(r, e) && ask_all(r, e) && plan_all(r, e);
+    return make_passes(r, e) && make_forms(r, e) && make_arms(r, e) && ask_all(r, e) &&
+           plan_all(r, e);
 }
 
 bool run_describe_plan(run *r, buf *out, err *e)

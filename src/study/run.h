@@ -17,6 +17,7 @@
 #include "study/baseline.h"
 #include "study/engine.h"
 #include "study/pass.h"
+#include "text/automaton.h"
 
 #define RUN_SCORER_VERSION "label-logprob-1" /* changes whenever the meaning of a score does */
 
@@ -77,6 +78,7 @@ typedef struct run {
     arms arms;
     baselines baselines; /* arms of the store after those of the study */
     book_cost *cost;     /* [spec.n_arm] of each arm alone */
+    automaton **form;    /* [spec.n_arm] that its generated texts must have; NULL: any */
     store *store;        /* NULL: only planned */
     run_options options;
     run_state state;

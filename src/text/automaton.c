@@ -1,5 +1,5 @@
-/* automaton: from the syntax tree to the automaton, and choices; see automaton.h. Code points become
- * bytes by cutting a range where the length of UTF-8 or a lead byte changes. */
+/* automaton: from the syntax tree to the automaton, and choices; see automaton.h. Code points
+ * become bytes by cutting a range where the length of UTF-8 or a lead byte changes. */
 #include "text/automaton_in.h"
 
 #include "text/utf8.h"

@@ -4,7 +4,6 @@
 #include <assert.h>
 #include <jansson.h>
 #include <stdio.h>
-#include <stdlib.h>
 
 enum { INTEGERS_MAX = 10000 };
 
@@ -38,12 +37,20 @@ static int32_t value_of(maker *m, const json_t *schema);
 
 /* ---- literal values ---- */
 
+static int take_bytes(const char *bytes, size_t n, void *context)
+{
+    buf_add(context, bytes, n);
+    return 0;
+}
+
 static int32_t literal(maker *m, const json_t *value)
 {
-    char *dumped = json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT);
-    if (!dumped) return fail(m, "cannot write a value of", "enum");
-    int32_t node = text(m, dumped);
-    free(dumped);
+    buf dumped = buf_up_to(1 << 20);
+    bool ok = json_dump_callback(value, take_bytes, &dumped, JSON_ENCODE_ANY | JSON_COMPACT) == 0 &&
+              !dumped.failed;
+    int32_t node =
+        ok ? syntax_text(m->syntax, buf_view(&dumped)) : fail(m, "cannot write a value of", "enum");
+    buf_close(&dumped);
     return node;
 }
 

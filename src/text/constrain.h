@@ -3,8 +3,8 @@
  *
  * A token may come if its bytes lead from the text's state to a living one; the tokens that end a
  * turn, if the text may end there. Tokens with names of their own (special ones) may never come.
- * The allowed tokens of a state are found once, by walking the vocabulary in the order of its bytes,
- * and kept as bits.
+ * The allowed tokens of a state are found once, by walking the vocabulary in the order of its
+ * bytes, and kept as bits.
  */
 #ifndef CASELOAD_TEXT_CONSTRAIN_H
 #define CASELOAD_TEXT_CONSTRAIN_H
