@@ -560,17 +560,18 @@ static void test_attend_back(void **state)
         attend_tape t = make_tape(&g, &r, &j, h, n_kv, hd), u = t;
         attend_grad d = {heads(&g, &r, j.rows, h, hd), copy(&g.p, t.q), copy(&g.p, t.k),
                          copy(&g.p, t.v)};
-        u.q = there(&g, t.q), u.o = there(&g, t.o), u.k = there(&g, t.k), u.v = there(&g, t.v);
+        tensor (*const put)(gpu *, tensor) = c % 2 ? rows_there : there;
+        u.q = put(&g, t.q), u.o = put(&g, t.o), u.k = put(&g, t.k), u.v = put(&g, t.v);
         u.log_sum_exp = there(&g, tensor_f32(t.log_sum_exp, j.rows, h)).data;
-        attend_grad f = {there(&g, d.d_o), there(&g, d.dq), there(&g, d.dk), there(&g, d.dv)};
+        attend_grad f = {put(&g, d.d_o), put(&g, d.dq), put(&g, d.dk), put(&g, d.dv)};
         op_attend_keep(&g.p.b, &u, &j.plan);
         op_attend_keep(&g.ref.b, &t, &j.plan);
-        assert_near(here(&g, u.o), t.o, g.low ? 4e-3 : 1e-5, "attention kept");
+        assert_near(here(&g, u.o), t.o, of_rows(&g, u.o, g.low ? 4e-3 : 1e-5), "attention kept");
         assert_near(here(&g, tensor_f32(u.log_sum_exp, j.rows, h)),
                     tensor_f32(t.log_sum_exp, j.rows, h), 1e-5, "log-sum-exp");
         op_attend_back(&g.p.b, &u, &f, &j.plan);
         op_attend_back(&g.ref.b, &t, &d, &j.plan);
-        const double share = g.low ? 1e-2 : 3e-5;
+        const double share = of_rows(&g, u.q, g.low ? 1e-2 : 3e-5);
         assert_near(here(&g, f.dq), d.dq, share, "dq");
         assert_near(here(&g, f.dk), d.dk, share, "dk");
         assert_near(here(&g, f.dv), d.dv, share, "dv");
@@ -622,6 +623,20 @@ static void test_rows_back(void **state)
         op_rmsnorm_back(&g.p.b, dx2, dy2, x2, norm2, c % 2);
         op_rmsnorm_back(&g.ref.b, dx, dy, x, norm, c % 2);
         assert_near(here(&g, dx2), dx, 1e-5, "norm back");
+        if (c % 4 > 1) { /* in the device's own type */
+            tensor a = copy(&g.p, x), b = copy(&g.p, dy), to = copy(&g.p, dy);
+            round_all(&g, a), round_all(&g, b);
+            tensor b2 = rows_there(&g, b);
+            op_rmsnorm_back(&g.p.b, b2, b2, rows_there(&g, a), norm2, false);
+            op_rmsnorm_back(&g.ref.b, to, b, a, norm, false);
+            assert_near(here(&g, b2), to, of_rows(&g, b2, 1e-5), "norm of rows back");
+            tensor gate = copy(&g.p, a), u = copy(&g.p, b), gate2 = rows_there(&g, a);
+            tensor u2 = rows_there(&g, b);
+            op_glu_back(&g.p.b, gate2, u2, rows_there(&g, a), GLU_SILU);
+            op_glu_back(&g.ref.b, gate, u, a, GLU_SILU);
+            assert_near(here(&g, gate2), gate, of_rows(&g, u2, 1e-5), "gate of rows back");
+            assert_near(here(&g, u2), u, of_rows(&g, u2, 1e-5), "up of rows back");
+        }
         op_glu_back(&g.p.b, x2, up2, dy2, c % 2 ? GLU_SILU : GLU_GELU_TANH);
         op_glu_back(&g.ref.b, x, up, dy, c % 2 ? GLU_SILU : GLU_GELU_TANH);
         assert_near(here(&g, x2), x, 1e-5, "gate back");
@@ -726,7 +741,7 @@ static void test_names(void **state)
     pool_close(threads);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
     static const struct {
         const char *name;
@@ -762,5 +777,6 @@ int main(void)
                                        .initial_state = (void *)(uintptr_t)mode};
     }
     tests[2 * countof(all)] = (struct CMUnitTest)cmocka_unit_test(test_names);
+    if (argc > 1) cmocka_set_test_filter(argv[1]); /* a name, * for any part of it */
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -108,15 +108,10 @@ static double flop_forward(const run *r, int32_t text, int64_t head_rows)
            2.0 * c->d_model * (double)c->n_vocab * (double)head_rows;
 }
 
-static void open_session(run *r)
+static void open_session(run *r, session_shape shape)
 {
     err e = {0};
     arena plan = ARENA_MEASURE;
-    session_shape shape = {.rows = r->rows,
-                           .slots = r->rows,
-                           .positions = r->rows / r->texts,
-                           .out_rows = r->texts,
-                           .n_top = 10};
     device_measure(&r->b);
     if (!model_place(&r->m, &r->b, &e)) stop(&e);
     if (!session_lay_out(&r->s, &r->m, &r->b, shape, &plan, &e)) stop(&e);
@@ -277,6 +272,90 @@ static void bench_ops(run *r)
     report(r->csv, "ops of a layer, all; x layers, s", sum * 1e3, "ms", sum * c->n_layer);
 }
 
+/* ---- decoding ---- */
+
+enum { PROMPTS = 64, SAMPLES = 8, PROMPT = 1000, NEW = 24 };
+
+static void prefill_prompts(run *r)
+{
+    err e = {0};
+    for (int32_t first = 0; first < PROMPTS; first += 8) {
+        attend_span span[8];
+        attend_range range[8];
+        for (int32_t i = 0; i < 8; i++) {
+            span[i] = (attend_span){i * PROMPT, PROMPT, 0, i, 1};
+            range[i] = (attend_range){(first + i) * PROMPT, PROMPT, 0};
+        }
+        for (int32_t i = 0; i < 8 * PROMPT; i++) r->position[i] = i % PROMPT;
+        session_forward(&r->s, &(step){.n_row = 8 * PROMPT,
+                                       .first_slot = first * PROMPT,
+                                       .id = r->id,
+                                       .position = r->position,
+                                       .span = span,
+                                       .range = range,
+                                       .n_span = 8});
+        if (!backend_sync(&r->b, &e)) stop(&e);
+    }
+}
+
+/* Token `at` of every sample: one row each, behind its prompt; the logits come to the host. */
+static double decode_once(run *r, int32_t at)
+{
+    enum { ROWS = PROMPTS * SAMPLES };
+    static int32_t slot[ROWS], every[ROWS];
+    static attend_span span[ROWS];
+    static attend_range range[2 * ROWS];
+    err e = {0};
+    for (int32_t i = 0; i < ROWS; i++) {
+        const int32_t own = PROMPTS * PROMPT + i * NEW;
+        slot[i] = own + at, every[i] = i, r->position[i] = PROMPT + at;
+        range[2 * i] = (attend_range){i / SAMPLES * PROMPT, PROMPT, 0};
+        range[2 * i + 1] = (attend_range){own, at + 1, PROMPT};
+        span[i] = (attend_span){i, 1, PROMPT + at, 2 * i, 2};
+    }
+    step st = {.n_row = ROWS,
+               .slot = slot,
+               .id = r->id,
+               .position = r->position,
+               .span = span,
+               .range = range,
+               .n_span = ROWS,
+               .out_row = every,
+               .n_out = ROWS,
+               .hidden_only = true};
+    double took = seconds_now();
+    session_forward(&r->s, &st);
+    session_read_logits(&r->s, every, ROWS);
+    if (!backend_sync(&r->b, &e)) stop(&e);
+    return seconds_now() - took;
+}
+
+/* The wall: weights once, each prompt's keys and values once, each sample's own. */
+static void bench_decode(run *r)
+{
+    double took[NEW];
+    char name[200];
+    session_shape shape = {.rows = 8192,
+                           .slots = PROMPTS * PROMPT + PROMPTS * SAMPLES * NEW,
+                           .positions = PROMPT + NEW,
+                           .out_rows = PROMPTS * SAMPLES,
+                           .logit_rows = PROMPTS * SAMPLES};
+    arena_close(&r->block);
+    r->m.weights = (model_weights){0};
+    err e = {0};
+    if (!model_bind(&r->m.weights, &r->header, &r->keep, &e)) stop(&e);
+    open_session(r, shape);
+    prefill_prompts(r);
+    for (int32_t i = 0; i < NEW; i++) took[i] = decode_once(r, i);
+    const double s = median(took, NEW), rows = PROMPTS * SAMPLES;
+    const double slot = (double)session_bytes_slot(&r->header.config, r->b.rows);
+    const double bytes =
+        (double)r->header.bytes_weights + slot * (PROMPTS * PROMPT + rows * NEW / 2);
+    snprintf(name, sizeof name, "decode %s, %d x %d behind %d; GB/s of the wall's bytes", r->name,
+             PROMPTS, SAMPLES, PROMPT);
+    report(r->csv, name, rows / s, "tokens/s", bytes / s / 1e9);
+}
+
 /* ---- training ---- */
 
 static void open_trainer(run *r, trainer *t, backend *b, lora *l, arena *block)
@@ -407,11 +486,16 @@ int main(int argc, char **argv)
     printf("%s\n", r.b.isa);
     open_model(&r, shape_name, numbers);
     measure_product(&r);
-    open_session(&r);
+    open_session(&r, (session_shape){.rows = r.rows,
+                                     .slots = r.rows,
+                                     .positions = r.rows / r.texts,
+                                     .out_rows = r.texts,
+                                     .n_top = 10});
     score_once(&r);
     if (asked(what, "score")) bench_score(&r);
     if (asked(what, "ops")) bench_ops(&r);
     if (asked(what, "train")) bench_train(&r);
+    if (asked(what, "decode")) bench_decode(&r);
     backend_close(&r.b);
     arena_close(&r.block);
     arena_close(&r.keep);

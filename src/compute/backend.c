@@ -190,7 +190,7 @@ void op_glu(backend *b, tensor y, tensor gate, tensor up, glu_kind kind)
 
 void op_add(backend *b, tensor y, tensor x)
 {
-    assert(is_f32(&y) && is_f32(&x) && same_shape(&y, &x));
+    assert(is_rows(b, &y) && is_rows(b, &x) && same_shape(&y, &x));
     if (tensor_count(&y) == 0) return;
     b->ops->add(b, y, x);
 }
@@ -215,7 +215,7 @@ void op_scatter(backend *b, tensor y, tensor x, const int32_t *rows)
 
 void op_head(backend *b, tensor x, tensor w, const head_request *want, head_result *got)
 {
-    assert(is_f32(&x) && is_weight(&w, 2) && x.dim[1] == w.dim[1] && b->workspace);
+    assert(is_rows(b, &x) && is_weight(&w, 2) && x.dim[1] == w.dim[1] && b->workspace);
     assert(want && got && want->n_top >= 0 && want->n_top <= HEAD_TOP_MAX);
     assert(want->n_top <= w.dim[0]);
     if (x.dim[0] == 0) return;

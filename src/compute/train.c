@@ -18,16 +18,23 @@ static bool same_shape(const tensor *a, const tensor *b)
     return memcmp(a->dim, b->dim, sizeof a->dim) == 0;
 }
 
+static bool is_rows(const backend *b, const tensor *t)
+{
+    return t->type == DTYPE_F32 || t->type == b->rows;
+}
+
 static tensor as_rows(tensor x)
 {
-    return tensor_f32(x.data, x.dim[0], x.dim[1] * x.dim[2] * x.dim[3]);
+    x.rank = 2, x.dim[1] *= x.dim[2] * x.dim[3];
+    x.dim[2] = x.dim[3] = 1;
+    return x;
 }
 
 static void check_plan(const attend_tape *t, const attend_plan *plan)
 {
     assert(same_shape(&t->o, &t->q) && same_shape(&t->k, &t->v));
     assert(t->q.rank == 3 && t->k.rank == 3 && t->q.dim[1] % t->k.dim[1] == 0);
-    assert(t->k.dim[2] == t->q.dim[2] && t->log_sum_exp);
+    assert(t->k.dim[2] == t->q.dim[2] && t->log_sum_exp && t->q.type == t->k.type);
     for (int32_t i = 0; i < plan->n_span; i++) {
         const attend_span *s = &plan->span[i];
         assert(s->row >= 0 && s->count >= 0 && s->row + (int64_t)s->count <= t->q.dim[0]);
@@ -50,6 +57,7 @@ void op_attend_back(backend *b, const attend_tape *t, const attend_grad *g, cons
     check_plan(t, plan);
     assert(same_shape(&g->d_o, &t->o) && same_shape(&g->dq, &t->q) && b->train_space);
     assert(same_shape(&g->dk, &t->k) && same_shape(&g->dv, &t->v));
+    assert(g->d_o.type == t->q.type && g->dq.type == t->q.type && g->dk.type == t->q.type);
     if (t->k.dim[0] == 0) return;
     b->ops->train->attend_back(b, t, g, plan);
 }
@@ -57,7 +65,8 @@ void op_attend_back(backend *b, const attend_tape *t, const attend_grad *g, cons
 void op_matmul_back(backend *b, tensor dx, tensor dy, tensor w, bool add)
 {
     dx = as_rows(dx), dy = as_rows(dy);
-    assert(is_f32(&dx) && is_f32(&dy) && w.rank == 2 && dx.data != dy.data && b->train_space);
+    assert(is_rows(b, &dx) && is_rows(b, &dy) && w.rank == 2 && b->train_space);
+    assert(dx.data != dy.data);
     assert(dx.dim[0] == dy.dim[0] && dx.dim[1] == w.dim[1] && dy.dim[1] == w.dim[0]);
     if (dx.dim[0] == 0) return;
     b->ops->train->matmul_back(b, dx, dy, w, add);
@@ -67,6 +76,7 @@ void op_weight_grad(backend *b, tensor dw, tensor dy, tensor x)
 {
     dy = as_rows(dy), x = as_rows(x);
     assert(is_f32(&dw) && dw.rank == 2 && dy.dim[0] == x.dim[0] && b->train_space);
+    assert(is_rows(b, &dy) && is_rows(b, &x));
     assert(dw.dim[0] == dy.dim[1] && dw.dim[1] == x.dim[1]);
     if (x.dim[0] == 0) return;
     b->ops->train->weight_grad(b, dw, dy, x);
@@ -75,6 +85,7 @@ void op_weight_grad(backend *b, tensor dw, tensor dy, tensor x)
 void op_rmsnorm_back(backend *b, tensor dx, tensor dy, tensor x, norm_shape norm, bool add)
 {
     assert(same_shape(&dx, &dy) && same_shape(&x, &dy) && dx.data != x.data);
+    assert(is_rows(b, &dx) && dx.type == dy.type && dx.type == x.type);
     assert(norm.w.rank == 1 && norm.w.dim[0] == x.dim[x.rank - 1] && b->train_space);
     assert(!add || dx.data != dy.data);
     if (tensor_count(&x) == 0) return;
@@ -83,7 +94,7 @@ void op_rmsnorm_back(backend *b, tensor dx, tensor dy, tensor x, norm_shape norm
 
 void op_rope_back(backend *b, tensor dx, const int32_t *positions, tensor table, rope_style style)
 {
-    assert(is_f32(&dx) && dx.rank == 3 && table.dim[1] % 2 == 0 && table.dim[1] <= dx.dim[2]);
+    assert(is_rows(b, &dx) && dx.rank == 3 && table.dim[1] % 2 == 0 && table.dim[1] <= dx.dim[2]);
     if (tensor_count(&dx) == 0) return;
     assert(positions);
     b->ops->train->rope_back(b, dx, positions, table, style);
@@ -92,6 +103,7 @@ void op_rope_back(backend *b, tensor dx, const int32_t *positions, tensor table,
 void op_glu_back(backend *b, tensor gate, tensor up, tensor dy, glu_kind kind)
 {
     assert(same_shape(&gate, &up) && same_shape(&gate, &dy));
+    assert(is_rows(b, &gate) && gate.type == up.type && gate.type == dy.type);
     if (tensor_count(&gate) == 0) return;
     b->ops->train->glu_back(b, gate, up, dy, kind);
 }
@@ -144,11 +156,12 @@ void op_product_back(backend *b, const back_part *p)
     tensor dx = {0};
     flat.dy = as_rows(p->dy), flat.x = as_rows(p->x);
     const int64_t n = flat.dy.dim[0];
-    assert(is_f32(&flat.dy) && is_f32(&flat.x) && flat.x.dim[0] == n && b->train_space);
+    assert(is_rows(b, &flat.dy) && is_rows(b, &flat.x) && flat.x.dim[0] == n);
+    assert(b->train_space);
     assert(p->w.rank == 2 && flat.dy.dim[1] == p->w.dim[0] && flat.x.dim[1] == p->w.dim[1]);
     if (p->dx) {
         dx = as_rows(*p->dx);
-        assert(is_f32(&dx) && same_shape(&dx, &flat.x));
+        assert(is_rows(b, &dx) && same_shape(&dx, &flat.x));
         assert(dx.data != flat.dy.data && dx.data != flat.x.data);
         flat.dx = &dx;
     }

@@ -1,7 +1,8 @@
 /* train: the operations that only training needs, beside those of backend.h: what goes backward
  * through each op, the adapter pair, the loss, and the optimiser.
  *
- * Weights of the model are frozen: nothing here computes their gradients. Gradients are f32.
+ * Weights of the model are frozen: nothing here computes their gradients. Gradients of adapters and
+ * of the residual stream are f32; those of rows between products are of the rows' type.
  *
  * Accumulate or assign: a gradient of rows (dx, dq, ..) is assigned, unless a parameter `add` says
  * otherwise; a gradient of an adapter's matrix is always added to.

@@ -46,19 +46,34 @@ static tensor d_rows(const layer_at *l, float *x, int32_t n)
     return tensor_f32(x, n, l->c->d_model);
 }
 
-static tensor f_rows(const layer_at *l, float *x) { return tensor_f32(x, l->m, l->c->d_ff); }
-
-static tensor q_heads(const layer_at *l, float *x)
+/* In the backend's own type. */
+static tensor rows_of(const layer_at *l, void *x, int64_t n, int64_t width)
 {
-    return tensor_f32_3(x, l->m, l->c->n_head, l->c->head_dim);
+    return (tensor){.data = x, .type = l->t->backend->rows, .rank = 2, .dim = {n, width, 1, 1}};
 }
 
-static tensor kv_heads(const layer_at *l, float *x)
+static tensor heads_of(const layer_at *l, void *x, int64_t n, int64_t heads)
 {
-    return tensor_f32_3(x, l->n, l->c->n_head_kv, l->c->head_dim);
+    tensor t = rows_of(l, x, n, heads);
+    t.rank = 3, t.dim[2] = l->c->head_dim;
+    return t;
 }
 
-static tensor flat(tensor t) { return tensor_f32(t.data, t.dim[0], t.dim[1] * t.dim[2]); }
+static tensor h_rows(const layer_at *l, void *x, int32_t n)
+{
+    return rows_of(l, x, n, l->c->d_model);
+}
+
+static tensor f_rows(const layer_at *l, void *x) { return rows_of(l, x, l->m, l->c->d_ff); }
+static tensor q_heads(const layer_at *l, void *x) { return heads_of(l, x, l->m, l->c->n_head); }
+
+static tensor kv_heads(const layer_at *l, void *x) { return heads_of(l, x, l->n, l->c->n_head_kv); }
+
+static tensor flat(tensor t)
+{
+    t.rank = 2, t.dim[1] *= t.dim[2], t.dim[2] = 1;
+    return t;
+}
 
 static const tensor *bias_of(const tensor *t) { return t->data ? t : NULL; }
 
@@ -128,7 +143,7 @@ static void add_block(const layer_at *l, lora_target target, tensor x, tensor in
     part.add = !post->data;
     op_matmul_group(l->t->backend, input, &part, 1);
     if (!post->data) return;
-    tensor normed = d_rows(l, l->t->normed, l->m);
+    tensor normed = h_rows(l, l->t->normed, l->m);
     norm_rows(l, normed, out, *post);
     op_add(l->t->backend, x, normed);
 }
@@ -156,7 +171,7 @@ static void project(const layer_at *l)
 {
     trainer *t = l->t;
     const layer_weights *w = l->w;
-    tensor h = d_rows(l, t->normed, l->n), out_h = h;
+    tensor h = h_rows(l, t->normed, l->n), out_h = h;
     tensor k = flat(kv_heads(l, l->keep->key)), v = flat(kv_heads(l, l->keep->value));
     tensor q = flat(q_heads(l, l->keep->query));
     norm_rows(l, h, d_rows(l, l->keep->x, l->n), w->attn_norm);
@@ -165,7 +180,7 @@ static void project(const layer_at *l)
                                  part_of(l, LORA_Q, q, &pair[2])};
     op_matmul_group(t->backend, h, part, l->last ? 2 : 3);
     if (l->last) {
-        out_h = d_rows(l, t->out_normed, l->m);
+        out_h = h_rows(l, t->out_normed, l->m);
         op_gather(t->backend, out_h, h, l->b->out_row);
         op_matmul_group(t->backend, out_h, &part[2], 1);
     }
@@ -195,7 +210,7 @@ void layer_forward(trainer *t, const train_batch *b, int32_t i, float *next)
     if (l->last) op_gather(t->backend, middle, x, b->out_row);
     else copy_rows(l, middle, x);
     add_block(l, LORA_O, middle, flat(tape.o), l->keep->attn_out);
-    tensor h = d_rows(l, t->normed, l->m), act = f_rows(l, t->act);
+    tensor h = h_rows(l, t->normed, l->m), act = f_rows(l, t->act);
     tensor gate = f_rows(l, l->keep->gate), up = f_rows(l, l->keep->up);
     norm_rows(l, h, middle, w->ffn_norm);
     lora_pair pair[2];
@@ -218,7 +233,7 @@ static void feed_forward_back(const layer_at *l, tensor dx)
     const layer_weights *w = l->w;
     tensor gate = f_rows(l, l->keep->gate), up = f_rows(l, l->keep->up);
     tensor act = f_rows(l, t->act), dact = f_rows(l, t->dact);
-    tensor middle = d_rows(l, l->keep->middle, l->m), h = d_rows(l, t->normed, l->m);
+    tensor middle = d_rows(l, l->keep->middle, l->m), h = h_rows(l, t->normed, l->m);
     tensor dh = d_rows(l, t->dh, l->m), dy = dx;
     norm_shape norm = {w->ffn_norm, l->c->norm_eps, l->c->norm_plus};
     if (w->post_ffn_norm.data) {
@@ -262,7 +277,7 @@ static void attention_back(const layer_at *l, tensor dx)
 static void project_back(const layer_at *l)
 {
     trainer *t = l->t;
-    tensor h = d_rows(l, t->normed, l->n), x = d_rows(l, l->keep->x, l->n), out_h = h;
+    tensor h = h_rows(l, t->normed, l->n), x = d_rows(l, l->keep->x, l->n), out_h = h;
     tensor dh = d_rows(l, t->dh, l->n), out_dh = d_rows(l, t->out_dh, l->m);
     tensor dq = flat(q_heads(l, t->dq)), dk = flat(kv_heads(l, t->dk));
     tensor dv = flat(kv_heads(l, t->dv)), dx = d_rows(l, t->dx, l->n);
@@ -270,7 +285,7 @@ static void project_back(const layer_at *l)
     norm_shape norm = {l->w->attn_norm, l->c->norm_eps, l->c->norm_plus};
     norm_rows(l, h, x, l->w->attn_norm);
     if (l->last) {
-        out_h = d_rows(l, t->out_normed, l->m);
+        out_h = h_rows(l, t->out_normed, l->m);
         op_gather(t->backend, out_h, h, l->b->out_row);
     }
     product_back(l, LORA_K, below ? &dh : NULL, dk, h, false);

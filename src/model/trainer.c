@@ -8,7 +8,7 @@
 #include <math.h>
 
 /* [count, each] numbers where the device keeps its numbers. */
-static float *take(trainer *t, arena *a, int64_t count, int64_t each, err *e)
+static void *take_numbers(trainer *t, arena *a, dtype type, int64_t count, int64_t each, err *e)
 {
     assert(count >= 0 && each >= 0);
     size_t items = 0;
@@ -17,7 +17,17 @@ static float *take(trainer *t, arena *a, int64_t count, int64_t each, err *e)
                 (long long)count, (long long)each);
         return NULL;
     }
-    return device_take(t->backend, a, items, sizeof(float), e);
+    return device_take(t->backend, a, items, (size_t)dtype_get(type)->block_bytes, e);
+}
+
+static float *take(trainer *t, arena *a, int64_t count, int64_t each, err *e)
+{
+    return take_numbers(t, a, DTYPE_F32, count, each, e);
+}
+
+static void *take_rows(trainer *t, arena *a, int64_t count, int64_t each, err *e)
+{
+    return take_numbers(t, a, t->backend->rows, count, each, e);
 }
 
 /* Filled by the host, read by the device. */
@@ -37,14 +47,14 @@ static void take_keep(trainer *t, layer_keep *keep, int64_t rows, int64_t out, a
 {
     const model_config *c = t->model->config;
     const int64_t q = (int64_t)c->n_head * c->head_dim, kv = (int64_t)c->n_head_kv * c->head_dim;
-    keep->query = take(t, a, out, q, e);
-    keep->key = take(t, a, rows, kv, e);
-    keep->value = take(t, a, rows, kv, e);
-    keep->attended = take(t, a, out, q, e);
+    keep->query = take_rows(t, a, out, q, e);
+    keep->key = take_rows(t, a, rows, kv, e);
+    keep->value = take_rows(t, a, rows, kv, e);
+    keep->attended = take_rows(t, a, out, q, e);
     keep->log_sum_exp = take(t, a, out, c->n_head, e);
     keep->middle = take(t, a, out, c->d_model, e);
-    keep->gate = take(t, a, out, c->d_ff, e);
-    keep->up = take(t, a, out, c->d_ff, e);
+    keep->gate = take_rows(t, a, out, c->d_ff, e);
+    keep->up = take_rows(t, a, out, c->d_ff, e);
     for (int i = 0; i < LORA_TARGETS; i++) {
         const bool all = i == LORA_K || i == LORA_V; /* the others' rows may end before the last */
         keep->low[i] = take(t, a, all ? rows : out, t->adapter->config.rank, e);
@@ -78,17 +88,22 @@ static void take_scratch(trainer *t, arena *a, err *e)
     const model_config *c = t->model->config;
     const int64_t rows = t->shape.rows, out = t->shape.out_rows, d = c->d_model;
     const int64_t q = (int64_t)c->n_head * c->head_dim, kv = (int64_t)c->n_head_kv * c->head_dim;
-    float **wide[] = {&t->normed, &t->dx, &t->dh};
-    float **narrow[] = {&t->out_x, &t->out_normed, &t->out_dx, &t->out_dh};
+    float **wide[] = {&t->dx, &t->dh};
+    float **narrow[] = {&t->out_x, &t->out_dx, &t->out_dh};
     for (size_t i = 0; i < countof(wide); i++) *wide[i] = take(t, a, rows, d, e);
     for (size_t i = 0; i < countof(narrow); i++) *narrow[i] = take(t, a, out, d, e);
-    if (c->family->qk_norm) t->query = take(t, a, rows, q, e), t->key = take(t, a, rows, kv, e);
-    t->dq = take(t, a, rows, q, e);
-    t->d_o = take(t, a, rows, q, e);
-    t->dk = take(t, a, rows, kv, e);
-    t->dv = take(t, a, rows, kv, e);
-    t->act = take(t, a, rows, c->d_ff, e);
-    t->dact = take(t, a, rows, c->d_ff, e);
+    t->normed = take_rows(t, a, rows, d, e);
+    t->out_normed = take_rows(t, a, out, d, e);
+    if (c->family->qk_norm) {
+        t->query = take_rows(t, a, rows, q, e);
+        t->key = take_rows(t, a, rows, kv, e);
+    }
+    t->dq = take_rows(t, a, rows, q, e);
+    t->d_o = take_rows(t, a, rows, q, e);
+    t->dk = take_rows(t, a, rows, kv, e);
+    t->dv = take_rows(t, a, rows, kv, e);
+    t->act = take_rows(t, a, rows, c->d_ff, e);
+    t->dact = take_rows(t, a, rows, c->d_ff, e);
     t->dlow = take(t, a, rows, t->adapter->config.rank, e);
     t->chunk_ids = q > d ? q : d;
     if (c->d_ff > t->chunk_ids) t->chunk_ids = c->d_ff;
@@ -166,7 +181,10 @@ static double answer_loss(trainer *t, const train_batch *b)
     const model_config *c = t->model->config;
     const model_weights *w = &t->model->weights;
     tensor x = tensor_f32(t->out_x, b->n_out, c->d_model);
-    tensor normed = tensor_f32(t->out_normed, b->n_out, c->d_model);
+    tensor normed = {.data = t->out_normed,
+                     .type = t->backend->rows,
+                     .rank = 2,
+                     .dim = {b->n_out, c->d_model, 1, 1}};
     tensor dx = tensor_f32(t->out_dx, b->n_out, c->d_model);
     op_rmsnorm(t->backend, normed, x, w->output_norm, c->norm_eps, c->norm_plus);
     loss_rows rows = {.target = b->target,

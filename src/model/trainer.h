@@ -38,14 +38,15 @@ typedef struct train_batch { /* K/V slots are row numbers */
     const float *weight;    /* [n_out] what its loss counts */
 } train_batch;
 
-typedef struct layer_keep {    /* n: rows, but out rows in the last layer where marked * */
+typedef struct layer_keep {    /* n: rows, but out rows in the last layer where marked *;
+                                  void: in the backend's `rows` type */
     float *x;                  /* [n, d] the layer's input */
-    float *query;              /* [n*, h hd] rotated; before its norm where the family has one */
-    float *key, *value;        /* [n, g hd] likewise */
-    float *attended;           /* [n*, h hd] */
+    void *query;               /* [n*, h hd] rotated; before its norm where the family has one */
+    void *key, *value;         /* [n, g hd] likewise */
+    void *attended;            /* [n*, h hd] */
     float *log_sum_exp;        /* [n*, h] */
     float *middle;             /* [n*, d] x after attention */
-    float *gate, *up;          /* [n*, f]; their gradients on the way back */
+    void *gate, *up;           /* [n*, f]; their gradients on the way back */
     float *low[LORA_TARGETS];  /* [n*, r] what the adapter's A made of the product's input */
     float *attn_out, *ffn_out; /* [n*, d] before the post-norms; families with them only */
 } layer_keep;
@@ -59,20 +60,22 @@ typedef struct trainer {
     float *grad, *first, *second;    /* [adapter->n_value] */
     int64_t updates;                 /* done so far */
     float *rope_global, *rope_local; /* [positions, rotary_dim] */
-    float *normed, *dx, *dh;         /* [rows, d] */
-    float *query, *key;              /* [rows, heads] normed and rotated; qk-norm families only */
-    float *dq, *d_o;                 /* [rows, h hd] */
-    float *dk, *dv;                  /* [rows, g hd] */
-    float *act, *dact;               /* [rows, f] */
+    void *normed;                    /* [rows, d] */
+    float *dx, *dh;                  /* [rows, d] */
+    void *query, *key;               /* [rows, heads] normed and rotated; qk-norm families only */
+    void *dq, *d_o;                  /* [rows, h hd] */
+    void *dk, *dv;                   /* [rows, g hd] */
+    void *act, *dact;                /* [rows, f] */
     float *dlow;                     /* [rows, r] */
-    float *out_x, *out_normed, *out_dx, *out_dh; /* [out_rows, d] */
-    int32_t *out_position;                       /* [out_rows] */
-    attend_span *out_span;                       /* [out_rows] */
-    int32_t *count_up;                           /* [rows] 0, 1, 2, .. */
-    int64_t *one_each;                           /* [out_rows + 1] 0, 1, 2, .. */
-    double *answer_log_sum_exp;                  /* [out_rows] of the last micro-batch */
-    float *answer_logit;                         /* [out_rows] */
-    float *chunk;                                /* [out_rows, chunk_ids] */
+    void *out_normed;                /* [out_rows, d] */
+    float *out_x, *out_dx, *out_dh;  /* [out_rows, d] */
+    int32_t *out_position;           /* [out_rows] */
+    attend_span *out_span;           /* [out_rows] */
+    int32_t *count_up;               /* [rows] 0, 1, 2, .. */
+    int64_t *one_each;               /* [out_rows + 1] 0, 1, 2, .. */
+    double *answer_log_sum_exp;      /* [out_rows] of the last micro-batch */
+    float *answer_logit;             /* [out_rows] */
+    float *chunk;                    /* [out_rows, chunk_ids] */
     int64_t chunk_ids;
     size_t bytes_optimiser, bytes_workspace; /* where the device keeps its numbers */
 } trainer;

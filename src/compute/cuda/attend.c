@@ -3,14 +3,14 @@
 
 #include <assert.h>
 
-enum { HEIGHT_SMALL = 16, HEIGHT_LARGE = 64, HEIGHT_PRECISE = 4 };
+enum { HEIGHT_SMALL = 16, HEIGHT_MIDDLE = 64, HEIGHT_LARGE = 128, HEIGHT_PRECISE = 4 };
 
 _Static_assert(sizeof(k_span) == sizeof(attend_span), "spans go over as they are");
 _Static_assert(sizeof(k_range) == sizeof(attend_range), "ranges go over as they are");
 _Static_assert(offsetof(k_span, n_range) == offsetof(attend_span, n_range), "field by field");
 _Static_assert(offsetof(k_range, position) == offsetof(attend_range, position), "field by field");
 
-static int32_t height_of(const backend *b, const attend_plan *plan, int32_t group)
+static int32_t height_of(const backend *b, const attend_plan *plan, int32_t group, int32_t head_dim)
 {
     int64_t most = 0;
     if (cuda_of(b)->precise) return HEIGHT_PRECISE;
@@ -18,7 +18,8 @@ static int32_t height_of(const backend *b, const attend_plan *plan, int32_t grou
         const int64_t packed = (int64_t)plan->span[i].count * group;
         if (packed > most) most = packed;
     }
-    return most <= HEIGHT_SMALL ? HEIGHT_SMALL : HEIGHT_LARGE;
+    if (most <= HEIGHT_SMALL) return HEIGHT_SMALL;
+    return most <= HEIGHT_MIDDLE || head_dim > 128 ? HEIGHT_MIDDLE : HEIGHT_LARGE;
 }
 
 /* Later tiles of a span see more keys: they start first. */
@@ -27,7 +28,7 @@ int32_t cuda_tiles(backend *b, k_attention *a, const attend_plan *plan)
     cuda_workspace *w = cuda_space(b);
     const int32_t group = a->heads / a->heads_kv;
     int32_t n = 0, n_range = 0;
-    a->height = height_of(b, plan, group);
+    if (a->height == 0) a->height = height_of(b, plan, group, a->head_dim);
     for (int32_t i = 0; i < plan->n_span; i++) {
         const attend_span *s = &plan->span[i];
         const int32_t end = s->first_range + s->n_range, packed = s->count * group;

@@ -8,6 +8,25 @@ enum { THREADS = 256 };
 static __device__ const int8_t iq4_value[16] = {-127, -104, -83, -65, -49, -35, -22, -10,
                                                 1,    13,   25,  38,  53,  69,  89,  113};
 
+static __device__ const float nf4_value[16] = {
+    -1.0f,
+    -0.6961928009986877f,
+    -0.5250730514526367f,
+    -0.39491748809814453f,
+    -0.28444138169288635f,
+    -0.18477343022823334f,
+    -0.09105003625154495f,
+    0.0f,
+    0.07958029955625534f,
+    0.16093020141124725f,
+    0.24611230194568634f,
+    0.33791524171829224f,
+    0.44070982933044434f,
+    0.5626170039176941f,
+    0.7229568362236023f,
+    1.0f,
+};
+
 static __device__ __forceinline__ uint32_t load_u16(const uint8_t *p)
 {
     return p[0] | (uint32_t)p[1] << 8;
@@ -144,6 +163,17 @@ static __device__ void block_iq4_xs(float out[LANES], const uint8_t *p, int at)
     for (int i = 0; i < LANES; i++) out[i] = times(scale, (float)iq4_value[q[i]]);
 }
 
+/* NF4 and INT8 in blocks of 64 or 16: a float32 scale, then codes; NF4's value 2 i is high. */
+static __device__ void block_packed(float out[LANES], bool nf4, const uint8_t *p, int at)
+{
+    const float d = __uint_as_float(load_u32(p));
+#pragma unroll
+    for (int i = 0; i < LANES; i++) {
+        if (nf4) out[i] = times(d, nf4_value[p[4 + (at + i) / 2] >> ((at + i) % 2 ? 0 : 4) & 15]);
+        else out[i] = times(d, (float)(int8_t)p[4 + at + i]);
+    }
+}
+
 /* One value of an unblocked type. */
 static __device__ __forceinline__ float plain_value(dtype type, const uint8_t *row, int64_t i)
 {
@@ -173,6 +203,10 @@ static __device__ void blocked_values(float out[LANES], dtype type, const uint8_
     case DTYPE_Q5_K: block_q45_k(out, DTYPE_Q5_K, row + at / 256 * 176, (int)(at % 256)); break;
     case DTYPE_Q6_K: block_q6_k(out, row + at / 256 * 210, (int)(at % 256)); break;
     case DTYPE_IQ4_XS: block_iq4_xs(out, row + at / 256 * 136, (int)(at % 256)); break;
+    case DTYPE_NF4: block_packed(out, true, row + at / 64 * 36, (int)(at % 64)); break;
+    case DTYPE_NF4_16: block_packed(out, true, row + at / 16 * 12, (int)(at % 16)); break;
+    case DTYPE_INT8: block_packed(out, false, row + at / 64 * 68, (int)(at % 64)); break;
+    case DTYPE_INT8_16: block_packed(out, false, row + at / 16 * 20, (int)(at % 16)); break;
     default: break;
     }
 }
@@ -194,7 +228,11 @@ int32_t k_reads(dtype type)
     case DTYPE_Q5_K:
     case DTYPE_Q6_K:
     case DTYPE_IQ4_NL:
-    case DTYPE_IQ4_XS: return 1;
+    case DTYPE_IQ4_XS:
+    case DTYPE_NF4:
+    case DTYPE_NF4_16:
+    case DTYPE_INT8:
+    case DTYPE_INT8_16: return 1;
     default: return 0;
     }
 }

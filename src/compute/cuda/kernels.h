@@ -13,7 +13,6 @@
 enum { ROWS_F32, ROWS_BF16 };
 
 typedef struct CUstream_st *k_stream;
-
 typedef struct k_rows { /* n rows of `width` numbers */
     void *data;
     int32_t type;
@@ -80,7 +79,7 @@ typedef struct k_attention {
     const k_span *span;
     const k_range *range;
     const k_tile *tile;
-    int32_t n_tile, height; /* 16 or 64 packed rows a tile; precise: 4 */
+    int32_t n_tile, height; /* packed rows a tile: 16, 64, 128 (64 in attend_back); precise: 4 */
     float scale, softcap;
     int32_t window;
 } k_attention;
@@ -105,26 +104,29 @@ void k_head_begin(k_stream s, const k_head *h);
 void k_head_read(k_stream s, const k_head *h);
 void k_head_end(k_stream s, const k_head *h, double *log_sum_exp);
 
-/* attend_back.cu: all float32; dk and dv are assigned, 0 where no query looks. */
+/* attend_back.cu: dk and dv are assigned, 0 where no query looks. */
 typedef struct k_attention_back {
-    k_attention a; /* with o and log_sum_exp of the way forward */
-    const float *d_o;
-    float *dq, *dk, *dv, *row_term; /* row_term [rows, heads]: scratch */
+    k_attention a;   /* with o and log_sum_exp of the way forward */
+    const void *d_o; /* of a's type, like dq, dk, dv */
+    void *dq, *dk, *dv;
+    float *row_term; /* [rows, heads] scratch */
     int64_t rows, slots;
     int32_t n_span;
 } k_attention_back;
 void k_attend_back(k_stream s, const k_attention_back *b);
 
-/* train.cu, all float32 */
-typedef struct k_norm_back {
-    float *dx;
-    const float *dy, *x, *w;
+/* train.cu; float32 where no type is said */
+typedef struct k_norm_back { /* dx, dy and x of one type */
+    void *dx;
+    const void *dy, *x;
+    const float *w;
+    int32_t type;
     float eps, w_plus;
     int32_t add;
     int64_t n, width;
 } k_norm_back;
 void k_rmsnorm_back(k_stream s, const k_norm_back *h);
-void k_glu_back(k_stream s, float *gate, float *up, const float *dy, int32_t gelu, int64_t n);
+void k_glu_back(k_stream s, k_rows gate, k_rows up, k_rows dy, int32_t gelu);
 void k_scale(k_stream s, float *y, float factor, int64_t n);
 void k_scatter_add(k_stream s, k_rows y, k_rows x, const int32_t *rows);
 typedef struct k_loss {

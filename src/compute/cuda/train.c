@@ -1,21 +1,20 @@
 /* cuda training: the way back through products, and the host's part of the rest; see
- * compute/train.h. Rows are float32; products read them in their own type, as going forward. */
+ * compute/train.h. Products read rows in their own type, as going forward. */
 #include "compute/cuda/cuda_in.h"
 
 #include <assert.h>
 #include <math.h>
 
-enum { PARTS = 1024 };
+enum { PARTS = 1024, BACK_HEIGHT = 64 };
 
 static k_attention attention_of(backend *b, const attend_tape *t)
 {
-    assert(t->q.type == DTYPE_F32);
     return (k_attention){.q = t->q.data,
                          .k = t->k.data,
                          .v = t->v.data,
                          .o = t->o.data,
                          .log_sum_exp = t->log_sum_exp,
-                         .type = ROWS_F32,
+                         .type = cuda_row_type(t->q.type),
                          .precise = cuda_of(b)->precise,
                          .heads = (int32_t)t->q.dim[1],
                          .heads_kv = (int32_t)t->k.dim[1],
@@ -44,6 +43,7 @@ static void cuda_attend_back(backend *b, const attend_tape *t, const attend_grad
                              .slots = t->k.dim[0],
                              .n_span = plan->n_span};
     assert(tensor_count(&t->q) / t->q.dim[2] <= s->row_terms);
+    if (!back.a.precise) back.a.height = BACK_HEIGHT;
     if (cuda_tiles(b, &back.a, plan) == 0) back.n_span = 0;
     if (b->failure.code != ERR_NONE) return;
     k_attend_back(cuda_of(b)->stream, &back);
@@ -103,6 +103,7 @@ static void cuda_rmsnorm_back(backend *b, tensor dx, tensor dy, tensor x, const 
                      .dy = dy.data,
                      .x = x.data,
                      .w = cuda_vector(b, &norm->w),
+                     .type = cuda_row_type(x.type),
                      .eps = norm->eps,
                      .w_plus = norm->w_plus,
                      .add = add,
@@ -130,8 +131,8 @@ static void cuda_rope_back(backend *b, tensor dx, const int32_t *positions, tens
 
 static void cuda_glu_back(backend *b, tensor gate, tensor up, tensor dy, glu_kind kind)
 {
-    k_glu_back(cuda_of(b)->stream, gate.data, up.data, dy.data, kind == GLU_GELU_TANH,
-               tensor_count(&gate));
+    k_glu_back(cuda_of(b)->stream, cuda_rows(gate), cuda_rows(up), cuda_rows(dy),
+               kind == GLU_GELU_TANH);
     cuda_launched(b, "a gate's way back");
 }
 

@@ -7,54 +7,85 @@ enum { THREADS = 256 };
 
 /* y_j = x_j s w_j with s = (mean(x^2) + eps)^-1/2, so dx_j = s (g_j - x_j s^2 mean(g x)), g = dy w.
  * A warp a row. */
-static __global__ void rmsnorm_back(k_norm_back h)
+template <typename T> static __global__ void rmsnorm_back(k_norm_back h)
 {
     const int64_t row = (int64_t)blockIdx.x * (THREADS / WARP) + threadIdx.x / WARP;
     if (row >= h.n) return;
-    const float *x = h.x + row * h.width, *dy = h.dy + row * h.width;
-    float *dx = h.dx + row * h.width, squares = 0, along = 0;
+    const T *x = (const T *)h.x + row * h.width, *dy = (const T *)h.dy + row * h.width;
+    T *dx = (T *)h.dx + row * h.width;
+    float squares = 0, along = 0;
     const int lane = (int)threadIdx.x % WARP;
     for (int64_t j = lane; j < h.width; j += WARP) {
-        squares += x[j] * x[j];
-        along += dy[j] * (h.w[j] + h.w_plus) * x[j];
+        const float at = number(x[j]);
+        squares += at * at;
+        along += number(dy[j]) * (h.w[j] + h.w_plus) * at;
     }
     squares = warp_sum(squares), along = warp_sum(along);
     const float scale = 1 / sqrtf(squares / (float)h.width + h.eps);
     along *= scale * scale / (float)h.width;
     for (int64_t j = lane; j < h.width; j += WARP) {
-        const float g = scale * (dy[j] * (h.w[j] + h.w_plus) - x[j] * along);
-        dx[j] = h.add ? dx[j] + g : g;
+        const float g = scale * (number(dy[j]) * (h.w[j] + h.w_plus) - number(x[j]) * along);
+        put(dx + j, h.add ? number(dx[j]) + g : g);
     }
 }
 
 void k_rmsnorm_back(k_stream s, const k_norm_back *h)
 {
-    if (h->n > 0) rmsnorm_back<<<blocks_of(h->n, THREADS / WARP), THREADS, 0, s>>>(*h);
+    const unsigned blocks = blocks_of(h->n, THREADS / WARP);
+    if (h->n == 0) return;
+    if (h->type == ROWS_BF16) rmsnorm_back<bf16><<<blocks, THREADS, 0, s>>>(*h);
+    else rmsnorm_back<float><<<blocks, THREADS, 0, s>>>(*h);
 }
 
-static __global__ void glu_back(float *gate, float *up, const float *dy, int32_t gelu, int64_t n)
+static __device__ __forceinline__ void glu_pair(float *g, float *u, float d, int32_t gelu)
 {
-    const int64_t i = (int64_t)blockIdx.x * THREADS + threadIdx.x;
-    if (i >= n) return;
-    const float g = gate[i], u = up[i], d = dy[i];
     float act, slope;
     if (gelu) {
         const float root = 0.79788456080286535588f; /* sqrt(2 / pi) */
-        const float t = tanhf(root * (g + 0.044715f * g * g * g));
-        act = 0.5f * g * (1 + t);
-        slope = 0.5f * (1 + t) + 0.5f * g * (1 - t * t) * root * (1 + 3 * 0.044715f * g * g);
+        const float t = tanhf(root * (*g + 0.044715f * *g * *g * *g));
+        act = 0.5f * *g * (1 + t);
+        slope = 0.5f * (1 + t) + 0.5f * *g * (1 - t * t) * root * (1 + 3 * 0.044715f * *g * *g);
     } else {
-        const float sigmoid = 1 / (1 + expf(-g));
-        act = g * sigmoid;
-        slope = sigmoid * (1 + g * (1 - sigmoid));
+        const float sigmoid = 1 / (1 + expf(-*g));
+        act = *g * sigmoid;
+        slope = sigmoid * (1 + *g * (1 - sigmoid));
     }
-    gate[i] = d * u * slope;
-    up[i] = d * act;
+    *g = d * *u * slope;
+    *u = d * act;
 }
 
-void k_glu_back(k_stream s, float *gate, float *up, const float *dy, int32_t gelu, int64_t n)
+template <typename T>
+static __global__ void glu_back(T *gate, T *up, const T *dy, int32_t gelu, int64_t n, bool wide)
 {
-    if (n > 0) glu_back<<<blocks_of(n, THREADS), THREADS, 0, s>>>(gate, up, dy, gelu, n);
+    const int64_t i = ((int64_t)blockIdx.x * THREADS + threadIdx.x) * LANES;
+    float g[LANES], u[LANES], d[LANES];
+    if (i >= n) return;
+    if (!wide || i + LANES > n) {
+        for (int64_t k = i; k < n && k < i + LANES; k++) {
+            g[0] = number(gate[k]), u[0] = number(up[k]);
+            glu_pair(g, u, number(dy[k]), gelu);
+            put(gate + k, g[0]), put(up + k, u[0]);
+        }
+        return;
+    }
+    load8(g, gate + i), load8(u, up + i), load8(d, dy + i);
+#pragma unroll
+    for (int k = 0; k < LANES; k++) glu_pair(g + k, u + k, d[k], gelu);
+    store8(gate + i, g), store8(up + i, u);
+}
+
+void k_glu_back(k_stream s, k_rows gate, k_rows up, k_rows dy, int32_t gelu)
+{
+    const int64_t n = gate.n * gate.width;
+    const unsigned blocks = blocks_of(n, THREADS * LANES);
+    const bool wide = is_aligned(gate.data) && is_aligned(up.data) && is_aligned(dy.data);
+    if (n == 0) return;
+    if (gate.type == ROWS_BF16)
+        glu_back<<<blocks, THREADS, 0, s>>>((bf16 *)gate.data, (bf16 *)up.data,
+                                            (const bf16 *)dy.data, gelu, n, wide);
+    else
+        glu_back<<<blocks, THREADS, 0, s>>>((float *)gate.data, (float *)up.data,
+                                            (const float *)dy.data, gelu, n, wide);
 }
 
 static __global__ void scale_all(float *y, float factor, int64_t n)
