@@ -55,7 +55,7 @@ def theirs(source, out, ftype):
 
 def ours(caseload, source, out, kind):
     start = time.time()
-    subprocess.run([caseload, "convert", source, out, "--type", kind, "--threads", "2"], check=True,
+    subprocess.run([caseload, "convert", source, out, "--type", kind, "--threads", "2", "--force"], check=True,
                    stdout=subprocess.DEVNULL)
     return time.time() - start
 

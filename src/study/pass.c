@@ -11,11 +11,12 @@
 
 /* ---- the adapter ---- */
 
+/* `name` NULL: `folder` is a file itself. */
 static bool hash_file(hash_state *h, const char *folder, const char *name, err *e)
 {
     char path[4200];
     file_map m;
-    snprintf(path, sizeof path, "%s/%s", folder, name);
+    snprintf(path, sizeof path, name ? "%s/%s" : "%s", folder, name);
     if (!file_map_open(&m, path, ERR_MODEL, e)) return false;
     hash_add_field(h, (str){(const char *)m.data, m.size});
     file_map_close(&m);
@@ -30,8 +31,9 @@ bool pass_read_adapter(run *r, pass *p, err *e)
     hash_start(&h);
     bool ok =
         adapter_read(&l, p->adapter, &r->model[p->model].engine.header.config, &r->memory, e) &&
-        hash_file(&h, p->adapter, "adapter_config.json", e) &&
-        hash_file(&h, p->adapter, "adapter_model.safetensors", e);
+        (file_is_folder(p->adapter) ? hash_file(&h, p->adapter, "adapter_config.json", e) &&
+                                          hash_file(&h, p->adapter, "adapter_model.safetensors", e)
+                                    : hash_file(&h, p->adapter, NULL, e));
     if (ok) p->adapter_rank = l.config.rank;
     if (ok) p->adapter_hash = hash_finish(&h);
     arena_reset(&r->memory, mark);
