@@ -15,6 +15,7 @@ static const cli_option options[] = {
     {"--checkpoint", "N", "keep a checkpoint every N updates (default: every minute)"},
     {"--plan", NULL,
      "tokenise, print rows, tokens and memory, and stop before the weights are opened"},
+    {"--certify", NULL, "compare each adapter with itself merged and exported (caseload certify)"},
     {"--quiet", NULL, "no progress"},
 };
 
@@ -98,6 +99,7 @@ static int run(const cli_arguments *a)
                                .out = cli_value(a, "--out"),
                                .arm = cli_value(a, "--arm"),
                                .plan = cli_has(a, "--plan"),
+                               .certify = cli_has(a, "--certify"),
                                .sink = print_out,
                                .progress = on_progress,
                                .context = &c};

@@ -166,6 +166,7 @@ typedef struct caseload_tune_options {
     int steps;           /* stop each adapter after so many updates of this call; 0: none */
     int checkpoint;      /* updates between checkpoints; 0: a minute */
     bool plan;           /* only say what it will take */
+    bool certify;        /* each finished adapter, as caseload_certify */
     caseload_sink *sink; /* what was done; may be NULL */
     bool (*progress)(void *context, const caseload_tune_state *s); /* as caseload_progress */
     void *context;                                                 /* of both */

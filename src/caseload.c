@@ -371,6 +371,7 @@ bool caseload_tune(const caseload_tune_options *o, caseload_error *e)
     tune_options what = {.out = o->out ? o->out : ".",
                          .stop_after = o->steps,
                          .checkpoint_every = o->checkpoint,
+                         .certify = o->certify,
                          .progress = tell_tune,
                          .context = &w};
     tune *t = tune_open(&what, &failure);

@@ -1,6 +1,6 @@
 /* tune: see tune.h. Arms are grouped by the name that the study file gives them: the seeds and
  * sizes of one are trained on the same prompts, and its sweep is done once. */
-#include "study/tune_in.h"
+#include "study/tune_certify_in.h"
 
 #include <assert.h>
 #include <jansson.h>
@@ -411,7 +411,9 @@ bool tune_train_all(tune *t, run *r, const char *arm, buf *shown, err *e)
         if (!is_wanted(g, arm)) continue;
         for (int32_t k = 0; k < g->n_unit; k++) {
             if (!train_unit(t, g, k, e)) return false;
-            if (g->chosen && g->done[k]) show_adapter(g, k, shown);
+            if (!g->chosen || !g->done[k]) continue;
+            show_adapter(g, k, shown);
+            if (t->options.certify && !tune_certify(t, &g->unit[k], shown, e)) return false;
         }
     }
     if (t->stopped)

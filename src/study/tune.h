@@ -7,6 +7,7 @@
  *     tune.json                       the record of a finished training, with its key and hashes
  *     log.jsonl                       a line an update, a line an evaluation
  *     events.out.tfevents.caseload    the same for TensorBoard
+ *     certificate.json                where asked: the same scores in every form
  *     checkpoint.bin                  while training: adapter, optimiser, place in the order
  *   OUT/adapters/NAME/trials.jsonl    of a sweep: every trial; each has a folder trials/..
  *
@@ -46,6 +47,7 @@ typedef struct tune_options {
     const char *out;          /* the study's folder of results; NULL: nothing will be trained */
     int32_t stop_after;       /* updates of each adapter; 0: all. It can go on later */
     int32_t checkpoint_every; /* updates; 0: by time */
+    bool certify;             /* each finished adapter in every form (certificate.h) */
     bool (*progress)(void *context, const tune_state *s); /* NULL: none; false stops */
     void *context;
 } tune_options;

@@ -39,6 +39,12 @@ updates=$(grep -c '"rate"' "$folder/log.jsonl")
 grep -q "\"updates_done\": $updates," "$folder/tune.json" || fail "tune.json and log.jsonl disagree"
 [ "$(grep -c '"tune_auroc"' "$folder/log.jsonl")" -ge 2 ] || fail "no evaluation in the log"
 
+# The certificate: the same in every form, and no form left behind.
+tune whole --certify || { cat "$work/stderr"; fail "no certificate"; }
+grep -q '"passed": true' "$folder/certificate.json" || fail "the adapter is not certified"
+grep -q '"form": "merged GGUF"' "$folder/certificate.json" || fail "a form is missing"
+[ "$(ls "$folder" | grep -c certificate)" = 1 ] || fail "forms were left behind"
+
 # Once more: nothing is done again.
 before=$(stat -c %Y.%i "$folder/adapter_model.safetensors")
 tune whole || fail "the second call failed"
