@@ -38,7 +38,7 @@ struct cli_arguments {
 
 extern const cli_command cmd_inspect, cmd_score, cmd_init, cmd_try, cmd_run, cmd_report,
     cmd_devices, cmd_notes, cmd_judge, cmd_compare, cmd_split, cmd_fit, cmd_tune, cmd_convert,
-    cmd_merge, cmd_certify, cmd_prompts, cmd_refine;
+    cmd_merge, cmd_certify, cmd_prompts, cmd_refine, cmd_agree, cmd_overlap, cmd_size, cmd_audit;
 
 const char *cli_value(const cli_arguments *a,
                       const char *option); /* NULL: not given; "" for a switch */

@@ -9,12 +9,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static const cli_command *const commands[] = {&cmd_init,    &cmd_split,   &cmd_try,
-                                              &cmd_run,     &cmd_tune,    &cmd_report,
-                                              &cmd_judge,   &cmd_compare, &cmd_score,
-                                              &cmd_fit,     &cmd_inspect, &cmd_convert,
-                                              &cmd_merge,   &cmd_certify, &cmd_notes,
-                                              &cmd_devices, &cmd_prompts, &cmd_refine};
+static const cli_command *const commands[] = {
+    &cmd_init,  &cmd_split,   &cmd_try,   &cmd_run,     &cmd_tune,    &cmd_report,
+    &cmd_judge, &cmd_compare, &cmd_score, &cmd_fit,     &cmd_inspect, &cmd_convert,
+    &cmd_merge, &cmd_certify, &cmd_notes, &cmd_devices, &cmd_prompts, &cmd_refine,
+    &cmd_agree, &cmd_overlap, &cmd_size,  &cmd_audit};
 
 static const cli_option engine_options[] = {
     {"--model", "PATH", "a .gguf file or a Hugging Face folder"},

@@ -200,6 +200,28 @@ typedef struct caseload_judge_options {
 bool caseload_judge(const caseload_judge_options *o, caseload_sink *sink, void *context,
                     caseload_error *e);
 
+/* Small questions beside a study; view/desk.h. Tables are read as a study's are. */
+typedef struct caseload_desk_options {
+    const char *table;         /* of agree and overlap */
+    const char *const *column; /* agree: [n_column] raters; overlap: reference, generated */
+    int n_column;
+    bool ordered;     /* agree: ratings are numbers, in their order */
+    bool ascii, stem; /* overlap: words as published English figures count them */
+    double auroc, prevalence, width, power; /* size */
+    int rows, prompts;                      /* size; 0: not given */
+    int64_t right[3], wrong[3];             /* audit: rows, read again, labels found wrong */
+    uint64_t seed;
+    bool json;
+} caseload_desk_options;
+bool caseload_agree(const caseload_desk_options *o, caseload_sink *sink, void *context,
+                    caseload_error *e);
+bool caseload_overlap(const caseload_desk_options *o, caseload_sink *sink, void *context,
+                      caseload_error *e);
+bool caseload_size(const caseload_desk_options *o, caseload_sink *sink, void *context,
+                   caseload_error *e);
+bool caseload_audit(const caseload_desk_options *o, caseload_sink *sink, void *context,
+                    caseload_error *e);
+
 /* Arms of a study, from study.db alone: paired differences, on the rows that all of them scored. */
 typedef struct caseload_compare_options {
     const char *out;        /* the study's folder */

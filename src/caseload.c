@@ -21,6 +21,7 @@
 #include "study/try.h"
 #include "study/tune.h"
 #include "view/compare.h"
+#include "view/desk.h"
 #include "view/fit.h"
 #include "view/judge.h"
 #include "view/show.h"
@@ -578,6 +579,68 @@ bool caseload_refine(const caseload_refine_options *o, caseload_sink *sink, void
     buf_close(&out);
     (void)ok;
     return hand_over(&failure, e);
+}
+
+static bool pour_desk(bool ok, buf *out, caseload_sink *sink, void *context, err *failure,
+                      caseload_error *e)
+{
+    if (ok) pour(out, sink, context);
+    buf_close(out);
+    return hand_over(failure, e);
+}
+
+bool caseload_agree(const caseload_desk_options *o, caseload_sink *sink, void *context,
+                    caseload_error *e)
+{
+    err failure = {0};
+    buf out = buf_up_to(OUTPUT_BYTES_MAX);
+    desk_agree how = {.table = o->table,
+                      .rater = o->column,
+                      .n = o->n_column,
+                      .ordered = o->ordered,
+                      .seed = o->seed};
+    bool ok = desk_write_agree(&how, o->json, &out, &failure);
+    return pour_desk(ok, &out, sink, context, &failure, e);
+}
+
+bool caseload_overlap(const caseload_desk_options *o, caseload_sink *sink, void *context,
+                      caseload_error *e)
+{
+    err failure = {0};
+    buf out = buf_up_to(OUTPUT_BYTES_MAX);
+    desk_overlap how = {.table = o->table,
+                        .reference = o->column[0],
+                        .generated = o->column[1],
+                        .ascii = o->ascii,
+                        .stem = o->stem};
+    bool ok = desk_write_overlap(&how, o->json, &out, &failure);
+    return pour_desk(ok, &out, sink, context, &failure, e);
+}
+
+bool caseload_size(const caseload_desk_options *o, caseload_sink *sink, void *context,
+                   caseload_error *e)
+{
+    err failure = {0};
+    buf out = buf_up_to(OUTPUT_BYTES_MAX);
+    desk_size how = {.auroc = o->auroc,
+                     .prevalence = o->prevalence,
+                     .rows = o->rows,
+                     .width = o->width,
+                     .power = o->power,
+                     .prompts = o->prompts};
+    bool ok = desk_write_size(&how, o->json, &out, &failure);
+    return pour_desk(ok, &out, sink, context, &failure, e);
+}
+
+bool caseload_audit(const caseload_desk_options *o, caseload_sink *sink, void *context,
+                    caseload_error *e)
+{
+    err failure = {0};
+    buf out = buf_up_to(OUTPUT_BYTES_MAX);
+    desk_audit how = {.right = {o->right[0], o->right[1], o->right[2]},
+                      .wrong = {o->wrong[0], o->wrong[1], o->wrong[2]}};
+    bool ok = desk_write_audit(&how, o->json, &out, &failure);
+    return pour_desk(ok, &out, sink, context, &failure, e);
 }
 
 bool caseload_judge(const caseload_judge_options *o, caseload_sink *sink, void *context,
