@@ -278,6 +278,7 @@ typedef struct texts {
     table t;
     int64_t n;
     str *reference, *generated;
+    arena *a;
 } texts;
 
 static bool read_texts(texts *x, const desk_overlap *o, arena *a, err *e)
@@ -303,8 +304,9 @@ typedef bool rouge(str reference, str generated, overlap_options o, arena *scrat
 
 /* Mean of F over rows with its Wald interval. */
 static bool add_rouge(page *p, const texts *x, const char *key, rouge *of, overlap_options how,
-                      arena *a, err *e)
+                      err *e)
 {
+    arena *a = x->a;
     size_t mark = arena_mark(a);
     double *f = arena_take(a, (size_t)x->n, sizeof *f, e);
     if (!f) return false;
@@ -344,9 +346,9 @@ static bool add_overlap(page *p, const texts *x, const desk_overlap *o, arena *a
     open_page(p);
     add_whole(p, "rows", x->t.n_row);
     add_whole(p, "rows with a reference", x->n);
-    if (!add_rouge(p, x, "ROUGE-1", overlap_rouge_n, how, a, e) ||
-        !add_rouge(p, x, "ROUGE-2", overlap_rouge_n, two, a, e) ||
-        !add_rouge(p, x, "ROUGE-L", overlap_rouge_l, how, a, e))
+    if (!add_rouge(p, x, "ROUGE-1", overlap_rouge_n, how, e) ||
+        !add_rouge(p, x, "ROUGE-2", overlap_rouge_n, two, e) ||
+        !add_rouge(p, x, "ROUGE-L", overlap_rouge_l, how, e))
         return false;
     if (!overlap_bleu(&c, o->ascii ? OVERLAP_13A : OVERLAP_INTL, true, a, &bleu, e) ||
         !overlap_chrf(&c, 2, false, a, &chrf, e))
@@ -367,6 +369,7 @@ bool desk_write_overlap(const desk_overlap *o, bool json, buf *out, err *e)
     texts x = {0};
     page p = {out, json};
     if (!arena_open_up_to(&a, bytes_memory, "the texts", e)) return false;
+    x.a = &a;
     bool ok = read_texts(&x, o, &a, e) && add_overlap(&p, &x, o, &a, e);
     arena_close(&a);
     return ok && buf_check(out, "the overlap", e);
