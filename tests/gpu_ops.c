@@ -475,6 +475,48 @@ static void test_attend_rows_stand_alone(void **state)
     gpu_close(&g);
 }
 
+/* Samples of a few prompts, one row each: together (they share tiles) and one by one. */
+static void test_attend_samples(void **state)
+{
+    gpu g = gpu_open(*state);
+    rng r = rng_for(3, 5, 1);
+    for (int c = 0; c < 30; c++) {
+        enum { PROMPTS = 3, SAMPLES = 9, OWN = 70 };
+        int64_t hd = dims[c % (int)countof(dims)], n_kv = 1 + (int64_t)rng_below(&r, 2);
+        int64_t h = n_kv * (1 + (int64_t)rng_below(&r, 5));
+        attend_span span[PROMPTS * SAMPLES];
+        attend_range range[3 * PROMPTS * SAMPLES];
+        const int32_t head = (int32_t)rng_below(&r, 100), text = 1 + (int32_t)rng_below(&r, 150);
+        const int32_t own = 1 + (int32_t)rng_below(&r, OWN);
+        for (int32_t i = 0; i < PROMPTS * SAMPLES; i++) {
+            const int32_t at = head + PROMPTS * text + i * OWN;
+            range[3 * i] = (attend_range){0, head, 0};
+            range[3 * i + 1] = (attend_range){head + i / SAMPLES * text, text, head};
+            range[3 * i + 2] = (attend_range){at, own, head + text};
+            span[i] = (attend_span){i, 1, head + text + own - 1, 3 * i, 3};
+        }
+        const int64_t slots = head + PROMPTS * text + PROMPTS * SAMPLES * OWN;
+        tensor q = heads(&g, &r, PROMPTS * SAMPLES, h, hd), k = heads(&g, &r, slots, n_kv, hd);
+        tensor v = heads(&g, &r, slots, n_kv, hd), want = copy(&g.p, q);
+        tensor q2 = rows_there(&g, q), k2 = rows_there(&g, k), v2 = rows_there(&g, v);
+        tensor y = rows_there(&g, q), z = rows_there(&g, q);
+        attend_plan plan = {.span = span, .range = range, .scale = 0.2f};
+        plan.n_span = PROMPTS * SAMPLES;
+        if (c % 3 == 1) plan.softcap = 5;
+        if (c % 3 == 2) plan.window = 1 + (int32_t)rng_below(&r, 150);
+        op_attend(&g.p.b, y, q2, k2, v2, &plan);
+        op_attend(&g.ref.b, want, q, k, v, &plan);
+        assert_near(here(&g, y), want, of_rows(&g, y, g.low ? 4e-3 : 1e-5), "samples");
+        for (int32_t i = 0; i < PROMPTS * SAMPLES; i++) {
+            plan.span = &span[i], plan.n_span = 1;
+            op_attend(&g.p.b, z, q2, k2, v2, &plan);
+        }
+        assert_memory_equal(here(&g, y).data, here(&g, z).data, (size_t)tensor_count(&y) * 4);
+        gpu_reset(&g);
+    }
+    gpu_close(&g);
+}
+
 /* ---- answer head ---- */
 
 typedef struct head_case {
@@ -754,6 +796,7 @@ int main(int argc, char **argv)
                {"gate, sum, moves", test_glu_add_move},
                {"attend", test_attend},
                {"attend alone", test_attend_rows_stand_alone},
+               {"attend samples", test_attend_samples},
                {"head", test_head},
                {"attend back", test_attend_back},
                {"products back", test_products_back},

@@ -32,6 +32,22 @@ typedef struct run {
     double product; /* FLOP/s */
 } run;
 
+/* As report() of bench.h, with the card in place of the processor. */
+static void tell(const run *r, const char *name, double value, const char *unit, double ratio)
+{
+    printf("%-64s %10.2f %-10s %6.3f\n", name, value, unit, ratio);
+    fflush(stdout);
+    FILE *f = r->csv ? fopen(r->csv, "a") : NULL;
+    if (!f) return;
+    char day[32];
+    time_t now = time(NULL);
+    struct tm utc;
+    strftime(day, sizeof day, "%Y-%m-%d", gmtime_r(&now, &utc));
+    if (ftell(f) == 0) fprintf(f, "date,card,name,value,unit,ratio\n");
+    fprintf(f, "%s,\"%s\",\"%s\",%.3f,%s,%.4f\n", day, r->b.isa, name, value, unit, ratio);
+    fclose(f);
+}
+
 static void stop(const err *e)
 {
     fprintf(stderr, "%s\n", e->text);
@@ -123,12 +139,12 @@ static void open_session(run *r, session_shape shape)
     double took = seconds_now();
     if (!model_place(&r->m, &r->b, &e) || !backend_sync(&r->b, &e)) stop(&e);
     took = seconds_now() - took;
-    report(r->csv, "load, GB/s", (double)device_used(&r->b) / took / 1e9, "GB/s", took);
+    tell(r, "load, GB/s", (double)device_used(&r->b) / took / 1e9, "GB/s", took);
     if (!arena_open(&r->block, plan.peak, "session", &e)) stop(&e);
     if (!session_lay_out(&r->s, &r->m, &r->b, shape, &r->block, &e)) stop(&e);
     double driver = (double)(before.bytes_free - after.bytes_free);
-    report(r->csv, "memory planned / the driver's figure", (double)planned / 1e9, "GB",
-           (double)planned / driver);
+    tell(r, "memory planned / the driver's figure", (double)planned / 1e9, "GB",
+         (double)planned / driver);
     size_t n = (size_t)r->rows;
     r->id = arena_take(&r->keep, n, sizeof *r->id, &e);
     r->position = arena_take(&r->keep, n, sizeof *r->position, &e);
@@ -178,8 +194,8 @@ static void bench_score(run *r)
     double t = median(took, r->repeats);
     snprintf(name, sizeof name, "score %s, %d x %d tokens; MFU", r->name, r->texts,
              r->rows / r->texts);
-    report(r->csv, name, r->rows / t, "tokens/s",
-           flop_forward(r, r->rows / r->texts, r->texts) / t / r->product);
+    tell(r, name, r->rows / t, "tokens/s",
+         flop_forward(r, r->rows / r->texts, r->texts) / t / r->product);
 }
 
 /* ---- op by op ---- */
@@ -266,10 +282,10 @@ static void bench_ops(run *r)
         double t = median(took, r->repeats);
         sum += t;
         snprintf(name, sizeof name, "op %s; of products, or TB/s", all[k].name);
-        report(r->csv, name, t * 1e3, "ms",
-               all[k].flop > 0 ? all[k].flop / t / r->product : all[k].bytes / t / 1e12);
+        tell(r, name, t * 1e3, "ms",
+             all[k].flop > 0 ? all[k].flop / t / r->product : all[k].bytes / t / 1e12);
     }
-    report(r->csv, "ops of a layer, all; x layers, s", sum * 1e3, "ms", sum * c->n_layer);
+    tell(r, "ops of a layer, all; x layers, s", sum * 1e3, "ms", sum * c->n_layer);
 }
 
 /* ---- decoding ---- */
@@ -353,7 +369,7 @@ static void bench_decode(run *r)
         (double)r->header.bytes_weights + slot * (PROMPTS * PROMPT + rows * NEW / 2);
     snprintf(name, sizeof name, "decode %s, %d x %d behind %d; GB/s of the wall's bytes", r->name,
              PROMPTS, SAMPLES, PROMPT);
-    report(r->csv, name, rows / s, "tokens/s", bytes / s / 1e9);
+    tell(r, name, rows / s, "tokens/s", bytes / s / 1e9);
 }
 
 /* ---- training ---- */
@@ -370,8 +386,8 @@ static void open_trainer(run *r, trainer *t, backend *b, lora *l, arena *block)
     device_measure(b);
     if (!lora_upload(l, b, &e) || !trainer_lay_out(t, &setup, &plan, &e)) stop(&e);
     const size_t planned = device_planned(b);
-    report(r->csv, "LoRA memory with the weights, GiB",
-           (double)(planned + (size_t)r->header.bytes_weights) / (1 << 30), "GiB", 0);
+    tell(r, "LoRA memory with the weights, GiB",
+         (double)(planned + (size_t)r->header.bytes_weights) / (1 << 30), "GiB", 0);
     if (!device_reserve(b, planned, &e) || !arena_open(block, plan.peak, "trainer", &e)) stop(&e);
     if (!lora_upload(l, b, &e) || !trainer_lay_out(t, &setup, block, &e)) stop(&e);
 }
@@ -424,7 +440,7 @@ static void bench_train(run *r)
            flop = 2 * flop_forward(r, r->rows / r->texts, 2 * r->texts);
     snprintf(name, sizeof name, "LoRA r16 %s, %d x %d; of products", r->name, r->texts,
              r->rows / r->texts);
-    report(r->csv, name, r->rows / s, "tokens/s", flop / s / r->product);
+    tell(r, name, r->rows / s, "tokens/s", flop / s / r->product);
     backend_close(&b);
     arena_close(&block);
 }
@@ -461,7 +477,7 @@ static void measure_product(run *r)
         took[i] = seconds_now() - took[i];
     }
     r->product = 2.0 * N * N * N / median(took, 20);
-    report(r->csv, "product 8192^3 of bf16", r->product / 1e12, "TFLOP/s", 1);
+    tell(r, "product 8192^3 of bf16", r->product / 1e12, "TFLOP/s", 1);
     arena_close(&block);
 }
 

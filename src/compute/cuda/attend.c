@@ -2,6 +2,7 @@
 #include "compute/cuda/cuda_in.h"
 
 #include <assert.h>
+#include <string.h>
 
 enum { HEIGHT_SMALL = 16, HEIGHT_MIDDLE = 64, HEIGHT_LARGE = 128, HEIGHT_PRECISE = 4 };
 
@@ -10,16 +11,39 @@ _Static_assert(sizeof(k_range) == sizeof(attend_range), "ranges go over as they 
 _Static_assert(offsetof(k_span, n_range) == offsetof(attend_span, n_range), "field by field");
 _Static_assert(offsetof(k_range, position) == offsetof(attend_range, position), "field by field");
 
-static int32_t height_of(const backend *b, const attend_plan *plan, int32_t group, int32_t head_dim)
+/* Do two spans of one row look at the same keys but for their last range (samples of one prompt)?
+ * Rows and positions must let one tile hold both. */
+static bool are_alike(const attend_plan *plan, const attend_span *s, const attend_span *t)
 {
+    if (s->count != 1 || t->count != 1 || s->n_range != t->n_range || s->n_range < 2) return false;
+    if (t->row != s->row + 1 || t->position != s->position) return false;
+    const size_t shared = (size_t)(s->n_range - 1) * sizeof *plan->range;
+    return !memcmp(plan->range + s->first_range, plan->range + t->first_range, shared);
+}
+
+/* Spans from i on that one tile can hold. */
+static int32_t bundle_of(const attend_plan *plan, int32_t i, int32_t most)
+{
+    int32_t n = 1;
+    while (n < most && i + n < plan->n_span &&
+           are_alike(plan, &plan->span[i + n - 1], &plan->span[i + n]))
+        n++;
+    return n;
+}
+
+static int32_t height_of(const backend *b, const attend_plan *plan, const k_attention *a)
+{
+    const int32_t group = a->heads / a->heads_kv;
     int64_t most = 0;
     if (cuda_of(b)->precise) return HEIGHT_PRECISE;
-    for (int32_t i = 0; i < plan->n_span; i++) {
-        const int64_t packed = (int64_t)plan->span[i].count * group;
+    for (int32_t i = 0; i < plan->n_span;) {
+        const int32_t n = bundle_of(plan, i, HEIGHT_MIDDLE / group);
+        const int64_t packed = (n > 1 ? n : (int64_t)plan->span[i].count) * group;
         if (packed > most) most = packed;
+        i += n;
     }
     if (most <= HEIGHT_SMALL) return HEIGHT_SMALL;
-    return most <= HEIGHT_MIDDLE || head_dim > 128 ? HEIGHT_MIDDLE : HEIGHT_LARGE;
+    return most <= HEIGHT_MIDDLE || a->head_dim > 128 ? HEIGHT_MIDDLE : HEIGHT_LARGE;
 }
 
 /* Later tiles of a span see more keys: they start first. */
@@ -27,17 +51,23 @@ int32_t cuda_tiles(backend *b, k_attention *a, const attend_plan *plan)
 {
     cuda_workspace *w = cuda_space(b);
     const int32_t group = a->heads / a->heads_kv;
+    const bool forward = a->height == 0; /* the way back has its own height, and no bundles */
     int32_t n = 0, n_range = 0;
-    if (a->height == 0) a->height = height_of(b, plan, group, a->head_dim);
+    if (forward) a->height = height_of(b, plan, a);
+    const int32_t most = forward && !cuda_of(b)->precise ? a->height / group : 1;
     for (int32_t i = 0; i < plan->n_span; i++) {
-        const attend_span *s = &plan->span[i];
-        const int32_t end = s->first_range + s->n_range, packed = s->count * group;
+        const int32_t end = plan->span[i].first_range + plan->span[i].n_range;
         if (end > n_range) n_range = end;
-        for (int32_t p = (packed - 1) / a->height * a->height; packed > 0 && p >= 0;
-             p -= a->height) {
+    }
+    for (int32_t i = 0; i < plan->n_span;) {
+        const int32_t bundle = bundle_of(plan, i, most), packed = plan->span[i].count * group;
+        int32_t p = (packed - 1) / a->height * a->height;
+        if (bundle > 1) p = 0;
+        for (; packed > 0 && p >= 0; p -= a->height) {
             assert(n < w->tiles_max);
-            w->tile[n++] = (k_tile){i, p};
+            w->tile[n++] = (k_tile){i, p, bundle};
         }
+        i += bundle;
     }
     if (n == 0) return 0;
     a->span = cuda_stage(b, plan->span, (size_t)plan->n_span * sizeof *plan->span);

@@ -22,7 +22,8 @@ typedef struct running { /* of the two rows that a thread shares with three othe
 
 typedef struct key_block { /* where a block's keys stand */
     int32_t position, n;
-    bool all; /* every query of the tile sees all of them */
+    bool all;      /* every query of the tile sees all of them */
+    int32_t owner; /* the only span of the tile that does; -1: any */
 } key_block;
 
 static __device__ __forceinline__ float of_four(float x, bool largest)
@@ -33,17 +34,21 @@ static __device__ __forceinline__ float of_four(float x, bool largest)
     return largest ? fmaxf(x, z) : x + z;
 }
 
+typedef struct two_rows {      /* of a thread: rows 8 apart */
+    int32_t query[2], span[2]; /* position; which span of the tile's */
+} two_rows;
+
 /* Dot products become logits in units of log 2, -inf where a query does not see the key. */
 static __device__ __forceinline__ void cap_and_mask(float s[KEYS / 8][4], const k_attention &a,
-                                                    const int32_t query[2], key_block keys)
+                                                    const two_rows rows, key_block keys)
 {
     const float to_two = 1.4426950408889634f, factor = a.scale * to_two;
     const int column = (int)threadIdx.x % 4 * 2;
     if (a.softcap > 0) {
+        const float inside = a.scale / a.softcap, outside = a.softcap * to_two;
 #pragma unroll
         for (int i = 0; i < KEYS / 8 * 4; i++) {
-            float *x = &s[i / 4][i % 4];
-            *x = a.softcap * tanhf(*x * a.scale / a.softcap) * to_two;
+            s[i / 4][i % 4] = outside * tanhf(s[i / 4][i % 4] * inside);
         }
     } else {
 #pragma unroll
@@ -55,7 +60,8 @@ static __device__ __forceinline__ void cap_and_mask(float s[KEYS / 8][4], const 
 #pragma unroll
         for (int j = 0; j < 4; j++) {
             const int key = i * 8 + column + j % 2;
-            if (key >= keys.n || !sees(query[j / 2], keys.position + key, a.window))
+            const bool other = keys.owner >= 0 && rows.span[j / 2] != keys.owner;
+            if (other || key >= keys.n || !sees(rows.query[j / 2], keys.position + key, a.window))
                 s[i][j] = -CUDART_INF_F;
         }
     }
@@ -130,30 +136,34 @@ static __global__ void __launch_bounds__(WARPS *WARP) attend_tiles(k_attention a
     extern __shared__ __align__(16) unsigned char space[];
     bf16 *qs = (bf16 *)space, *ks = qs + HEIGHT * LD, *vs = ks + KEYS * LD;
     const k_tile tile = a.tile[blockIdx.x];
-    const k_span span = a.span[tile.span];
+    k_span span = a.span[tile.span];
+    if (tile.n_span > 1) span.count = tile.n_span; /* rows in a row, all at one position */
     const int32_t group = a.heads / a.heads_kv, packed = span.count * group;
+    const int32_t step = tile.n_span > 1 ? 0 : 1; /* of the position, from query to query */
     const int lane = (int)threadIdx.x % WARP, mine = (int)threadIdx.x / WARP * MINE;
     copy_packed<T, HD, THREADS>(qs, (const T *)a.q, a, span, tile.first, HEIGHT);
     const int32_t end = tile.first + HEIGHT < packed ? tile.first + HEIGHT : packed;
-    const seen s = {span.position + tile.first / group, span.position + (end - 1) / group,
-                    a.window};
+    const seen s = {span.position + tile.first / group * step,
+                    span.position + (end - 1) / group * step, a.window};
     float out[MT][HD / 8][4] = {}, p[MT][KEYS / 8][4];
     running r[MT];
 #pragma unroll
     for (int t = 0; t < MT; t++) r[t] = {{-CUDART_INF_F, -CUDART_INF_F}, {0, 0}};
     block_at at = {0, 0};
-    bool more = find_block(a, span, s, KEYS, &at);
+    bool more = find_block(a, tile, span, s, KEYS, &at);
     if (more) {
-        const k_range first = a.range[span.first_range + at.range];
+        const k_range first = range_at(a, tile, span, at.range);
         copy_slots<T, HD, THREADS>(ks, (const T *)a.k, a, first.slot + at.from,
                                    first.count - at.from, KEYS);
     }
     copies_end();
     while (more) {
-        const k_range range = a.range[span.first_range + at.range];
+        const k_range range = range_at(a, tile, span, at.range);
         key_block keys = {range.position + at.from,
-                          range.count - at.from < KEYS ? range.count - at.from : KEYS, false};
-        keys.all = keys.n == KEYS && keys.position + KEYS - 1 <= s.first && a.window == 0;
+                          range.count - at.from < KEYS ? range.count - at.from : KEYS, false,
+                          owner_of(tile, span, at.range)};
+        keys.all = keys.n == KEYS && keys.position + KEYS - 1 <= s.first && a.window == 0 &&
+                   keys.owner < 0;
         copy_slots<T, HD, THREADS>(vs, (const T *)a.v, a, range.slot + at.from, keys.n, KEYS);
         copies_end();
         copies_wait<1>(); /* the keys */
@@ -161,9 +171,9 @@ static __global__ void __launch_bounds__(WARPS *WARP) attend_tiles(k_attention a
         rows_by_rows<HD, KEYS, MT>(p, qs + mine * LD, ks);
         __syncthreads();
         at.from += KEYS;
-        more = find_block(a, span, s, KEYS, &at);
+        more = find_block(a, tile, span, s, KEYS, &at);
         if (more) {
-            const k_range next = a.range[span.first_range + at.range];
+            const k_range next = range_at(a, tile, span, at.range);
             copy_slots<T, HD, THREADS>(ks, (const T *)a.k, a, next.slot + at.from,
                                        next.count - at.from, KEYS);
         }
@@ -171,9 +181,9 @@ static __global__ void __launch_bounds__(WARPS *WARP) attend_tiles(k_attention a
 #pragma unroll
         for (int t = 0; t < MT; t++) {
             const int32_t row = tile.first + mine + t * M_ROWS + lane / 4;
-            const int32_t query[2] = {span.position + row / group,
-                                      span.position + (row + 8) / group};
-            cap_and_mask(p[t], a, query, keys);
+            const int32_t i = row / group, j = (row + 8) / group;
+            const two_rows rows = {{span.position + i * step, span.position + j * step}, {i, j}};
+            cap_and_mask(p[t], a, rows, keys);
             soften<HD>(p[t], out[t], &r[t]);
         }
         copies_wait<1>(); /* the values */
@@ -213,7 +223,7 @@ static __global__ void attend_precise(k_attention a)
                     a.window};
     float out[8] = {0}, largest = -CUDART_INF_F, sum = 0;
     block_at at = {0, 0};
-    for (; find_block(a, span, s, PRECISE_KEYS, &at); at.from += PRECISE_KEYS) {
+    for (; find_block(a, tile, span, s, PRECISE_KEYS, &at); at.from += PRECISE_KEYS) {
         const k_range r = a.range[span.first_range + at.range];
         const int32_t n = r.count - at.from < PRECISE_KEYS ? r.count - at.from : PRECISE_KEYS;
         float logit = -CUDART_INF_F;

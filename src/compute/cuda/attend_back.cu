@@ -239,12 +239,13 @@ static __device__ __forceinline__ row_number number_of(const k_attention_back &b
 }
 
 /* s and dp of one pair become p and ds; `sees_it`: the query sees the key. */
-static __device__ __forceinline__ void pair_tile(const k_attention &a, row_number r, bool sees_it,
-                                                 float *s, float *dp)
+static __device__ __forceinline__ void pair_tile(const k_attention_back &b, row_number r,
+                                                 bool sees_it, float *s, float *dp)
 {
+    const k_attention &a = b.a;
     float x = *s * a.scale, slope = a.scale;
     if (a.softcap > 0) {
-        const float t = tanhf(x / a.softcap);
+        const float t = tanhf(x * b.one_by_cap);
         x = a.softcap * t;
         slope *= 1 - t * t;
     }
@@ -275,7 +276,7 @@ static __global__ void __launch_bounds__(4 * WARP) queries_tiles(k_attention_bac
                                number_of(b, span, tile.first + mine + lane / 4 + 8)};
     float dq[1][HD / 8][4] = {}, s[1][N / 8][4], dp[1][N / 8][4];
     block_at at = {0, 0};
-    for (; find_block(a, span, see, N, &at); at.from += N) {
+    for (; find_block(a, tile, span, see, N, &at); at.from += N) {
         const k_range range = a.range[span.first_range + at.range];
         const int32_t n = range.count - at.from < N ? range.count - at.from : N;
         const int32_t position = range.position + at.from;
@@ -293,7 +294,7 @@ static __global__ void __launch_bounds__(4 * WARP) queries_tiles(k_attention_bac
             for (int j = 0; j < 4; j++) {
                 const int key = i * 8 + lane % 4 * 2 + j % 2;
                 const row_number r = row[j / 2];
-                pair_tile(a, r, key < n && sees(r.query, position + key, a.window), &s[0][i][j],
+                pair_tile(b, r, key < n && sees(r.query, position + key, a.window), &s[0][i][j],
                           &dp[0][i][j]);
             }
         }
@@ -348,7 +349,7 @@ static __device__ __forceinline__ void add_rows(const k_attention_back &b, const
             for (int h = 0; h < 2; h++) {
                 const int key = mine + lane / 4 + 8 * h;
                 const bool there = key >= own.from && key < own.end;
-                pair_tile(a, r, there && sees(r.query, own.position + key, a.window),
+                pair_tile(b, r, there && sees(r.query, own.position + key, a.window),
                           &s[0][i][2 * h + c], &dp[0][i][2 * h + c]);
             }
         }

@@ -67,8 +67,8 @@ typedef struct k_span {
 typedef struct k_range {
     int32_t slot, count, position;
 } k_range;
-typedef struct k_tile { /* up to `height` packed rows (query x heads of a group) of one span */
-    int32_t span, first;
+typedef struct k_tile { /* up to `height` packed rows (query x heads of a group) of one span, */
+    int32_t span, first, n_span; /* or of n_span spans of one row, alike but for the last range */
 } k_tile;
 typedef struct k_attention {
     const void *q, *k, *v;
@@ -112,6 +112,7 @@ typedef struct k_attention_back {
     float *row_term; /* [rows, heads] scratch */
     int64_t rows, slots;
     int32_t n_span;
+    float one_by_cap; /* 1 / softcap */
 } k_attention_back;
 void k_attend_back(k_stream s, const k_attention_back *b);
 

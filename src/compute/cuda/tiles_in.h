@@ -9,7 +9,7 @@
 
 #include <math_constants.h>
 
-enum { KEYS = 64, M_ROWS = 16 }; /* keys a block; rows of one product of the tensor units */
+enum { KEYS = 64, M_ROWS = 16, AHEAD = 4 }; /* keys a block; rows of one product; loads ahead */
 
 static __device__ __forceinline__ bool sees(int32_t query, int32_t key, int32_t window)
 {
@@ -33,12 +33,31 @@ typedef struct seen { /* positions of the tile's queries, and the window */
     int32_t first, last, window;
 } seen;
 
-/* The next block from `at` on of which any query of the tile sees anything; false at the end. */
-static __device__ __forceinline__ bool find_block(const k_attention &a, const k_span &span, seen s,
-                                                  int32_t keys, block_at *at)
+/* Which of the tile's spans alone sees range i; -1: all. A tile of several spans runs over what
+ * they share and then over each one's last range. */
+static __device__ __forceinline__ int32_t owner_of(const k_tile &tile, const k_span &span,
+                                                   int32_t i)
 {
-    for (; at->range < span.n_range; at->range++, at->from = 0) {
-        const k_range r = a.range[span.first_range + at->range];
+    return tile.n_span > 1 && i >= span.n_range - 1 ? i - (span.n_range - 1) : -1;
+}
+
+static __device__ __forceinline__ k_range range_at(const k_attention &a, const k_tile &tile,
+                                                   const k_span &span, int32_t i)
+{
+    const int32_t owner = owner_of(tile, span, i);
+    if (owner < 0) return a.range[span.first_range + i];
+    const k_span own = a.span[tile.span + owner];
+    return a.range[own.first_range + own.n_range - 1];
+}
+
+/* The next block from `at` on of which any query of the tile sees anything; false at the end. */
+static __device__ __forceinline__ bool find_block(const k_attention &a, const k_tile &tile,
+                                                  const k_span &span, seen s, int32_t keys,
+                                                  block_at *at)
+{
+    const int32_t n_range = span.n_range + tile.n_span - 1;
+    for (; at->range < n_range; at->range++, at->from = 0) {
+        const k_range r = range_at(a, tile, span, at->range);
         for (; at->from < r.count; at->from += keys) {
             const int32_t first = r.position + at->from;
             const int32_t left = r.count - at->from, n = left < keys ? left : keys;
@@ -92,12 +111,33 @@ static __device__ __forceinline__ void copy8(bf16 *to, const float *row, int j, 
     store8(to, v);
 }
 
-/* `rows` slots from `slot` on of one K/V head; slots from n on are zeros. */
-template <typename T, int HD, int THREADS>
-static __device__ void copy_slots(bf16 *to, const T *from, const k_attention &a, int32_t slot,
-                                  int32_t n, int32_t rows)
+/* 16 bytes, or zeros when `there` is false. */
+static __device__ __forceinline__ void copy_or_zero(void *to, const void *from, bool there)
 {
-    constexpr int CHUNKS = HD / LANES, LD = HD + LANES;
+    const uint32_t at = (uint32_t)__cvta_generic_to_shared(to);
+    asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;\n" ::"r"(at), "l"(from),
+                 "r"(there ? 16 : 0));
+}
+
+/* `rows` slots from `slot` on of one K/V head; slots from n on are zeros. Heads of exactly HD
+ * numbers in bf16, whose chunks divide the threads: each thread walks down one column. */
+template <typename T, int HD, int THREADS>
+static __device__ __forceinline__ void copy_slots(bf16 *to, const T *from, const k_attention &a,
+                                                  int32_t slot, int32_t n, int32_t rows)
+{
+    constexpr int CHUNKS = HD / LANES, LD = HD + LANES, STEP = THREADS / CHUNKS;
+    if (sizeof(T) == sizeof(bf16) && THREADS % CHUNKS == 0 && a.head_dim == HD) {
+        const int first = (int)threadIdx.x / CHUNKS, j = (int)threadIdx.x % CHUNKS * LANES;
+        const int64_t stride = (int64_t)a.heads_kv * HD;
+        const T *row = from + (slot + first) * stride + (int64_t)blockIdx.y * HD + j;
+        bf16 *at = to + first * LD + j;
+#pragma unroll 8
+        for (int key = first; key < rows; key += STEP) {
+            copy_or_zero(at, key < n ? row : from, key < n);
+            row += STEP * stride, at += STEP * LD;
+        }
+        return;
+    }
     for (int i = (int)threadIdx.x; i < rows * CHUNKS; i += THREADS) {
         const int key = i / CHUNKS, j = i % CHUNKS * LANES;
         const T *row = from + ((int64_t)(slot + key) * a.heads_kv + blockIdx.y) * a.head_dim;
@@ -171,16 +211,17 @@ static __device__ __forceinline__ void rows_by_rows(float s[MT][N / 8][4], const
     }
 #pragma unroll
     for (int d = 0; d < HD; d += 16) {
-        uint32_t a[MT][4], b[4];
+        uint32_t a[MT][4], b[N / 16][4]; /* all loads of a step before its products */
 #pragma unroll
         for (int t = 0; t < MT; t++) load_matrices(a[t], at_a + t * M_ROWS * LD + d);
 #pragma unroll
+        for (int i = 0; i < N / 16; i++) load_matrices(b[i], at_b + i * 16 * LD + d);
+#pragma unroll
         for (int i = 0; i < N / 16; i++) {
-            load_matrices(b, at_b + i * 16 * LD + d);
 #pragma unroll
             for (int t = 0; t < MT; t++) {
-                multiply(s[t][2 * i], a[t], b);
-                multiply(s[t][2 * i + 1], a[t], b + 2);
+                multiply(s[t][2 * i], a[t], b[i]);
+                multiply(s[t][2 * i + 1], a[t], b[i] + 2);
             }
         }
     }
@@ -196,7 +237,7 @@ static __device__ __forceinline__ void by_columns(float out[MT][ND / 8][4],
     const bf16 *v = vs + (lane % 8 + lane / 8 % 2 * 8) * LD + lane / 16 * 8;
 #pragma unroll
     for (int k = 0; k < K / 16; k++) {
-        uint32_t a[MT][4], b[4];
+        uint32_t a[MT][4], b[AHEAD][4];
 #pragma unroll
         for (int t = 0; t < MT; t++) {
             a[t][0] = two_bf16(p[t][2 * k][0], p[t][2 * k][1]);
@@ -205,12 +246,18 @@ static __device__ __forceinline__ void by_columns(float out[MT][ND / 8][4],
             a[t][3] = two_bf16(p[t][2 * k + 1][2], p[t][2 * k + 1][3]);
         }
 #pragma unroll
-        for (int d = 0; d < ND / 16; d++) {
-            load_transposed(b, v + k * 16 * LD + d * 16);
+        for (int d = 0; d < ND / 16; d += AHEAD) {
 #pragma unroll
-            for (int t = 0; t < MT; t++) {
-                multiply(out[t][2 * d], a[t], b);
-                multiply(out[t][2 * d + 1], a[t], b + 2);
+            for (int j = 0; j < AHEAD; j++) {
+                if (d + j < ND / 16) load_transposed(b[j], v + k * 16 * LD + (d + j) * 16);
+            }
+#pragma unroll
+            for (int j = 0; j < AHEAD; j++) {
+#pragma unroll
+                for (int t = 0; t < MT && d + j < ND / 16; t++) {
+                    multiply(out[t][2 * (d + j)], a[t], b[j]);
+                    multiply(out[t][2 * (d + j) + 1], a[t], b[j] + 2);
+                }
             }
         }
     }

@@ -45,6 +45,7 @@ static void cuda_attend_back(backend *b, const attend_tape *t, const attend_grad
     assert(tensor_count(&t->q) / t->q.dim[2] <= s->row_terms);
     if (!back.a.precise) back.a.height = BACK_HEIGHT;
     if (cuda_tiles(b, &back.a, plan) == 0) back.n_span = 0;
+    back.one_by_cap = plan->softcap > 0 ? 1 / plan->softcap : 0;
     if (b->failure.code != ERR_NONE) return;
     k_attend_back(cuda_of(b)->stream, &back);
     cuda_launched(b, "attention's way back");
