@@ -128,6 +128,7 @@ static __device__ void write_rows(const float out[HD / 8][4], const running &r,
 }
 
 /* blockIdx: tile, K/V head. Dynamic shared memory: queries, keys, values. */
+/* long: one kernel, a pipeline whose stages hold the same registers */
 template <typename T, int HD, int WARPS, int MT>
 static __global__ void __launch_bounds__(WARPS *WARP) attend_tiles(k_attention a)
 {

@@ -47,7 +47,7 @@ void k_add(k_stream s, k_rows y, k_rows x);                           /* y += x 
 void k_add_bias(k_stream s, k_rows y, int64_t ld, const float *bias); /* rows ld apart */
 void k_gather(k_stream s, k_rows y, k_rows x, const int32_t *rows);
 void k_scatter(k_stream s, k_rows y, k_rows x, const int32_t *rows);
-void k_convert(k_stream s, void *out, int32_t type, k_rows x); /* to the other type, or a copy */
+void k_convert(k_stream s, void *out, int32_t type, k_rows x); /* or a copy */
 
 /* gemm.cu: y [n, out] (row i at ld * i) = x [n, in] w^T (+ y); for shapes that cuBLASLt has no
  * aligned algorithm for. Strides in numbers: of x and w along their rows and along k. */
@@ -115,7 +115,6 @@ typedef struct k_attention_back {
     float one_by_cap; /* 1 / softcap */
 } k_attention_back;
 void k_attend_back(k_stream s, const k_attention_back *b);
-
 /* train.cu; float32 where no type is said */
 typedef struct k_norm_back { /* dx, dy and x of one type */
     void *dx;
