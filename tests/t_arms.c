@@ -4,6 +4,7 @@
 #include "data/options.h"
 #include "stats/score.h"
 #include "study/arms.h"
+#include "view/centre.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -323,6 +324,25 @@ static void test_domain_known_answer(void **state)
     assert_true(fabs(share[0] - 0.3684210526) < 1e-9);
 }
 
+/* Batch calibration: the mean of the tune rows goes from every Z; the ranking stays. */
+static void test_batch_takes_a_constant(void **state)
+{
+    (void)state;
+    bool scored[] = {true, true, true, false};
+    int32_t row[] = {0, 1, 2, 3};
+    double z[] = {-1, -3, -2, -0.5, -4, -6, NAN, NAN};
+    store_arm plain = {.record_json = STR("{\"ask\": {\"calibrate\": \"none\"}}")},
+              batch = {.record_json = STR("{\"ask\": {\"calibrate\": \"batch\"}}")};
+    store_results r = {.n = 4, .n_class = 2, .row = row, .scored = scored, .class_logprob = z};
+    assert_false(centre_arm(&plain, 2, &r));
+    assert_true(z[0] == -1);
+    assert_true(centre_arm(&batch, 2, &r)); /* row 2 is the tune row */
+    assert_true(z[0] == 3 && z[1] == 3 && z[2] == 2 && z[3] == 5.5);
+    assert_true(z[4] == 0 && z[5] == 0);
+    assert_true(centre_arm(&batch, 3, &r)); /* none: the judged rows themselves */
+    assert_true(fabs(z[0] + z[2] + z[4]) < 1e-12 && fabs(z[1] + z[3] + z[5]) < 1e-12);
+}
+
 static void test_prior_of_letters(void **state)
 {
     place *p = *state;
@@ -459,6 +479,7 @@ int main(void)
         TEST(test_place_bias_is_averaged_out),
         TEST(test_calibration_keeps_a_binary_ranking),
         TEST(test_domain_known_answer),
+        TEST(test_batch_takes_a_constant),
         TEST(test_prior_of_letters),
         TEST(test_one_way_keeps_its_bits),
         TEST(test_a_class_without_answer),

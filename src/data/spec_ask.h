@@ -136,5 +136,6 @@ const char *spec_position_name(spec_position p);
 const char *spec_by_name(spec_by b);
 const char *spec_pick_name(spec_pick p);
 const char *spec_combine_name(spec_combine c);
+const char *spec_parse_name(spec_parse_kind k);
 
 #endif

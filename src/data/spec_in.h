@@ -100,7 +100,6 @@ const char *spec_part_words(spec_part p,
                             spec_language l); /* our own; NULL: the user's are needed */
 bool spec_thinks(const spec_ask *a);
 const char *spec_language_name(spec_language l);
-const char *spec_parse_name(spec_parse_kind k);
 extern const char *const spec_combine_choices[];
 
 /* spec_arms.c */

@@ -5,8 +5,9 @@
  *   sample      key, number, text, n_token, end, class, class_logprob, time_ms
  *
  * A row asked in one way and without generated text has none of these: its `score` is all. Else
- * `score` holds what the arm's rule made of its parts, under a key of its own (store_row_key), and
- * every part and sample is kept under its key as soon as it is there: a killed run loses none.
+ * `score` holds what the rule of the arm made of its parts, under a key of its own (store_row_key);
+ * its answer_logprob then is [ways][classes], when the arm has several ways (study/arms.h). Every
+ * part and sample is kept under its key as soon as it is there: a killed run loses none.
  * A sample belongs to the part with its key; the part is there when all its samples are.
  *
  * Generated texts may repeat what a patient's text says: they are in this file (mode 0600) and are

@@ -103,6 +103,8 @@ const prompt_form *arms_form(const arms *a, int32_t arm, int32_t row, int32_t va
  * NULL, gets each way's. A row of one variant keeps its own to the bit. */
 void arms_combine(const arms *a, int32_t arm, int32_t row, const double *z, double *out,
                   double *way);
+/* The arm as a JSON object: framing, parts and their words, wordings, ways, thinking. */
+void arms_write_record(const arms *a, int32_t arm, buf *out);
 /* The rule as text, for the key of a row's score. */
 void arms_rule(const arms *a, int32_t arm, buf *out);
 

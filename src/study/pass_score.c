@@ -67,8 +67,11 @@ static bool complete_row(scoring *s, int32_t arm, int32_t row, err *e)
     for (int32_t i = 0; i < p.n; i++) all = all && p.there[i];
     bool ok = true;
     if (all) {
-        arms_combine(&r->arms, arm, row, p.class_logprob, s->class_z, NULL);
-        ok = append_score(s, &state->key, NULL, 0, sum_of(p.time_ms, p.n), e);
+        int32_t n_way = r->arms.arm[arm].n_way, n = n_way > 1 ? n_way * r->spec.n_class : 0;
+        double *way = arena_take(&r->memory, (size_t)n, sizeof *way, e);
+        if (!way) return false;
+        arms_combine(&r->arms, arm, row, p.class_logprob, s->class_z, n ? way : NULL);
+        ok = append_score(s, &state->key, way, n, sum_of(p.time_ms, p.n), e);
         state->open = false;
         s->pass->n_open--;
         r->state.texts_done++;

@@ -112,6 +112,8 @@ static void write_arm_record(const run *r, int32_t which, buf *out)
     }
     buf_printf(out, "], \"sets\": %d, ", m->n_form);
     write_model_record(r, which, out);
+    buf_add_text(out, ", \"ask\": ");
+    arms_write_record(&r->arms, which, out);
     buf_add_char(out, '}');
 }
 

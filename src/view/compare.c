@@ -1,6 +1,8 @@
 /* compare: see compare.h. */
 #include "view/compare.h"
 
+#include "view/centre.h"
+
 #include "data/encoding.h"
 #include "data/names.h"
 #include "stats/score.h"
@@ -59,6 +61,7 @@ static bool read_arm(compare_reader *r, int32_t k, double *score, double *probab
     double *p = arena_take(r->a, (size_t)r->study.n_class, sizeof *p, r->e);
     if (which < 0 || !part || !p || !store_get_results(r->store, which, &got, r->a, r->e))
         return false;
+    centre_arm(&r->study.arm[which], r->study.n_row, &got);
     for (int32_t i = 0; i < r->study.n_row; i++) score[i] = probability[i] = (double)NAN;
     for (int32_t i = 0; i < got.n && got.row[i] < r->study.n_row; i++) {
         const double *z = got.class_logprob + (size_t)i * (size_t)r->study.n_class;

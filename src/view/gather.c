@@ -2,6 +2,7 @@
 #include "view/gather.h"
 
 #include "stats/score.h"
+#include "view/centre.h"
 
 #include <assert.h>
 #include <jansson.h>
@@ -67,6 +68,7 @@ static bool split_tune(gather *g, const store *s, err *e)
     if (!gather_rows_use(s, &g->study, &n_use, e)) return false;
     g->tune_got = arena_take_zero(&g->memory, (size_t)g->study.n_arm, sizeof *g->tune_got, e);
     if (!g->tune_got) return false;
+    for (int32_t i = 0; i < g->study.n_arm; i++) centre_arm(&g->study.arm[i], n_use, &g->got[i]);
     for (int32_t i = 0; i < g->study.n_arm; i++) g->tune_got[i] = split_results(&g->got[i], n_use);
     g->n_tune = g->study.n_row - n_use;
     g->tune_row = g->study.row + n_use;
