@@ -9,7 +9,7 @@ done
 made=$(grep -o 'caseload notes .*' demo.sh)
 grep -qF -- "$made" examples/demo/README.md || fail "examples/demo/README.md and demo.sh make other notes: $made"
 # The studies of the examples are read (their models may be absent: that is what --plan then says).
-for e in demo korean own-table tune; do
+for e in demo korean own-table tune questions; do
     case $e in
         demo) "$CASELOAD" notes --out examples/demo/notes.csv --rows 300 --seed 7 --language en --hard 0.2 >/dev/null;;
         korean) "$CASELOAD" notes --out examples/korean/notes.csv --rows 200 --seed 2 --language ko >/dev/null;;
