@@ -15,6 +15,7 @@
 #include "study/certify.h"
 #include "study/fit_open.h"
 #include "study/fit_study.h"
+#include "study/likeness.h"
 #include "study/refine.h"
 #include "study/requests.h"
 #include "study/run.h"
@@ -437,7 +438,8 @@ bool caseload_run(const caseload_run_options *o, caseload_error *e)
         tune_close(t);
         t = NULL;
         run_close_models(&r); /* drawing takes memory of its own */
-        ok = judge_folder(r.store, &show, &shown, &failure);
+        ok = !spec_has_labels(&r.spec) || judge_folder(r.store, &show, &shown, &failure);
+        if (ok && likeness_wanted(&r)) ok = likeness_report(&r, o->out, &shown, &failure);
         buf_add_str(&shown, buf_view(&memory));
     }
     if (ok) pour(&shown, o->sink, o->context);
@@ -754,8 +756,9 @@ bool caseload_certify(const caseload_certify_options *o, caseload_error *e)
     watch w = {.progress = o->progress, .context = o->context};
     buf out = buf_up_to(OUTPUT_BYTES_MAX), path = buf_up_to(8192);
     if (o->out) buf_add_text(&path, o->out);
-    else buf_printf(&path, "%s%scertificate.json", o->adapter,
-                    file_is_folder(o->adapter) ? "/" : ".");
+    else
+        buf_printf(&path, "%s%scertificate.json", o->adapter,
+                   file_is_folder(o->adapter) ? "/" : ".");
     tune *t = tune_open(&(tune_options){0}, &failure);
     certify_options how = {.study = o->study,
                            .arm = o->arm,

@@ -147,7 +147,7 @@ int32_t rows_class_of(const spec *s, str value)
 static int32_t class_of_row(rows_maker *m, int32_t row)
 {
     bool is_new = false;
-    if (m->at.label < 0) return LABEL_UNKNOWN;
+    if (m->at.label < 0) return 0; /* the one class */
     if (m->option.start && m->s->data.n_labels == 0) return m->option.class[row];
     str value = cell(m, row, m->at.label);
     int32_t n = names_add(&m->label, value, &is_new);
@@ -538,6 +538,7 @@ static bool check_classes(rows_maker *m, rows_options o)
     r->n_of_class = arena_take_zero(m->a, (size_t)r->n_class, sizeof(int32_t), m->e);
     if (!r->n_of_class) return false;
     if (r->n_use == 0) return fail_empty(m);
+    if (!spec_has_labels(m->s)) return true; /* compared with references alone */
     for (int32_t i = 0; i < r->n_use; i++) r->n_of_class[r->scored.label[i]]++;
     int32_t positive = m->s->positive, most = 0;
     for (int32_t c = 1; c < r->n_class; c++)

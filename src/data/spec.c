@@ -326,6 +326,20 @@ static bool make_letters(spec_reader *r, int32_t n)
     return r->e->code == ERR_NONE;
 }
 
+/* Nothing is labelled: texts are compared with references. One class that no answer stands for. */
+static bool make_one_class(spec_reader *r)
+{
+    spec *s = r->s;
+    spec_text *name = arena_take_zero(r->a, 1, sizeof *name, r->e);
+    s->classes = arena_take_zero(r->a, 1, sizeof *s->classes, r->e);
+    if (r->e->code) return false;
+    *name = (spec_text){STR("text"), s->data.line};
+    s->classes[0] = (spec_class){*name, {1, s->data.line, name}};
+    s->n_class = 1;
+    s->baselines = 0;
+    return true;
+}
+
 static bool set_data(spec_reader *r, const spec_key *key, const yaml_item *value, void *base)
 {
     if (!spec_set_map(r, key, value, base)) return false;
@@ -341,7 +355,7 @@ static bool set_data(spec_reader *r, const spec_key *key, const yaml_item *value
         return spec_fail(r->s, value->line, r->e,
                          "'label_is' says which of a row's own options is right; 'options' (their "
                          "columns) is missing");
-    if (!d->label.text.data) r->s->baselines = 0;
+    if (!d->label.text.data) return make_one_class(r);
     if (d->options.n == 0) return true;
     return make_letters(r, d->options.n > 1 ? d->options.n : SPEC_OPTIONS_MAX);
 }
@@ -628,7 +642,7 @@ static bool check_positive(spec_reader *r)
 {
     const spec_data *d = &r->s->data;
     bool compares = d->reference.text.data && !d->label.text.data;
-    if (compares && r->s->n_class > 0)
+    if (compares && r->s->n_class > 1)
         return spec_fail(r->s, d->line, r->e, "a study with 'classes' needs 'label' under 'data'");
     if (r->s->n_class == 0 && !compares)
         return spec_fail(r->s, r->tree.item[0].line, r->e,

@@ -124,6 +124,9 @@ typedef struct spec {
 bool spec_read(spec *s, const char *path, arena *a, err *e);
 bool spec_parse(spec *s, str yaml, const char *path, arena *a, err *e);
 
+/* Without labels, generated texts are compared with references alone: one class, no answers. */
+static inline bool spec_has_labels(const spec *s) { return s->data.label.text.data != NULL; }
+
 /* "study.yaml: line 7: ..." as ERR_USAGE; for what turns out wrong later. Returns false. */
 bool spec_fail(const spec *s, int32_t line, err *e, const char *format, ...) PRINTF(4, 5);
 

@@ -228,7 +228,7 @@ static bool finish_parts(spec_reader *r, spec_arm *arm)
 
 static bool default_rules(spec_reader *r, spec_think *t, bool last)
 {
-    if (t->n_parse > 0) return true;
+    if (t->n_parse > 0 || !spec_has_labels(r->s)) return true;
     static const spec_parse_kind first[] = {SPEC_PARSE_EXACT, SPEC_PARSE_LETTER, SPEC_PARSE_FIRST};
     static const spec_parse_kind then[] = {SPEC_PARSE_EXACT, SPEC_PARSE_LETTER, SPEC_PARSE_LAST};
     t->parse = arena_take_zero(r->a, countof(first), sizeof *t->parse, r->e);
@@ -244,6 +244,9 @@ static bool finish_think(spec_reader *r, spec_arm *arm)
     spec_think *t = &ask->think;
     bool many = ask->methods >> SPEC_PART_SELF_CONSISTENCY & 1;
     bool reasons = many || (ask->methods >> SPEC_PART_COT & 1);
+    if (!spec_has_labels(r->s) && ask->framing != SPEC_TEXT)
+        return fail_arm(r, arm, 0,
+                        "without labels only generated texts can be compared; add `framing: text`");
     if (!spec_thinks(ask)) {
         if (t->form.line > 0)
             return fail_arm(r, arm, t->form.line,

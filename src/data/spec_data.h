@@ -21,7 +21,7 @@
  *
  * With `options` the classes are the letters A, B, .. unless the study names them: the first option
  * is the first class. With `reference` and no label a study has no classes: generated texts are
- * compared with the references alone. */
+ * compared with the references alone (all arms have `framing: text`). */
 #ifndef CASELOAD_DATA_SPEC_DATA_H
 #define CASELOAD_DATA_SPEC_DATA_H
 

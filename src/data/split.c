@@ -32,7 +32,7 @@ static void sort_by_class(shots_maker *m)
 {
     const row_set *pool = &m->r->pool;
     int32_t n_class = m->r->n_class;
-    if (n_class == 0) {
+    if (n_class == 1) {
         for (int32_t i = 0; i < pool->n; i++) m->class_member[i] = i;
         if (pool->n > 1)
             qsort_r(m->class_member, (size_t)pool->n, sizeof(int32_t), by_id, pool->id);
@@ -184,7 +184,7 @@ static bool take_ids(shots_maker *m, rng g, int32_t patient, int32_t *set)
 static bool draw_set(shots_maker *m, rng g, int32_t patient, int32_t *set)
 {
     if (m->arm->ask.pick == SPEC_IDS) return take_ids(m, g, patient, set);
-    if (m->arm->ask.pick == SPEC_RANDOM || m->r->n_class == 0)
+    if (m->arm->ask.pick == SPEC_RANDOM || m->r->n_class == 1)
         return draw_random(m, g, patient, set);
     return draw_balanced(m, g, patient, set);
 }

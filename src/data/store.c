@@ -647,7 +647,7 @@ bool store_get_study(const store *s, store_study *study, arena *a, err *e)
 
 hash_text store_key(const store_key_parts *k)
 {
-    assert(k->n_prompt > 0 && k->n_answer > 0);
+    assert(k->n_prompt > 0 && k->n_answer >= 0);
     hash_state h;
     hash_start(&h);
     hash_add_field(&h, STR("caseload score 1"));

@@ -119,7 +119,7 @@ bool arms_list_answers(const arms *a, int32_t which, int32_t row, int32_t varian
     arms_list l = {.set = scored, .row = row, .shift = variant / m->n_way % n_shift};
     bool space = out->behind || !m->model->chat, ok = true;
     bool by_letter = arms_has_list(m) && !way->by_text, own = scored->option_start != NULL;
-    int32_t n = arms_n_option(a, scored, row), room = 0;
+    int32_t n = spec_has_labels(a->spec) ? arms_n_option(a, scored, row) : 0, room = 0;
     const spec_class *words = m->spec->ask.words ? m->spec->ask.words[way->words] : NULL;
     for (int32_t c = 0; c < n; c++) room += by_letter || own ? 1 : words[c].surfaces.n;
     out->own = own;

@@ -192,7 +192,7 @@ static str answer_of(const writer *w, int32_t example)
     static const char letters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ";
     int32_t class = pool->label[example];
     arms_list l = {.set = pool, .row = example};
-    if (w->arms->spec->n_class == 0)
+    if (!spec_has_labels(w->arms->spec))
         return pool->reference ? str_trim_unicode(pool->reference[example]) : STR("");
     if (arms_has_list(w->arm) && !w->way->by_text) {
         int32_t place = 0;
@@ -234,7 +234,7 @@ static bool add_example(writer *w, const question *q, int32_t example, int32_t n
     else arms_write_slot_of(w->arms, w->arm, w->way, fit.text, &l, &asked);
     buf_add_str(&asked, q->behind);
     str label = str_trim_unicode(answer_of(w, example));
-    if (w->masked && (w->arms->rows->pool.option_start || w->arms->spec->n_class == 0))
+    if (w->masked && (w->arms->rows->pool.option_start || !spec_has_labels(w->arms->spec)))
         label = STR("{answer}");
     if (!w->arm->model->chat) {
         buf_add_char(&asked, '\n');

@@ -85,6 +85,10 @@ static bool read_store(gather *g, const store *s, err *e)
                        "study.db holds no study yet: its run ended before the first prompt was "
                        "written; run it again");
     }
+    if (study->n_class == 1)
+        return err_set(e, ERR_USAGE,
+                       "this study has no labels, only references: `caseload run` writes "
+                       "likeness.json, and there is no report");
     if (study->n_class < 2 || (study->n_class == 2 && study->positive < 0)) {
         return err_set(
             e, ERR_DATA,

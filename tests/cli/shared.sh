@@ -26,6 +26,18 @@ plan sections mts-dialog/texts.csv "text: text, label: label, split: split, use:
     'classes: [FAM/SOCHX, GENHX, PASTMEDICALHX, CC, PASTSURGICAL, ALLERGY, ROS, MEDICATIONS, ASSESSMENT, EXAM, DIAGNOSIS, DISPOSITION, PLAN, EDCOURSE, IMMUNIZATIONS, IMAGING, GYNHX, PROCEDURES, OTHER_HISTORY, LABS]
 question: Which section of the note is this conversation for?
 limits: {cut: head+tail}'
+# Texts with references: written, compared, and gone on with.
+for s in mts-dialog/notes meqsum/pairs medquad/qa; do
+    plan "$(basename $s)" $s.jsonl "text: input, reference: reference" 'framing: text
+question: Answer in one sentence.
+think: {max_tokens: 20}
+limits: {cut: head+tail}'
+    [ -f "$work/$(basename $s).yaml" ] || continue
+    "$CASELOAD" run "$work/$(basename $s).yaml" --limit 2 --out "$work/$(basename $s)" --quiet --no-paper >/dev/null 2>"$work/stderr" ||
+        { cat "$work/stderr"; fail "$s"; }
+    grep -q '"rougeL": {"value"' "$work/$(basename $s)/likeness.json" || fail "$s has no likeness"
+    want 2 "there is no report" "$CASELOAD" report "$work/$(basename $s)"
+done
 if [ -f $data/frenchmedmcqa/multi-answer.jsonl ]; then
     printf 'study: s\nmodel: model\ndata: {file: %s, id: id, text: question, options: options, label: answers}\nframing: options\nquestion: q\n' \
         "$(realpath $data/frenchmedmcqa/multi-answer.jsonl)" > "$work/multi.yaml"
