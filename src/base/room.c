@@ -50,12 +50,12 @@ int64_t room_of_group(str max, str current, str stat, const char *key)
 {
     int64_t limit = 0, holds = 0;
     if (!str_to_int(str_trim(max), &limit) || !str_to_int(str_trim(current), &holds)) return -1;
-    if (limit >= INT64_MAX / 2) return -1; /* v1 says "no limit" with a large number */
+    if (limit < 0 || holds < 0 || limit >= INT64_MAX / 2) return -1; /* v1's "no limit" is large */
     char wanted[32];
     snprintf(wanted, sizeof wanted, "%s ", key);
     int64_t cache = number_after(stat, wanted);
-    int64_t left = limit - holds + (cache > 0 ? cache : 0);
-    return left < 0 ? 0 : left;
+    if (cache > 0) holds -= cache < holds ? cache : holds; /* it is part of what the group holds */
+    return limit > holds ? limit - holds : 0;
 }
 
 static void lower(room *r, int64_t bytes, const char *bound)

@@ -87,7 +87,8 @@ static bool squeeze(const char *name, char out[NAME_BYTES])
         size_t k = strlen(words[i]);
         if (!strncmp(out, words[i], k)) memmove(out, out + k, strlen(out + k) + 1);
     }
-    if (n > 2 && !strcmp(out + strlen(out) - 2, "gb")) out[strlen(out) - 2] = 0;
+    n = strlen(out);
+    if (n > 2 && !strcmp(out + n - 2, "gb")) out[n - 2] = 0;
     return out[0] != 0;
 }
 

@@ -87,7 +87,7 @@ bool fit_split(fit_line *line, const fit_job *j, const fit_target *where, arena 
         line->rerun = tries[i].rerun;
         line->share = arena_take(a, (size_t)line->n_split, sizeof *share, e);
         if (line->share) memcpy(line->share, share, (size_t)line->n_split * sizeof *share);
-        break;
+        return line->share && fit_measure(j, tries[i], &line->bytes, e);
     }
     return e->code == ERR_NONE;
 }

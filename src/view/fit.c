@@ -67,39 +67,51 @@ static void write_verdict(const fit *f, const fit_line *l, bool colour, buf *out
     buf_printf(out, " %s%-13s%s", colour ? paint : "", word, colour ? "\033[0m" : "");
 }
 
+/* GB in three digits: "0.04", "16.2", "139". */
+static void add_gb(buf *out, int width, int64_t bytes)
+{
+    double x = gb(bytes);
+    buf_printf(out, "%*.*f", width, x < 9.995 ? 2 : x < 99.95 ? 1 : 0, x);
+}
+
+static void add_parts(buf *out, const fit_bytes *b, bool trains)
+{
+    add_gb(out, 8, b->weights);
+    add_gb(out, 7, b->kv);
+    add_gb(out, 7, b->activations);
+    if (trains) add_gb(out, 7, b->optimiser);
+    add_gb(out, 8, b->workspace);
+    add_gb(out, 9, b->total);
+}
+
 static void write_line(const fit *f, const fit_line *l, bool colour, buf *out)
 {
-    const fit_bytes *b = &l->bytes;
+    const bool rows = l->kind == FIT_SCORE || l->kind == FIT_SHOTS;
+    const bool as_it_is = !strcmp(l->numbers, "as it is");
     char size[32] = "-", k[32] = "";
     if (l->largest > 0)
-        snprintf(size, sizeof size, "%s%d %s", l->largest >= FIT_SIZE_MAX ? ">= " : "", l->largest,
-                 unit_of(l->kind));
-    if (l->kind == FIT_TUNE) snprintf(k, sizeof k, "%d of %d", l->rerun, f->header->config.n_layer);
-    buf_printf(out, "%-8s %-9s %8.2f %7.2f %7.2f %7.2f %7.2f %8.2f", l->numbers,
-               fit_kind_name(l->kind, l->quantised), gb(b->weights), gb(b->kv), gb(b->activations),
-               gb(b->optimiser), gb(b->workspace), gb(b->total));
+        snprintf(size, sizeof size, "%d%s %s", l->largest,
+                 l->largest >= (rows ? FIT_ROWS_MAX : FIT_SIZE_MAX) ? "+" : "", unit_of(l->kind));
+    else if (l->n_split > 1) snprintf(size, sizeof size, "%d %s", l->size, unit_of(l->kind));
+    if (l->kind == FIT_TUNE) snprintf(k, sizeof k, "%d/%d", l->rerun, f->header->config.n_layer);
+    buf_printf(out, "%-8s %-8s", l->numbers, fit_kind_name(l->kind, l->quantised));
+    add_parts(out, &l->bytes, true);
     write_verdict(f, l, colour, out);
-    double over = 100.0 * ((double)l->textbook / (double)b->total - 1);
-    buf_printf(out, " %-15s %-9s %7.1f %+5.0f %%", size, k, gb(l->textbook), over);
-    if (f->shape)
-        buf_printf(out, "  %s",
-                   l->best                          ? l->best->title
-                   : strcmp(l->numbers, "as it is") ? "none"
-                                                    : "-");
+    double over = 100.0 * ((double)l->textbook / (double)l->bytes.total - 1);
+    buf_printf(out, "%-14s %-7s", size, k);
+    add_gb(out, 7, l->textbook);
+    buf_printf(out, " %+4.0f %%", over);
+    if (f->shape) buf_printf(out, "  %s", l->best ? l->best->title : as_it_is ? "-" : "none");
     buf_add_char(out, '\n');
 }
 
 static void write_table(const fit *f, bool colour, buf *out)
 {
     const char *bold = colour ? "\033[1m" : "", *plain = colour ? "\033[0m" : "";
-    buf_printf(out, "%s%-8s %-9s %8s %7s %7s %7s %7s %8s %-13s %-15s %-9s %15s%s%s\n", bold,
-               "numbers", "task", "weights", "K/V", "activ.", "optim.", "worksp.", "total GB",
-               " fits", " at most", " k", "rule of thumb",
-               f->shape ? "  largest that fits of " : "", plain);
-    if (f->shape) {
-        out->size--; /* the title's line goes on with the series */
-        buf_printf(out, "%s\n", f->shape->series);
-    }
+    buf_printf(out, "%s%-8s %-8s%8s%7s%7s%7s%8s%9s %-13s%-14s %-7s%14s%s%s%s\n", bold, "numbers",
+               "task", "weights", "K/V", "activ.", "optim.", "worksp.", "total GB", " fits",
+               "at most", "k", "rule of thumb", f->shape ? "  largest that fits of " : "",
+               f->shape ? f->shape->series : "", plain);
     for (int32_t i = 0; i < f->n_line; i++) {
         if (i > 0 && f->line[i].kind == 0) buf_add_char(out, '\n');
         write_line(f, &f->line[i], colour, out);
@@ -190,14 +202,13 @@ static void add_time(buf *out, double seconds)
 
 static void write_work(const fit_study *f, str name, const fit_work *w, bool colour, buf *out)
 {
-    const fit_bytes *b = &w->bytes;
     const fit_line verdict = {.fits = w->fits, .n_split = w->n_split};
     const fit where = {.target = f->target};
-    buf_printf(out, "%-18.*s %6lld %7d %8.2f %7.2f %7.2f %7.2f %8.2f", (int)name.size, name.data,
-               (long long)w->texts, w->longest, gb(b->weights), gb(b->kv), gb(b->activations),
-               gb(b->workspace), gb(b->total));
+    buf_printf(out, "%-18.*s %6lld %7d", (int)name.size, name.data, (long long)w->texts,
+               w->longest);
+    add_parts(out, &w->bytes, false);
     write_verdict(&where, &verdict, colour, out);
-    buf_printf(out, " %11lld %11lld %9lld", (long long)w->tokens_shared, (long long)w->tokens_alone,
+    buf_printf(out, "%11lld %11lld %9lld", (long long)w->tokens_shared, (long long)w->tokens_alone,
                (long long)w->tokens_drawn);
     add_time(out, w->seconds);
     buf_add_char(out, '\n');
@@ -222,9 +233,9 @@ bool fit_study_write_text(const fit_study *f, bool colour, buf *out, err *e)
     const fit_target *t = &f->target;
     buf_printf(out, "%s on %s%s: %.1f GB to use\n\n", f->path, t->n_card > 1 ? "several of: " : "",
                t->title, gb(t->bytes_free));
-    buf_printf(out, "%s%-18s %6s %7s %8s %7s %7s %7s %8s %-13s %11s %11s %9s %9s%s\n", bold,
-               "arm, alone", "texts", "longest", "weights", "K/V", "activ.", "worksp.", "total GB",
-               " fits", "tokens", "each alone", "generated", "time", plain);
+    buf_printf(out, "%s%-18s %6s %7s%8s%7s%7s%8s%9s %-13s%11s %11s %9s %9s%s\n", bold, "arm, alone",
+               "texts", "longest", "weights", "K/V", "activ.", "worksp.", "total GB", " fits",
+               "tokens", "each alone", "generated", "time", plain);
     for (int32_t i = 0; i < f->n_arm; i++)
         write_work(f, f->arm[i].name, &f->arm[i].alone, colour, out);
     buf_printf(out, "%s%s%s\n", bold, "arms of a model together, as a run does them", plain);
