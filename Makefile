@@ -19,7 +19,7 @@ SRC     := $(shell find src -name '*.c' -not -path 'src/compute/cuda/*' | LC_ALL
 ifeq ($(CUDA),1)
 include src/compute/cuda/build.mk
 else
-SRC     += src/compute/cuda/none.c
+SRC     += src/compute/cuda/none.c src/compute/cuda/space.c
 endif
 CLI     := $(wildcard cli/*.c)
 TESTS   := $(patsubst tests/%.c,$(BUILD)/tests/%,$(sort $(wildcard tests/t_*.c)))

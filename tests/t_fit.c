@@ -173,7 +173,7 @@ static void more_never_costs_less(void **state)
     plan_source from = {"1b", &c, plan_numbers_find("Q4_K_M"), NULL};
     assert_true(plan_header(&h, &from, &b->a, &b->e));
     assert_true(backend_open(&device[0], "cpu", b->threads, &b->e));
-    plan_open_cuda(&device[1], b->threads, true);
+    plan_open_cuda(&device[1], b->threads);
     const fit_ask base = {.head_tokens = 64,
                           .text_tokens = 100,
                           .shots = 1,

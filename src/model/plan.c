@@ -1,6 +1,7 @@
 /* plan: see plan.h. */
 #include "model/plan.h"
 
+#include "compute/cuda/space.h"
 #include "compute/device.h"
 #include "compute/train.h"
 #include "model/files_in.h"
@@ -187,8 +188,9 @@ bool plan_header(model_header *h, const plan_source *s, arena *a, err *e)
 
 bool plan_complete_header(model_header *h, arena *a, err *e)
 {
-    plan_source from = {
-        .name = h->path, .config = &h->config, .numbers = plan_numbers_find("bf16")};
+    plan_source from = {.name = h->path,
+                        .config = &h->config,
+                        .numbers = plan_numbers_find("bf16")};
     if (h->n_tensor == 0) return fill(h, &from, a, e);
     tensor_entry *own = arena_take(a, (size_t)h->n_tensor, sizeof *own, e);
     if (!own) return false;
@@ -239,50 +241,20 @@ int64_t plan_layer_bytes(const model_header *h, int32_t first, int32_t end)
     return bytes;
 }
 
-enum { PRODUCT_WORKSPACE = 32 << 20, LOGIT_CHUNK = 8192 };
-
-static bool lay_out_cuda(backend *b, const backend_shape *s, arena *a, err *e, bool quantised)
-{
-    int64_t heads = (int64_t)s->n_head * s->head_dim, widest = heads > s->d_ff ? heads : s->d_ff;
-    int64_t chunk = s->n_vocab < LOGIT_CHUNK ? s->n_vocab : LOGIT_CHUNK;
-    device_take(b, a, PRODUCT_WORKSPACE, 1, e);
-    if (quantised) device_take(b, a, (size_t)(2 * widest), (size_t)s->d_model * 2, e);
-    device_take(b, a, (size_t)s->head_rows, (size_t)chunk * sizeof(float), e);
-    return e->code == ERR_NONE;
-}
-
-static bool lay_out_plain(backend *b, const backend_shape *s, arena *a, err *e)
-{
-    return lay_out_cuda(b, s, a, e, false);
-}
-
-static bool lay_out_quantised(backend *b, const backend_shape *s, arena *a, err *e)
-{
-    return lay_out_cuda(b, s, a, e, true);
-}
-
-static bool lay_out_nothing(backend *b, const backend_shape *s, arena *a, err *e)
-{
-    (void)b, (void)s, (void)a;
-    return e->code == ERR_NONE;
-}
-
-static const train_table cuda_train = {.lay_out = lay_out_nothing};
-static const op_table cuda_plain = {.name = "cuda (planned)",
-                                    .lay_out = lay_out_plain,
-                                    .train = &cuda_train};
-static const op_table cuda_quantised = {.name = "cuda (planned)",
-                                        .lay_out = lay_out_quantised,
-                                        .train = &cuda_train};
+/* The workspace is cuda's own; nothing can be computed. */
+static const train_table cuda_train = {.lay_out = cuda_space_lay_out_train};
+static const op_table cuda_ops = {.name = "cuda (planned)",
+                                  .lay_out = cuda_space_lay_out,
+                                  .train = &cuda_train};
 
 static void close_nothing(backend *b) { (void)b; }
 
 static const device_table cuda_memory = {.close = close_nothing}; /* takes only count */
 
-void plan_open_cuda(backend *b, pool *threads, bool quantised)
+void plan_open_cuda(backend *b, pool *threads)
 {
     *b = (backend){.threads = threads,
-                   .ops = quantised ? &cuda_quantised : &cuda_plain,
+                   .ops = &cuda_ops,
                    .isa = "planned",
                    .rows = DTYPE_BF16,
                    .device = &cuda_memory};

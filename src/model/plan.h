@@ -49,9 +49,8 @@ int64_t plan_textbook(int64_t n_parameter, int32_t bits);
  * norm and lm_head when end is n_layer. */
 int64_t plan_layer_bytes(const model_header *h, int32_t first, int32_t end);
 
-/* A device that only lays out, with memory of its own, as the CUDA backend is planned: rows between
- * products in bf16, a fixed workspace of the product library, a matrix expanded ahead where weights
- * are quantised, a chunk of logits. It computes nothing. device_measure() before each lay-out. */
-void plan_open_cuda(backend *b, pool *threads, bool quantised);
+/* A device that only lays out, with memory of its own: cuda's workspace (compute/cuda/space.h),
+ * rows between products in bf16. It computes nothing. device_measure() before each lay-out. */
+void plan_open_cuda(backend *b, pool *threads);
 
 #endif

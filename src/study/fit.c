@@ -230,7 +230,7 @@ static bool shape_fits(const shape *s, const fit_line *line, const fit_setup *ho
     bool ok = shape_config(s, &c, a, e);
     plan_source from = {.name = s->name, .config = &c, .numbers = q};
     ok = ok && plan_header(&h, &from, a, e);
-    if (how->target.cuda) plan_open_cuda(&b, how->threads, q->quantised);
+    if (how->target.cuda) plan_open_cuda(&b, how->threads);
     else ok = ok && backend_open(&b, how->device, how->threads, e);
     fit_job job = {.header = &h, .backend = &b, .kind = line->kind};
     job.ask = how->ask;
@@ -273,7 +273,7 @@ typedef struct subject { /* the model in one number type */
 static bool make_lines(fit *f, const fit_setup *s, const subject *m, arena *a, err *e)
 {
     backend b;
-    if (s->target.cuda) plan_open_cuda(&b, s->threads, m->quantised);
+    if (s->target.cuda) plan_open_cuda(&b, s->threads);
     else if (!backend_open(&b, s->device, s->threads, e)) return false;
     for (int kind = 0; kind < FIT_KINDS; kind++) {
         tree t;

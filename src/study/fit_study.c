@@ -20,11 +20,8 @@ static bool open_device(const planner *p, backend *b)
 {
     const engine *g = engine_of(p);
     const char *device = p->run->options.engine.device;
-    bool quantised = false;
-    for (int32_t i = 0; i < g->header.n_tensor; i++)
-        quantised = quantised || dtype_get(g->header.tensor[i].view.type)->block_size > 1;
     if (!p->study->target.cuda) return backend_open(b, device ? device : "cpu", g->threads, p->e);
-    plan_open_cuda(b, g->threads, quantised);
+    plan_open_cuda(b, g->threads);
     return true;
 }
 

@@ -51,8 +51,9 @@ static void write_head(const fit *f, buf *out)
                f->ask.head_tokens, f->ask.text_tokens, f->ask.shots, f->ask.shots == 1 ? "" : "s",
                f->ask.samples, f->ask.new_tokens, f->ask.rank);
     if (t->cuda)
-        buf_add_text(out, "planned for the CUDA backend, not yet measured: "
-                          "workspace as designed\n");
+        buf_add_text(
+            out,
+            "planned for the CUDA backend by its own functions, not yet measured on this card\n");
     buf_add_char(out, '\n');
 }
 

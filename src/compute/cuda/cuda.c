@@ -417,49 +417,9 @@ static void cuda_scatter(backend *b, tensor y, tensor x, const int32_t *rows)
 
 /* ---- workspace ---- */
 
-static int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
-static int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
-
-static void *take(backend *b, arena *a, int64_t count, int64_t each, size_t size, err *e)
-{
-    size_t n = 0;
-    if (!size_multiply((size_t)count, (size_t)each, &n)) {
-        err_set(e, ERR_RESOURCE, "the model's sizes are too large for a GPU");
-        return NULL;
-    }
-    return device_take(b, a, n, size, e);
-}
-
 static bool lay_out(backend *b, const backend_shape *shape, arena *a, err *e)
 {
-    cuda_workspace *s = arena_take_zero(a, 1, sizeof *s, e), measured = {0};
-    if (!s) s = &measured;
-    const int64_t heads = (int64_t)shape->n_head * shape->head_dim;
-    const size_t f = sizeof(float), number = (size_t)dtype_get(b->rows)->block_bytes;
-    s->rows_max = larger(larger(shape->rows, shape->head_rows), 1);
-    s->width_max = larger(larger(shape->d_model, shape->d_ff), heads);
-    s->head_ids = smaller((shape->n_vocab + 7) / 8 * 8, HEAD_IDS);
-    s->head_rows = smaller(larger(shape->head_rows, 1), HEAD_ROWS);
-    s->w_max = larger(s->width_max, s->head_ids) * larger(shape->d_model, 1);
-    s->vector_max = (larger(s->width_max, shape->n_vocab) + 63) / 64 * 64; /* each part aligned */
-    const int64_t group = shape->n_head / larger(shape->n_head_kv, 1);
-    s->tiles_max = s->rows_max * larger(group, 1); /* a tile holds a packed row at least */
-    s->stage = take(b, a, STAGE_BYTES, 1, 1, e);
-    s->lt = take(b, a, LT_BYTES + LT_ALIGN, 1, 1, e);
-    if (s->lt) s->lt = (void *)(((uintptr_t)s->lt + LT_ALIGN - 1) / LT_ALIGN * LT_ALIGN);
-    s->x = take(b, a, s->rows_max, s->width_max, number, e);
-    s->w = take(b, a, s->w_max, 1, number, e);
-    s->vector = take(b, a, VECTOR_MAX_PARTS, s->vector_max, f, e);
-    s->logits = take(b, a, s->head_rows, s->head_ids, f, e);
-    s->largest = take(b, a, s->head_rows, 1, f, e);
-    s->sum = take(b, a, s->head_rows, 1, sizeof(double), e);
-    s->log_sum_exp = take(b, a, s->head_rows, 1, sizeof(double), e);
-    s->top_id = take(b, a, s->head_rows, HEAD_TOP_MAX, sizeof(int32_t), e);
-    s->top_logit = take(b, a, s->head_rows, HEAD_TOP_MAX, f, e);
-    s->pick_logit = take(b, a, HEAD_PICKS, 1, f, e);
-    s->tile = arena_take(a, (size_t)s->tiles_max, sizeof *s->tile, e);
-    b->workspace = s == &measured ? NULL : s;
-    if (s == &measured || e->code != ERR_NONE) return e->code == ERR_NONE;
+    if (!cuda_space_lay_out(b, shape, a, e) || !b->workspace) return e->code == ERR_NONE;
     cuda_checked(b, cudaStreamSynchronize(cuda_of(b)->stream), "its work");
     cuda_of(b)->stage_used = 0; /* another stage: nothing is there yet */
     cuda_of(b)->n_kept = cuda_of(b)->next_kept = 0;

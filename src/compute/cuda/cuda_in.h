@@ -4,6 +4,7 @@
 
 #include "compute/cuda/cuda.h"
 #include "compute/cuda/kernels.h"
+#include "compute/cuda/space.h"
 #include "compute/device.h"
 #include "compute/train.h"
 
@@ -12,16 +13,9 @@
 #include <stddef.h>
 
 enum {
-    STAGE_BYTES = 8 << 20, /* small arrays of the host on their way: ids, positions, spans */
     STAGE_KEPT = 16,       /* of the latest, what is already there is not sent again */
     PASS_BYTES = 16 << 20, /* each of two pinned buffers for weights and logits */
     PRODUCTS_MAX = 256,    /* shapes of product that one backend may meet */
-    LT_BYTES = 32 << 20,   /* cuBLASLt's own workspace, */
-    LT_ALIGN = 256,        /* aligned as it asks */
-    HEAD_IDS = 8192,       /* a stretch of the vocabulary */
-    HEAD_ROWS = 1024,      /* rows read off it at once */
-    HEAD_PICKS = 1 << 16,  /* picks of so many rows */
-    VECTOR_MAX_PARTS = 4,  /* biases and norm weights that are not float32 */
 };
 
 typedef struct staged { /* a host array that is on the device */
@@ -58,25 +52,6 @@ typedef struct cuda_state { /* what is open */
     int n_product;
     pinned_product product[PRODUCTS_MAX];
 } cuda_state;
-
-typedef struct cuda_workspace {
-    unsigned char *stage; /* STAGE_BYTES */
-    void *lt;             /* LT_BYTES */
-    void *x;              /* [rows_max, width_max] rows in the products' type */
-    void *dy;             /* the same, for products of two sets of rows (training) */
-    void *w;              /* [w_max] a weight in the products' type */
-    float *vector;        /* [VECTOR_MAX_PARTS, vector_max] */
-    float *logits;        /* [head_rows, head_ids] */
-    float *largest, *top_logit, *pick_logit;
-    double *sum, *log_sum_exp;
-    int32_t *top_id;
-    k_tile *tile; /* [tiles_max], the host's */
-    int64_t rows_max, width_max, w_max, vector_max, head_rows, head_ids, tiles_max;
-    int next_vector;
-    double *partial; /* train: sums of squares */
-    float *row_term; /* train: [row_terms] of attention's way back */
-    int64_t row_terms;
-} cuda_workspace;
 
 static inline cuda_state *cuda_of(const backend *b) { return b->own; }
 static inline cuda_workspace *cuda_space(const backend *b) { return b->workspace; }

@@ -5,7 +5,7 @@
 #include <assert.h>
 #include <math.h>
 
-enum { PARTS = 1024, BACK_HEIGHT = 64 };
+enum { BACK_HEIGHT = 64 };
 
 static k_attention attention_of(backend *b, const attend_tape *t)
 {
@@ -176,12 +176,12 @@ static void cuda_softmax_back(backend *b, tensor logits, const loss_rows *l, int
 
 static double cuda_sum_squares(backend *b, const float *x, int64_t n)
 {
-    double part[PARTS], sum = 0;
-    k_sum_squares(cuda_of(b)->stream, cuda_space(b)->partial, PARTS, x, n);
+    double part[SQUARES_PARTS], sum = 0;
+    k_sum_squares(cuda_of(b)->stream, cuda_space(b)->partial, SQUARES_PARTS, x, n);
     cuda_launched(b, "a sum of squares");
     if (b->failure.code != ERR_NONE) return NAN;
     b->device->read(b, part, cuda_space(b)->partial, sizeof part);
-    for (int i = 0; i < PARTS; i++) sum += part[i];
+    for (int i = 0; i < SQUARES_PARTS; i++) sum += part[i];
     return b->failure.code == ERR_NONE ? sum : (double)NAN;
 }
 
@@ -204,28 +204,6 @@ static void cuda_adamw(backend *b, const adamw_state *s, const adamw_step *step)
     cuda_launched(b, "the optimiser");
 }
 
-static bool lay_out(backend *b, const backend_shape *shape, arena *a, err *e)
-{
-    cuda_workspace *s = b->workspace, measured = {0};
-    const size_t number = (size_t)dtype_get(b->rows)->block_bytes;
-    const int64_t heads = (int64_t)shape->n_head * shape->head_dim;
-    const int64_t rows = shape->rows > shape->head_rows ? shape->rows : shape->head_rows;
-    int64_t width = shape->d_model > shape->d_ff ? shape->d_model : shape->d_ff;
-    size_t wide = 0, terms = 0;
-    if (!s) s = &measured;
-    if (heads > width) width = heads;
-    if (!size_multiply((size_t)rows, (size_t)width, &wide) ||
-        !size_multiply((size_t)rows, (size_t)shape->n_head, &terms)) {
-        return err_set(e, ERR_RESOURCE, "the model's sizes are too large for a GPU");
-    }
-    s->dy = device_take(b, a, wide, number, e);
-    s->row_term = device_take(b, a, terms, sizeof(float), e);
-    s->row_terms = (int64_t)terms;
-    s->partial = device_take(b, a, PARTS, sizeof(double), e);
-    b->train_space = b->workspace;
-    return e->code == ERR_NONE;
-}
-
 const train_table cuda_train_ops = {
     .attend_keep = cuda_attend_keep,
     .attend_back = cuda_attend_back,
@@ -240,5 +218,5 @@ const train_table cuda_train_ops = {
     .softmax_back = cuda_softmax_back,
     .sum_squares = cuda_sum_squares,
     .adamw = cuda_adamw,
-    .lay_out = lay_out,
+    .lay_out = cuda_space_lay_out_train,
 };

@@ -1,0 +1,71 @@
+/* space: see space.h. */
+#include "compute/cuda/space.h"
+
+#include "compute/device.h"
+
+static int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
+static int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
+
+static void *take(backend *b, arena *a, int64_t count, int64_t each, size_t size, err *e)
+{
+    size_t n = 0;
+    if (!size_multiply((size_t)count, (size_t)each, &n)) {
+        err_set(e, ERR_RESOURCE, "the model's sizes are too large for a GPU");
+        return NULL;
+    }
+    return device_take(b, a, n, size, e);
+}
+
+bool cuda_space_lay_out(backend *b, const backend_shape *shape, arena *a, err *e)
+{
+    cuda_workspace *s = arena_take_zero(a, 1, sizeof *s, e), measured = {0};
+    if (!s) s = &measured;
+    const int64_t heads = (int64_t)shape->n_head * shape->head_dim;
+    const size_t f = sizeof(float), number = (size_t)dtype_get(b->rows)->block_bytes;
+    s->rows_max = larger(larger(shape->rows, shape->head_rows), 1);
+    s->width_max = larger(larger(shape->d_model, shape->d_ff), heads);
+    s->head_ids = smaller((shape->n_vocab + 7) / 8 * 8, HEAD_IDS);
+    s->head_rows = smaller(larger(shape->head_rows, 1), HEAD_ROWS);
+    s->w_max = larger(s->width_max, s->head_ids) * larger(shape->d_model, 1);
+    s->vector_max = (larger(s->width_max, shape->n_vocab) + 63) / 64 * 64; /* each part aligned */
+    const int64_t group = shape->n_head / larger(shape->n_head_kv, 1);
+    s->tiles_max = s->rows_max * larger(group, 1); /* a tile holds a packed row at least */
+    s->stage = take(b, a, STAGE_BYTES, 1, 1, e);
+    s->lt = take(b, a, LT_BYTES + LT_ALIGN, 1, 1, e);
+    if (s->lt) s->lt = (void *)(((uintptr_t)s->lt + LT_ALIGN - 1) / LT_ALIGN * LT_ALIGN);
+    s->x = take(b, a, s->rows_max, s->width_max, number, e);
+    s->w = take(b, a, s->w_max, 1, number, e);
+    s->vector = take(b, a, VECTOR_MAX_PARTS, s->vector_max, f, e);
+    s->logits = take(b, a, s->head_rows, s->head_ids, f, e);
+    s->largest = take(b, a, s->head_rows, 1, f, e);
+    s->sum = take(b, a, s->head_rows, 1, sizeof(double), e);
+    s->log_sum_exp = take(b, a, s->head_rows, 1, sizeof(double), e);
+    s->top_id = take(b, a, s->head_rows, HEAD_TOP_MAX, sizeof(int32_t), e);
+    s->top_logit = take(b, a, s->head_rows, HEAD_TOP_MAX, f, e);
+    s->pick_logit = take(b, a, HEAD_PICKS, 1, f, e);
+    s->tile = arena_take(a, (size_t)s->tiles_max, sizeof *s->tile, e);
+    b->workspace = s == &measured ? NULL : s;
+    return e->code == ERR_NONE;
+}
+
+bool cuda_space_lay_out_train(backend *b, const backend_shape *shape, arena *a, err *e)
+{
+    cuda_workspace *s = b->workspace, measured = {0};
+    const size_t number = (size_t)dtype_get(b->rows)->block_bytes;
+    const int64_t heads = (int64_t)shape->n_head * shape->head_dim;
+    const int64_t rows = shape->rows > shape->head_rows ? shape->rows : shape->head_rows;
+    int64_t width = shape->d_model > shape->d_ff ? shape->d_model : shape->d_ff;
+    size_t wide = 0, terms = 0;
+    if (!s) s = &measured;
+    if (heads > width) width = heads;
+    if (!size_multiply((size_t)rows, (size_t)width, &wide) ||
+        !size_multiply((size_t)rows, (size_t)shape->n_head, &terms)) {
+        return err_set(e, ERR_RESOURCE, "the model's sizes are too large for a GPU");
+    }
+    s->dy = device_take(b, a, wide, number, e);
+    s->row_term = device_take(b, a, terms, sizeof(float), e);
+    s->row_terms = (int64_t)terms;
+    s->partial = device_take(b, a, SQUARES_PARTS, sizeof(double), e);
+    b->train_space = b->workspace;
+    return e->code == ERR_NONE;
+}
