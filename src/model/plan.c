@@ -65,15 +65,24 @@ static const plan_numbers table[] = {
      .vector = DTYPE_F32,
      .fused = DTYPE_Q4_0,
      .quantised = true},
-    {.name = "NF4",
-     .bits = 4,
-     .matrix = DTYPE_BF16,
-     .more = DTYPE_BF16,
+    {.name = "INT8",
+     .bits = 8,
+     .matrix = DTYPE_INT8,
+     .more = DTYPE_INT8,
      .output = DTYPE_BF16,
      .vector = DTYPE_BF16,
-     .fused = DTYPE_BF16,
+     .fused = DTYPE_INT8,
      .quantised = true,
-     .nf4 = true},
+     .layers_only = true},
+    {.name = "NF4",
+     .bits = 4,
+     .matrix = DTYPE_NF4,
+     .more = DTYPE_NF4,
+     .output = DTYPE_BF16,
+     .vector = DTYPE_BF16,
+     .fused = DTYPE_NF4,
+     .quantised = true,
+     .layers_only = true},
 };
 
 const plan_numbers *plan_numbers_all(int32_t *n)
@@ -90,12 +99,16 @@ const plan_numbers *plan_numbers_find(const char *name)
     return NULL;
 }
 
-/* Rows that are no whole blocks of 256 take the next format with blocks of 32. */
+/* Rows that are no whole blocks take the next format with smaller ones. */
 static dtype fallback(dtype t, int64_t columns)
 {
+    static const dtype smaller[DTYPE_COUNT] = {
+        [DTYPE_Q4_K] = DTYPE_Q5_0,  [DTYPE_Q5_K] = DTYPE_Q5_1,    [DTYPE_Q6_K] = DTYPE_Q8_0,
+        [DTYPE_NF4] = DTYPE_NF4_16, [DTYPE_INT8] = DTYPE_INT8_16,
+    };
     if (columns % dtype_get(t)->block_size == 0) return t;
-    dtype small = t == DTYPE_Q4_K ? DTYPE_Q5_0 : t == DTYPE_Q5_K ? DTYPE_Q5_1 : DTYPE_Q8_0;
-    return columns % dtype_get(small)->block_size == 0 ? small : DTYPE_F16;
+    dtype small = smaller[t]; /* F32, the first, where there is none */
+    return small != DTYPE_F32 && columns % dtype_get(small)->block_size == 0 ? small : DTYPE_F16;
 }
 
 static bool has_more_bits(int32_t layer, int32_t n)
@@ -108,7 +121,7 @@ static dtype type_of(const plan_numbers *q, const model_config *c, weight_slot s
     const bool large = c->n_layer == 80 && c->n_head == 8 * c->n_head_kv; /* Llama 70B: a small v */
     switch (slot) {
     case SLOT_LM_HEAD: return q->output;
-    case SLOT_EMBED: return c->tied ? q->output : q->matrix;
+    case SLOT_EMBED: return c->tied || q->layers_only ? q->output : q->matrix;
     case SLOT_QKV: return q->fused;
     case SLOT_V:
         if (has_more_bits(layer, c->n_layer)) return q->more;
@@ -116,12 +129,6 @@ static dtype type_of(const plan_numbers *q, const model_config *c, weight_slot s
     case SLOT_DOWN: return has_more_bits(layer, c->n_layer) ? q->more : q->matrix;
     default: return q->matrix;
     }
-}
-
-static int64_t nf4_bytes(int64_t n)
-{
-    int64_t blocks = (n + 63) / 64;
-    return (n + 1) / 2 + blocks + (blocks + 255) / 256 * 4;
 }
 
 typedef struct maker {
@@ -149,8 +156,6 @@ static bool add_slot(maker *m, weight_slot slot, int32_t layer)
     bool whole = dtype_row_bytes(t->view.type, vector ? rows : columns, &row_bytes);
     assert(whole);
     t->bytes = vector ? row_bytes : rows * row_bytes;
-    const bool in_layer = slot != SLOT_EMBED && slot != SLOT_LM_HEAD && !vector;
-    if (q->nf4 && in_layer) t->bytes = nf4_bytes(rows * columns);
     t->view.data = (void *)(uintptr_t)(ARENA_ALIGN + m->h->bytes_weights); /* nobody reads there */
     if (m->source->weights) {
         t->view.data = arena_take(m->source->weights, (size_t)t->bytes, 1, m->e);

@@ -5,10 +5,9 @@
  *
  * Number types are recipes: which matrix gets which format. Those of GGUF files follow
  * llama.cpp's own quantiser (src/llama-quant.cpp: the first and last eighth and every third layer
- * of v and down get more bits in the _M recipes, the output matrix Q6_K); tests/t_shapes.c
- * compares them with published files to the byte. NF4 (Dettmers et al. 2023): 4 bits a weight of
- * the layers' matrices, a byte a block of 64, a float32 every 256 blocks; embedding and output stay
- * bf16.
+ * of v and down get more bits in the _M recipes, the output matrix Q6_K); tests/t_shapes.c compares
+ * them with published files to the byte. NF4 and INT8: as model/packed.h keeps them in memory (4.5
+ * and 8.5 bits a weight of the layers' matrices); embedding and output stay bf16.
  */
 #ifndef CASELOAD_MODEL_PLAN_H
 #define CASELOAD_MODEL_PLAN_H
@@ -20,7 +19,7 @@ typedef struct plan_numbers {
     int32_t bits;                       /* Q of the textbook rule */
     dtype matrix, more, output, vector; /* of a layer; where more bits go; lm_head; norms */
     dtype fused;                        /* q, k and v in one matrix */
-    bool quantised, nf4;
+    bool quantised, layers_only;        /* layers_only: embedding and output stay `output` */
 } plan_numbers;
 
 const plan_numbers *plan_numbers_all(int32_t *n);

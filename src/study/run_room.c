@@ -55,7 +55,7 @@ static const char *fitting_numbers(run *r, const model_header *h, int64_t sessio
     int32_t n = 0;
     const plan_numbers *all = plan_numbers_all(&n);
     for (int32_t i = 0; i < n; i++) { /* most bits first */
-        int64_t weights = all[i].nf4 ? -1 : weights_in(r, &h->config, &all[i]);
+        int64_t weights = all[i].layers_only ? -1 : weights_in(r, &h->config, &all[i]);
         if (weights >= 0 && weights < h->bytes_weights && weights + session <= now->bytes)
             return all[i].name;
     }

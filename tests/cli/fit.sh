@@ -15,7 +15,7 @@ if command -v python3 >/dev/null; then
     python3 - "$work/stdout" <<'END' || fail "the parts do not add up"
 import json, sys
 plan = json.load(open(sys.argv[1]))["plan"]
-assert len(plan) == 32
+assert len(plan) == 36
 for line in plan:
     b = line["bytes"]
     assert sum(v for k, v in b.items() if k != "total") == b["total"], line
