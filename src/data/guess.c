@@ -241,18 +241,30 @@ static void list_classes(guess *g, const table *t)
     }
 }
 
+/* Lists of options, under a usual name. */
+static void guess_options(guess *g, const table *t, const column_look *look)
+{
+    static const char words[] = " options option choices choice answers 보기 선택지 선지 ";
+    for (int32_t c = 0; c < t->n_column && g->options < 0; c++) {
+        bool list = look[c].nested && is_word(t->column_name[c], words);
+        str first = list ? cell(t, t->nested_row[c], c) : STR("");
+        if (first.size > 2 && first.data[0] == '[') g->options = c;
+    }
+}
+
 bool guess_columns(guess *g, const table *t, arena *a, err *e)
 {
     assert(g && t && t->n_row > 0);
-    *g = (guess){.id = -1, .text = -1, .label = -1, .patient = -1, .split = -1};
+    *g = (guess){.id = -1, .text = -1, .label = -1, .patient = -1, .split = -1, .options = -1};
     column_look *look = arena_take(a, (size_t)t->n_column, sizeof *look, e);
     if (!look) return false;
     for (int32_t c = 0; c < t->n_column; c++) {
         if (!look_at(t, c, &look[c], a, e)) return false;
     }
+    guess_options(g, t, look);
     guess_split(g, t, look);
     guess_text(g, t, look);
-    guess_patient(g, t, look);
+    if (g->options < 0) guess_patient(g, t, look); /* exam questions have no patient */
     guess_id(g, t, look);
     guess_label(g, t, look);
     const char *lacks = NULL;
@@ -336,6 +348,8 @@ static void write_data(const guess *g, const table *t, str table_file, buf *out)
              (long long)g->text_characters);
     add_column(out, t, "  text: ", g->text, text);
     add_column(out, t, "  label: ", g->label, "the right answer");
+    add_column(out, t, "  options: ", g->options,
+               "a list in each row; the first is number 0, or A");
     add_column(out, t, "  patient: ", g->patient, "a patient's rows belong together");
     if (g->patient < 0)
         buf_add_text(out,
@@ -417,6 +431,16 @@ static void write_question(const guess *g, const str *class_name, buf *out)
     buf_close(&asked);
 }
 
+/* Options of the rows are the classes: A, B, .. */
+static void write_options(const guess *g, buf *out)
+{
+    buf_add_text(out, "framing: options   # a letter and an option a line behind the text\n"
+                      "position: as-is    # or cyclic: each option at every place, averaged\n");
+    add_line(out, "question: ",
+             g->korean ? STR("다음 문제의 답을 고르십시오.") : STR("Choose the right answer."),
+             NULL);
+}
+
 static void write_name(str table_file, buf *out)
 {
     size_t start = 0, n = 0;
@@ -451,7 +475,7 @@ bool guess_write_study(const guess *g, const table *t, str table_file, str model
         add_line(out, "model: ", model_file, "a GGUF file, or a Hugging Face folder");
     else buf_add_text(out, "# model: models/name.gguf   # a GGUF file, or a Hugging Face folder\n");
     write_data(g, t, table_file, out);
-    for (int32_t k = 0; k < g->n_class && renamed; k++) {
+    for (int32_t k = 0; k < g->n_class && renamed && g->options < 0; k++) {
         int32_t i = (g->positive + k) % g->n_class;
         buf_add_text(out, k ? ", " : "  labels: {");
         add_scalar(out, class_name[i]);
@@ -460,8 +484,11 @@ bool guess_write_study(const guess *g, const table *t, str table_file, str model
         buf_add_text(out,
                      k + 1 < g->n_class ? "]" : "]}   # values of the label column, by class\n");
     }
-    write_classes(g, class_name, out);
-    write_question(g, class_name, out);
+    if (g->options >= 0) write_options(g, out);
+    else {
+        write_classes(g, class_name, out);
+        write_question(g, class_name, out);
+    }
     buf_add_text(out, "\narms:   # the ways of asking that are compared\n  - name: zero-shot\n");
     if (g->split >= 0 && g->train.data)
         buf_add_text(out,

@@ -14,6 +14,11 @@ limits: {cut: head+tail}
 question: "{text}\n{options}"
 matrix: {score: [letter, text], position: [as-is, cyclic]}'
 for s in medqa-us medmcqa frenchmedmcqa kormedmcqa; do
+    [ ! -f $data/$s/questions.jsonl ] || { # what init proposes runs as it is
+        "$CASELOAD" init "$(realpath $data/$s/questions.jsonl)" > "$work/init.yaml" || fail "init $s"
+        grep -q '^framing: options' "$work/init.yaml" || fail "init does not see the options of $s"
+        want 0 "" "$CASELOAD" run "$work/init.yaml" --model "$work/model" --plan --limit 5
+    }
     plan $s $s/questions.jsonl "text: question, options: options, label: answer" "$grid"
 done
 plan pubmedqa pubmedqa/questions.jsonl \
