@@ -60,6 +60,16 @@ static bool run_all(scorer *r, const schedule *s, err *e)
     return true;
 }
 
+/* What a certificate allows is float32's rounding; other arithmetic says nothing about forms. */
+static bool is_precise(const engine *g, err *e)
+{
+    return g->backend.rows == DTYPE_F32 ||
+           err_set(e, ERR_USAGE,
+                   "a certificate needs float32 arithmetic, and this device multiplies in %s; use "
+                   "--device cpu or cuda:fp32",
+                   dtype_get(g->backend.rows)->name);
+}
+
 /* The answers' log-probabilities under a model, with an adapter beside it or none. */
 static bool score(work *w, const char *model, const char *adapter, double *out)
 {
@@ -71,7 +81,7 @@ static bool score(work *w, const char *model, const char *adapter, double *out)
     const size_t mark = arena_mark(&w->memory);
     how.model = model;
     bool ok =
-        engine_peek(&g, &how, w->e) &&
+        engine_peek(&g, &how, w->e) && is_precise(&g, w->e) &&
         (!adapter || adapter_read(&l, adapter, &g.header.config, &w->memory, w->e)) &&
         schedule_make(&s, &w->tree, (schedule_options){.rows = ENGINE_ROWS}, &w->memory, w->e);
     const engine_work what = {.schedule = &all, .n_schedule = 1, .adapter_rank = l.config.rank};
