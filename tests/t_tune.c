@@ -574,7 +574,7 @@ static void test_leak_is_an_error(void **state)
 /* ---- real models: `t_tune models` ---- */
 
 /* The study of tools/golden/make_tune_losses.py. */
-static void write_losses_study(const char *dir, const char *model)
+static void write_losses_study(const char *dir, const char *model, json_t *golden)
 {
     char study[2000], here[300];
     assert_non_null(getcwd(here, sizeof here));
@@ -586,9 +586,10 @@ static void write_losses_study(const char *dir, const char *model)
         "classes: {serious: [\"Yes\"], not-serious: [\"No\"]}\npositive: serious\n"
         "question: Was the event serious? Answer Yes or No.\n"
         "limits: {max_tokens: 1024, cut: head+tail}\nbaselines: none\narms:\n"
-        "  - {name: tuned, lora: {rank: 8, learning_rate: 1e-3, warmup: 0.1, weight_decay: 0.01, "
-        "batch: 2, steps: 30, evaluate: 0}}\n",
-        here, model);
+        "  - {name: tuned, lora: {rank: 8, learning_rate: %s, warmup: 0.1, weight_decay: 0.01, "
+        "batch: %d, steps: 30, evaluate: 0}}\n",
+        here, model, json_string_value(json_object_get(golden, "rate")),
+        (int)json_integer_value(json_object_get(golden, "batch")));
     assert_true(n > 0 && n < (int)sizeof study);
     write_text(dir, "study.yaml", study);
 }
@@ -632,7 +633,7 @@ static void test_losses_of_real_models(void **state)
             continue;
         }
         open_study(&o, "arms:\n  - {name: zero}\n");
-        write_losses_study(o.w.dir, path);
+        write_losses_study(o.w.dir, path, one);
         snprintf(path, sizeof path, "%s/notes.csv", o.w.dir);
         caseload_notes_options notes = {.out = path, .language = "en", .rows = 80, .seed = 11};
         assert_true(caseload_notes(&notes, NULL, &o.w.e));

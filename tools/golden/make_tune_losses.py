@@ -25,8 +25,16 @@ question: Was the event serious? Answer Yes or No.
 limits: {{max_tokens: 1024, cut: head+tail}}
 baselines: none
 arms:
-  - {{name: tuned, lora: {{rank: 8, learning_rate: 1e-3, warmup: 0.1, weight_decay: 0.01, batch: 2, steps: 30, evaluate: 0}}}}
+  - {{name: tuned, lora: {{rank: 8, learning_rate: {rate}, warmup: 0.1, weight_decay: 0.01, batch: {batch}, steps: 30, evaluate: 0}}}}
 """
+
+
+# At 1e-3 the larger model's losses jump between 0.02 and 6: rounding grows tenfold every few updates, and no two programs agree.
+SETTINGS = {"qwen2.5-coder-0.5b-instruct.Q4_K_M.gguf": dict(rate="1e-4", batch=1)}
+
+
+def settings(model):
+    return SETTINGS.get(os.path.basename(model), dict(rate="1e-3", batch=2))
 
 
 def losses(model):
@@ -35,7 +43,7 @@ def losses(model):
     subprocess.run([caseload, "notes", "--out", os.path.join(work, "notes.csv")] + NOTES, check=True, stdout=subprocess.DEVNULL)
     study = os.path.join(work, "study.yaml")
     with open(study, "w") as f:
-        f.write(STUDY.format(model=os.path.abspath(model)))
+        f.write(STUDY.format(model=os.path.abspath(model), **settings(model)))
     subprocess.run([os.path.join(ROOT, "build", "bench", "b_tune_ids"), study, "tuned", os.path.join(work, "ids")], check=True)
     out = os.path.join(work, "peer.json")
     subprocess.run([sys.executable, os.path.join(ROOT, "bench", "peer_peft.py"), model, os.path.join(work, "ids"), "--out", out], check=True)
@@ -49,7 +57,7 @@ def main():
     kept["made_by"] = "tools/golden/make_tune_losses.py"
     for model in sys.argv[2:]:
         got = losses(model)
-        kept[os.path.basename(model)] = dict(made_with=got["versions"], tokens=got["tokens"], losses=[float(f"{x:.8g}") for x in got["losses"]])
+        kept[os.path.basename(model)] = dict(made_with=got["versions"], **settings(model), tokens=got["tokens"], losses=[float(f"{x:.8g}") for x in got["losses"]])
         with open(path, "w") as f:
             f.write(json.dumps(kept).replace('}, "', '},\n"') + "\n")
 
