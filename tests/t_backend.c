@@ -148,6 +148,39 @@ static void test_matmul_rows_stand_alone(void **state)
     }
 }
 
+/* Few rows meet the weights as they are unpacked; every type gives the bits of the packed product,
+ * over several k blocks and over outputs that fill no panel. */
+static void test_few_rows_are_the_same_bits(void **state)
+{
+    (void)state;
+    for (int d = 0; d < n_device(); d++) {
+        place p = place_open(device(d), 2);
+        rng r = rng_for(7, 8, 10);
+        for (int t = 0; t < DTYPE_I32; t++) {
+            enum { N = 9 };
+            const int64_t unit = dtype_get((dtype)t)->block_size, outs[3] = {16, 37, 130};
+            const int64_t in = unit > 64 ? 7 * unit : 28 * 64;
+            tensor x = randoms(&p, &r, N, in), bias = randoms(&p, &r, 1, 130);
+            bias.rank = 1, bias.dim[1] = 1;
+            for (int i = 0; i < 3; i++) {
+                tensor w = weight(&p, &r, (dtype)t, outs[i], in),
+                       start = randoms(&p, &r, N, outs[i]);
+                tensor y = copy(&p, start);
+                bias.dim[0] = outs[i];
+                op_matmul(&p.b, y, x, w, &bias, true);
+                for (int64_t n = 1; n <= 5; n++) {
+                    tensor few = rows_of(copy(&p, start), N - n, n);
+                    op_matmul(&p.b, few, rows_of(x, N - n, n), w, &bias, true);
+                    assert_memory_equal(few.data, rows_of(y, N - n, n).data,
+                                        (size_t)(n * outs[i]) * 4);
+                }
+            }
+            place_reset(&p);
+        }
+        place_close(&p);
+    }
+}
+
 static void test_matmul_of_no_rows(void **state)
 {
     (void)state;
@@ -286,6 +319,7 @@ int main(void)
         cmocka_unit_test(test_packed_values),
         cmocka_unit_test(test_matmul_against_ref),
         cmocka_unit_test(test_matmul_rows_stand_alone),
+        cmocka_unit_test(test_few_rows_are_the_same_bits),
         cmocka_unit_test(test_matmul_of_no_rows),
         cmocka_unit_test(test_rmsnorm),
         cmocka_unit_test(test_rope),

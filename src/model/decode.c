@@ -3,7 +3,6 @@
 
 #include <assert.h>
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 typedef struct decode_candidate {
@@ -25,7 +24,10 @@ bool decoder_lay_out(decoder *d, session *s, int32_t streams, arena *a, err *e)
     d->pick_start = arena_take_zero(a, n + 1, sizeof(int64_t), e);
     d->span = arena_take(a, n, sizeof(attend_span), e);
     d->range = arena_take(a, n * (DECODE_PATH_MAX + 1), sizeof(attend_range), e);
-    d->candidate = arena_take(a, (size_t)s->model->config->n_vocab, sizeof(decode_candidate), e);
+    d->drawn = arena_take(a, n, sizeof(int32_t), e);
+    const size_t threads = (size_t)pool_size(s->backend->threads);
+    d->candidate =
+        arena_take(a, threads * (size_t)s->model->config->n_vocab, sizeof(decode_candidate), e);
     return e->code == ERR_NONE;
 }
 
@@ -52,51 +54,94 @@ static int32_t likeliest(const float *logit, int32_t n_vocab)
     return best;
 }
 
-/* Falling probability; ties by id. */
-static int by_probability(const void *left, const void *right)
+/* Does candidate a stand before b? Falling weight; ties by id. */
+static bool before(const decode_candidate *a, const decode_candidate *b)
 {
-    const decode_candidate *a = left, *b = right;
-    if (a->p != b->p) return a->p < b->p ? 1 : -1;
-    return (a->id > b->id) - (a->id < b->id);
+    return a->p != b->p ? a->p > b->p : a->id < b->id;
 }
 
-/* Tokens whose weight is nothing beside the likeliest's cannot be drawn: exp(-50) of it. */
-static int32_t collect(const float *logit, int32_t n_vocab, double temperature, decode_candidate *c)
+static void sift(decode_candidate *heap, int32_t n, int32_t i, bool first_on_top)
 {
-    double top = (double)logit[likeliest(logit, n_vocab)];
+    const decode_candidate moved = heap[i];
+    for (int32_t child = 2 * i + 1; child < n; i = child, child = 2 * i + 1) {
+        if (child + 1 < n && before(&heap[child + 1], &heap[child]) == first_on_top) child++;
+        if (before(&heap[child], &moved) != first_on_top) break;
+        heap[i] = heap[child];
+    }
+    heap[i] = moved;
+}
+
+static void heapify(decode_candidate *heap, int32_t n, bool first_on_top)
+{
+    for (int32_t i = n / 2 - 1; i >= 0; i--) sift(heap, n, i, first_on_top);
+}
+
+/* The `k` likeliest of the logits, in no order: a heap with the last of them on top. */
+static int32_t collect_likeliest(const float *logit, int32_t n_vocab, int32_t k,
+                                 decode_candidate *c)
+{
+    for (int32_t i = 0; i < k; i++) c[i] = (decode_candidate){.p = (double)logit[i], .id = i};
+    heapify(c, k, false);
+    for (int32_t i = k; i < n_vocab; i++) {
+        if (!((double)logit[i] > c[0].p)) continue; /* a tie's lower id is there already */
+        c[0] = (decode_candidate){.p = (double)logit[i], .id = i};
+        sift(c, k, 0, false);
+    }
+    return k;
+}
+
+/* Weights beside the likeliest's, which is 1. One that is nothing beside it cannot be drawn:
+ * exp(-50) of it. */
+static int32_t collect(const float *logit, int32_t n_vocab, const sampling *how,
+                       decode_candidate *c)
+{
+    const double top = (double)logit[likeliest(logit, n_vocab)];
+    const bool few = how->top_k > 0 && how->top_k < n_vocab;
+    const int32_t from = few ? collect_likeliest(logit, n_vocab, how->top_k, c) : n_vocab;
     int32_t n = 0;
-    for (int32_t i = 0; i < n_vocab; i++) {
-        double w = ((double)logit[i] - top) / temperature;
-        if (w > -50) c[n++] = (decode_candidate){.p = exp(w), .id = i};
+    for (int32_t i = 0; i < from; i++) {
+        const int32_t id = few ? c[i].id : i;
+        double w = ((double)logit[id] - top) / (double)how->temperature;
+        if (w > -50) c[n++] = (decode_candidate){.p = exp(w), .id = id};
     }
     return n;
 }
 
-static double normalise(decode_candidate *c, int32_t n)
+typedef struct falling { /* candidates taken one by one in falling order, as far as anybody asks */
+    decode_candidate *c; /* a heap of n - taken, then the taken ones, the first of them last */
+    int32_t n, taken;
+} falling;
+
+static const decode_candidate *at_place(falling *f, int32_t i)
 {
-    double sum = 0;
-    for (int32_t i = 0; i < n; i++) sum += c[i].p;
-    for (int32_t i = 0; i < n; i++) c[i].p /= sum;
-    return sum;
+    while (f->taken <= i) {
+        const int32_t last = f->n - ++f->taken;
+        const decode_candidate first = f->c[0];
+        f->c[0] = f->c[last];
+        f->c[last] = first;
+        if (last > 0) sift(f->c, last, 0, true);
+    }
+    return &f->c[f->n - 1 - i];
 }
 
-/* Candidates stand in falling order: each rule keeps a beginning of them. */
-static int32_t keep_likeliest(decode_candidate *c, int32_t n, const sampling *how)
+/* How many of the first candidates the rules leave; *mass: their weight. */
+static int32_t keep_likeliest(falling *f, const sampling *how, double *mass)
 {
-    if (how->top_k > 0 && n > how->top_k) n = how->top_k;
-    normalise(c, n);
+    int32_t n = f->n;
+    *mass = 0;
+    for (int32_t i = 0; i < n; i++) *mass += f->c[i].p;
     if (how->top_p > 0 && how->top_p < 1) {
-        double sum = 0;
-        int32_t kept = 0;
-        while (kept < n && sum < (double)how->top_p) sum += c[kept++].p;
-        n = kept;
-        normalise(c, n);
+        const double enough = (double)how->top_p * *mass;
+        *mass = 0;
+        for (n = 0; n < f->n && *mass < enough; n++) *mass += at_place(f, n)->p;
     }
     if (how->min_p > 0) {
-        int32_t kept = 1;
-        while (kept < n && c[kept].p >= (double)how->min_p * c[0].p) kept++;
-        n = kept;
-        normalise(c, n);
+        const double least = (double)how->min_p * at_place(f, 0)->p;
+        const int32_t left = n;
+        *mass = 0;
+        for (n = 0; n < left && (n == 0 || at_place(f, n)->p >= least); n++) {
+            *mass += at_place(f, n)->p;
+        }
     }
     return n;
 }
@@ -106,17 +151,33 @@ int32_t decode_draw(float *logit, int32_t n_vocab, decode_stream *s, decode_cand
     assert(n_vocab > 0 && s->how.temperature >= 0);
     penalise(logit, n_vocab, s);
     if (s->how.temperature == 0) return likeliest(logit, n_vocab);
-    int32_t n = collect(logit, n_vocab, (double)s->how.temperature, scratch);
-    if (n == 0)
+    falling f = {.c = scratch, .n = collect(logit, n_vocab, &s->how, scratch)};
+    if (f.n == 0)
         return likeliest(logit, n_vocab); /* no number above another: nothing to draw from */
-    qsort(scratch, (size_t)n, sizeof *scratch, by_probability);
-    n = keep_likeliest(scratch, n, &s->how);
-    double at = rng_unit(&s->generator), sum = 0;
+    heapify(f.c, f.n, true);
+    double mass = 0, sum = 0;
+    const int32_t n = keep_likeliest(&f, &s->how, &mass);
+    const double at = rng_unit(&s->generator) * mass;
     for (int32_t i = 0; i < n; i++) {
-        sum += scratch[i].p;
-        if (at < sum) return scratch[i].id;
+        sum += at_place(&f, i)->p;
+        if (at < sum) return at_place(&f, i)->id;
     }
-    return scratch[n - 1].id; /* rounding left a crumb above the sum */
+    return at_place(&f, n - 1)->id; /* rounding left a crumb above the sum */
+}
+
+typedef struct draws { /* of one step, a task a stream: each from its own row and generator */
+    decoder *d;
+    decode_stream *stream;
+} draws;
+
+static void draw_task(void *context, int64_t i, int thread)
+{
+    const draws *w = context;
+    const int32_t n_vocab = w->d->session->model->config->n_vocab;
+    float *logit = w->d->session->logits + i * n_vocab;
+    decode_candidate *scratch = w->d->candidate + (int64_t)thread * n_vocab;
+    decode_stream *s = &w->stream[w->d->live[i]];
+    if (s->end == DECODE_GOES_ON) w->d->drawn[i] = decode_draw(logit, n_vocab, s, scratch);
 }
 
 static void take_token(decode_stream *s, int32_t id, const decode_rules *r)
@@ -133,14 +194,18 @@ static void take_token(decode_stream *s, int32_t id, const decode_rules *r)
 /* Draws the next token of every live stream from its row of the last step. */
 static bool draw_all(decoder *d, decode_stream *stream, int32_t n, const decode_rules *r, err *e)
 {
-    int32_t n_vocab = d->session->model->config->n_vocab;
     session_read_logits(d->session, d->row_of, n);
     if (!backend_sync(d->session->backend, e)) return false;
+    for (int32_t i = 0; r->allow && i < n; i++) {
+        decode_stream *s = &stream[d->live[i]];
+        float *logit = d->session->logits + (int64_t)i * d->session->model->config->n_vocab;
+        if (!r->allow(r->context, s, logit)) s->end = DECODE_STOPPED;
+    }
+    draws w = {.d = d, .stream = stream};
+    pool_run(d->session->backend->threads, n, draw_task, &w);
     for (int32_t i = 0; i < n; i++) {
         decode_stream *s = &stream[d->live[i]];
-        float *logit = d->session->logits + (int64_t)i * n_vocab;
-        if (r->allow && !r->allow(r->context, s, logit)) s->end = DECODE_STOPPED;
-        else take_token(s, decode_draw(logit, n_vocab, s, d->candidate), r);
+        if (s->end == DECODE_GOES_ON) take_token(s, d->drawn[i], r);
     }
     return true;
 }

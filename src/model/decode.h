@@ -71,7 +71,8 @@ typedef struct decoder { /* arrays of one decode step, for at most `streams` str
     int64_t *pick_start;
     attend_span *span;
     attend_range *range;
-    struct decode_candidate *candidate; /* [n_vocab] */
+    int32_t *drawn;                     /* [streams] */
+    struct decode_candidate *candidate; /* [threads, n_vocab] */
 } decoder;
 
 /* The session's shape must have `logit_rows` >= streams, and slots for the streams' own tokens. */

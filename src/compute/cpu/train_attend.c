@@ -281,6 +281,7 @@ static void query_task(void *context, int64_t task, int thread)
         for (int64_t i = 0; i < range->count; i += ATTEND_BLOCK) {
             int64_t keys = range->count - i < ATTEND_BLOCK ? range->count - i : ATTEND_BLOCK;
             if (!sees_any(a->plan, first_q, last_q, range->position + i, keys)) continue;
+            if (keys > last_q + 1 - range->position - i) keys = last_q + 1 - range->position - i;
             pack_keys(&t, a->tape->k, range->slot + i, keys, t.s.k, t.s.k_rows);
             pack_keys(&t, a->tape->v, range->slot + i, keys, t.s.v, NULL);
             times_keys(&t, t.s.score, t.s.q, t.s.k, keys);
@@ -327,7 +328,9 @@ static void meet_range(block_task *t, const attend_span *span, const attend_rang
     if (to > ATTEND_BLOCK) to = ATTEND_BLOCK;
     const int64_t position = (int64_t)range->position - range->slot + block;
     const int64_t step = queries_a_block(t->group);
-    for (int64_t first = 0; first < span->count && from < to; first += step) {
+    int64_t begin = position + from - span->position; /* earlier queries see none of these keys */
+    if (begin < 0) begin = 0;
+    for (int64_t first = begin; first < span->count && from < to; first += step) {
         int64_t count = span->count - first < step ? span->count - first : step;
         int64_t first_q = span->position + first;
         if (!sees_any(a->plan, first_q, first_q + count - 1, position + from, to - from)) continue;
