@@ -126,9 +126,9 @@ static void test_folder(void **state)
     how.n_arm = 6; /* with baselines */
     open_world(&w, how);
     must(&w, paper_write(&w.v, w.folder, &shown, &w.e));
-    assert_non_null(strstr(shown.data, "6 tables, 9 figures"));
+    assert_non_null(strstr(shown.data, "7 tables, 9 figures"));
     assert_int_equal(check_folder(&w, "/figures"), 4 * (PLOT_KINDS - 1)); /* one model */
-    assert_int_equal(check_folder(&w, "/tables"), 3 * 6);
+    assert_int_equal(check_folder(&w, "/tables"), 3 * 7);
     assert_int_equal(check_folder(&w, ""), 6);
     size_t n = 0;
     char *page = read_file(&w, "index.html", &n);

@@ -80,6 +80,21 @@ static void write_model_record(const run *r, int32_t which, buf *out)
                p ? p->adapter_hash.hex : "", p ? p->adapter_rank : 0);
 }
 
+/* How the arm asks. */
+static void write_ask_record(const spec_ask *k, buf *out)
+{
+    buf_printf(out, "\"framing\": \"%s\", \"position\": \"%s\", \"method\": \"",
+               spec_framing_name(k->framing), spec_position_name(k->position));
+    const char *between = "";
+    for (int i = 0; i < SPEC_METHODS; i++) {
+        if (!(k->methods & 1u << i)) continue;
+        buf_printf(out, "%s%s", between, spec_part_name((spec_part)i));
+        between = " + ";
+    }
+    buf_printf(out, "\", \"wordings\": %d, \"draws\": %d, \"samples\": %d, ", k->n_question,
+               k->draws, k->think.samples);
+}
+
 /* The prompt's form for the report: everything but the text. Examples hold texts of patients: only
  * their ids. */
 static void write_arm_record(const run *r, int32_t which, buf *out)
@@ -111,6 +126,7 @@ static void write_arm_record(const run *r, int32_t which, buf *out)
         buf_add_char(out, '"');
     }
     buf_printf(out, "], \"sets\": %d, ", m->n_form);
+    write_ask_record(&m->spec->ask, out);
     write_model_record(r, which, out);
     buf_add_text(out, ", \"ask\": ");
     arms_write_record(&r->arms, which, out);

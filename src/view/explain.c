@@ -46,6 +46,27 @@ static const stat_estimate *intercept(const asked *q) { return &evidence_of(q)->
 static const stat_estimate *slope(const asked *q) { return &evidence_of(q)->line.slope; }
 static const stat_estimate *ece(const asked *q) { return &evidence_of(q)->ece; }
 
+static const stat_estimate *brier_own(const asked *q) { return &result_of(q)->brier_own; }
+static const stat_estimate *slope_own(const asked *q) { return &evidence_of(q)->line_own.slope; }
+
+static const evidence_multi *multi_of(const asked *q)
+{
+    return q->v->multi ? &q->v->multi[q->arm] : NULL;
+}
+static const stat_estimate none_multi = {.status = STAT_NO_CASES, .method = ""};
+static const stat_estimate *macro(const asked *q)
+{
+    return multi_of(q) ? &multi_of(q)->macro : &none_multi;
+}
+static const stat_estimate *weighted(const asked *q)
+{
+    return multi_of(q) ? &multi_of(q)->weighted : &none_multi;
+}
+static const stat_estimate *hand_till(const asked *q)
+{
+    return multi_of(q) ? &multi_of(q)->hand_till : &none_multi;
+}
+
 static void head(buf *b, const char *name) { buf_printf(b, "%-10s", name); }
 
 /* Pairs of a positive and another text, counted from the curve. */
@@ -124,6 +145,89 @@ static void say_mass(const asked *q, buf *b, err *e)
         s->mass_median, s->mass_low, s->mass_high, 100 * s->mass_share_below_half);
 }
 
+static void say_classes(const asked *q, buf *b, err *e)
+{
+    (void)e;
+    const verdict *r = stats_of(q);
+    if (!multi_of(q)) {
+        buf_add_text(b, "the study has two classes: see auroc\n");
+        return;
+    }
+    buf_printf(b, "%d of %d classes can be judged; %lld resamples\n", (int)multi_of(q)->n_judged,
+               (int)r->n_class, (long long)multi_of(q)->n_draw);
+    for (int32_t c = 0; c < r->n_class; c++) {
+        const stat_estimate *o = &result_of(q)->class_auroc[c].logit;
+        head(b, "");
+        buf_printf(b, "%s against the rest: ", q->v->g->in.class_name[c]);
+        if (o->has_value) buf_printf(b, "%.17g\n", o->value);
+        else buf_printf(b, "not estimable (%s)\n", stat_status_reason(o->status));
+    }
+}
+
+static void say_threshold(const asked *q, buf *b, err *e)
+{
+    (void)e;
+    const verdict *r = stats_of(q);
+    const verdict_arm *s = result_of(q);
+    buf_add_text(b, "called ");
+    evidence_add_point(r, b);
+    buf_add_char(b, '\n');
+    head(b, "");
+    if (isinf(s->threshold)) buf_add_text(b, "threshold above every score\n");
+    else buf_printf(b, "threshold %.17g\n", s->threshold);
+    if (!r->point.chosen) return;
+    head(b, "");
+    buf_printf(b,
+               "on %lld tune texts, %lld of them positive: sensitivity %.17g, specificity %.17g "
+               "(%s)\n",
+               (long long)r->n_tune, (long long)r->n_tune_events, s->choice.sensitivity,
+               s->choice.specificity, stat_status_name(s->choice.status));
+}
+
+static void say_map(const asked *q, buf *b, err *e)
+{
+    (void)e;
+    const recal_map *m = &result_of(q)->recal;
+    const char *how = evidence_recal_words(stats_of(q));
+    if (!how) buf_add_text(b, "none: the model's own probabilities\n");
+    else if (m->status != STAT_OK)
+        buf_printf(b, "%s was not fitted (%s): the model's own probabilities\n", how,
+                   stat_status_reason(m->status));
+    else if (m->n_knot > 0)
+        buf_printf(b, "%s on %lld tune texts, %d knots\n", how, (long long)stats_of(q)->n_tune,
+                   (int)m->n_knot);
+    else
+        buf_printf(b, "%s on %lld tune texts: logit p = %.17g z + %.17g\n", how,
+                   (long long)stats_of(q)->n_tune, m->slope, m->intercept);
+}
+
+/* Each subgroup's AUROC, and whether they differ. */
+static void say_groups(const asked *q, buf *b, err *e)
+{
+    (void)e;
+    if (q->v->n_group == 0) buf_add_text(b, "the study names no subgroup columns\n");
+    for (int32_t g = 0; g < q->v->n_group; g++) {
+        const evidence_group *group = &q->v->group[g];
+        if (g) head(b, "");
+        buf_printf(b, "%.*s: ", (int)group->name.size, group->name.data);
+        if (group->n_level == 0) {
+            buf_add_text(b, "more than 40 values\n");
+            continue;
+        }
+        const subgroup_test *t = &group->test[q->arm];
+        if (t->status == STAT_OK) buf_printf(b, "Q %.10g, p %.10g\n", t->q, t->p);
+        else buf_printf(b, "not estimable (%s)\n", stat_status_reason(t->status));
+        for (int32_t i = 0; i < group->n_level; i++) {
+            const stat_estimate *o = &group->level[i].auroc[q->arm].logit;
+            head(b, "");
+            buf_printf(b, "  %.*s: ", (int)group->level[i].name.size, group->level[i].name.data);
+            if (o->has_value && o->has_variance)
+                buf_printf(b, "%.17g, variance %.10g\n", o->value, o->variance);
+            else buf_printf(b, "not estimable (%s)\n", stat_status_reason(o->status));
+        }
+    }
+}
+
 static void say_difference(const asked *q, buf *b, err *e)
 {
     (void)e;
@@ -144,10 +248,10 @@ static void say_difference(const asked *q, buf *b, err *e)
         buf_printf(b, "not estimable (%s)\n", stat_status_reason(t->status));
         return;
     }
-    buf_printf(
-        b, "difference %.17g, variance %.10g, z %.10g, p %.10g; Holm over %d pairs %.10g (%s)\n",
-        sign * t->difference, t->variance, sign * t->statistic, t->p, (int)stats_of(q)->n_pair,
-        q->v->p_holm[pair - stats_of(q)->pair], t->method);
+    buf_printf(b, "difference %.17g, variance %.10g, z %.10g, p %.10g; %s %.10g (%s)\n",
+               sign * t->difference, t->variance, sign * t->statistic, t->p,
+               pair->primary ? "primary, not adjusted:" : "Holm over the pairs:",
+               q->v->p_holm[pair - stats_of(q)->pair], t->method);
     if (t->has_interval) {
         head(b, "interval");
         buf_printf(b, "%.17g to %.17g\n", sign > 0 ? t->low : -t->high,
@@ -197,6 +301,24 @@ static const measure measures[] = {
     {"label_mass", "how much of the model's belief lies on any listed answer",
      "sum over classes of exp(Z), each class's Z the log-sum-exp over its ways of being written",
      NULL, say_mass},
+    {"threshold", "the probability from which a text is called positive",
+     "as the study declares; chosen on tune texts, or set beforehand", NULL, say_threshold},
+    {"recalibration", "the map from scores to probabilities", "fitted on tune texts alone", NULL,
+     say_map},
+    {"brier_own", "Brier score before recalibration", "sum of (p - y)^2 / n; Wald interval",
+     brier_own, say_map},
+    {"slope_own", "calibration slope before recalibration",
+     "slope of a logistic regression of y on the log-odds of the model's own p", slope_own,
+     say_map},
+    {"interaction", "do subgroups differ in AUROC?",
+     "Cochran's Q = sum of (AUROC - weighted mean)^2 / variance over a column's values", NULL,
+     say_groups},
+    {"macro_auroc", "mean over classes of each one's AUROC against the rest",
+     "sum / classes that can be judged; interval by bootstrap", macro, say_classes},
+    {"weighted_auroc", "the same, weighted by the classes' texts",
+     "sum of share x AUROC; interval by bootstrap", weighted, say_classes},
+    {"hand_till", "mean over pairs of classes (Hand and Till 2001)",
+     "mean of (A(i|j) + A(j|i)) / 2; interval by bootstrap", hand_till, say_classes},
     {"difference", "AUROC of the first arm less that of the second, same texts",
      "paired test: z = difference / sqrt(var + var - 2 cov)", NULL, say_difference},
 };
@@ -300,7 +422,7 @@ static int32_t find_arm(const evidence *v, str name)
 
 static bool fail_measure(err *e)
 {
-    char list[500] = "";
+    char list[700] = "";
     for (size_t i = 0; i < countof(measures); i++) {
         size_t used = strlen(list);
         snprintf(list + used, sizeof list - used, "%s%s", i ? ", " : "", measures[i].name);
@@ -345,7 +467,11 @@ bool explain_number(const evidence *v, const char *path, buf *out, err *e)
         if (str_is(str_part(all, 0, (size_t)slash), measures[i].name)) m = &measures[i];
     }
     if (!m) return fail_measure(e);
-    if (!v->binary) return err_set(e, ERR_USAGE, "--explain needs a study with a positive class");
+    bool several = m->inputs == say_classes;
+    if (!v->binary && !several)
+        return err_set(e, ERR_USAGE,
+                       "--explain: without a positive class there are macro_auroc, "
+                       "weighted_auroc and hand_till");
     str rest = str_part(all, (size_t)slash + 1, all.size - (size_t)slash - 1);
     if (m->inputs == say_difference) {
         if (!split_arms(v, rest, &q)) return fail_arm(v, rest, e);
@@ -360,7 +486,7 @@ bool explain_number(const evidence *v, const char *path, buf *out, err *e)
     say_value(&q, m, out);
     head(out, "inputs");
     m->inputs(&q, out, e);
-    say_rows(&q, out);
+    if (v->binary) say_rows(&q, out);
     say_records(&q, out);
     return e->code == ERR_NONE && buf_check(out, "the explanation", e);
 }

@@ -400,7 +400,9 @@ bool gather_open(gather *g, const store *s, const char *version, const char *dat
     assert(s && version && date);
     *g = (gather){0};
     if (!arena_open_up_to(&g->memory, bytes_memory, "the results", e)) return false;
-    if (read_store(g, s, e) && compute(g, e) && describe(g, version, date, e)) return true;
+    if (read_store(g, s, e) && compute(g, e) && gather_read_ways(g, s, e) &&
+        describe(g, version, date, e))
+        return true;
     gather_close(g);
     return false;
 }

@@ -8,6 +8,17 @@
 #include "data/store.h"
 #include "view/report.h"
 
+/* An arm that asks each row in several ways, or has texts generated (store_parts.h). Of judged
+ * rows. */
+typedef struct gather_ways {
+    int32_t n_way;              /* most of a row; 0: asked in one way */
+    int32_t n_auroc;            /* ways that scored every judged row, of which: */
+    double mean, sd, low, high; /* of their AUROCs */
+    int64_t n_row, n_turned; /* rows with several ways; whose most probable class depends on it */
+    int64_t n_sample, n_unparsed, n_parsed, n_long; /* n_long: ended by the limit of tokens */
+    int64_t n_token;                                /* generated */
+} gather_ways;
+
 typedef struct gather { /* changes nowhere once open */
     arena memory;       /* holds all below; also scratch of who draws */
     store_study study;
@@ -18,6 +29,7 @@ typedef struct gather { /* changes nowhere once open */
     store_results *tune_got; /* [n_arm]; rows count from the first tune row */
     verdict stats;
     report_arm *arm;       /* [n_arm] */
+    gather_ways *ways;     /* [n_arm] */
     report_input in;       /* of report, results, text */
     struct json_t *record; /* {"meta": {..}, "runs": [..]} */
 } gather;
@@ -28,6 +40,8 @@ void gather_close(gather *g);
 
 /* A fact of the store, "" when absent; that of one arm under "what/arm". */
 const char *gather_fact(const gather *g, const char *key);
+
+bool gather_read_ways(gather *g, const store *s, err *e); /* after the statistics */
 
 /* Rows of a store that are judged: the rest, behind them, are tune rows. All in older stores. */
 bool gather_rows_use(const store *s, const store_study *study, int32_t *n, err *e);

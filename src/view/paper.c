@@ -255,6 +255,8 @@ static const struct {
     {3, "Models and their size", "Memory and speed against what the model finds."},
     {4, "Tuning", "Adapters, over their seeds."},
     {5, "Subgroups", "AUROC of every arm by subgroup."},
+    {9, "Within the arms", "Ways of asking a text, generated texts, and what each arm cost."},
+    {10, "Trainings", "Each adapter's training, by texts and seed."},
     {6, "Variability", "How far results move when only chance or wording changes."},
 };
 

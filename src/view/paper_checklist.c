@@ -38,6 +38,7 @@ typedef enum answer {
     WORDINGS,
     CALIBRATION,
     ERRORS,
+    DATES,
 } answer;
 
 static const struct {
@@ -50,7 +51,7 @@ static const struct {
     {"TRIPOD-LLM", "3-4", "context of care, intended users, objectives", BY_AUTHORS},
     {"TRIPOD-LLM", "5a", "where the data of each use come from", BY_AUTHORS},
     {"TRIPOD-LLM", "5b", "the data in numbers", CHARACTERISTICS},
-    {"TRIPOD-LLM", "5c", "oldest and newest text of each split", BY_AUTHORS},
+    {"TRIPOD-LLM", "5c", "oldest and newest text of each split", DATES},
     {"TRIPOD-LLM", "5d", "preparation and checks of the data", INPUT},
     {"TRIPOD-LLM", "5e", "missing data, imbalance, omissions with reasons", FLOW},
     {"TRIPOD-LLM", "6a", "model, version, dates of use, end of its training data", MODEL},
@@ -131,8 +132,9 @@ static char say_settings(const paper *p, buf *b)
     say_fact(p, b, "arithmetic", "numerics");
     say_fact(p, b, "most tokens", "max_tokens");
     if (b->size == 0) return 'M';
-    buf_add_text(b, "; no decoding, so no temperature");
-    return 'A';
+    buf_add_text(b, paper_generates(p) ? "; decoding as the study file says"
+                                       : "; no decoding, so no temperature");
+    return paper_generates(p) ? 'H' : 'A';
 }
 
 static char say_flow(const paper *p, buf *b)
@@ -221,24 +223,35 @@ static bool differ_in_wording(const paper *p)
 }
 
 /* Items that one sentence answers whatever the records. */
-static char say_fixed(answer which, buf *b)
+static char say_fixed(const paper *p, answer which, buf *b)
 {
     const char *text = NULL;
     char status = 'A';
     switch (which) {
     case RAW_OUTPUT:
-        text = "no text was generated; log-probabilities of the listed answers are kept for every "
-               "text "
-               "(study.db, scores.csv)";
+        text = paper_generates(p)
+                   ? "generated texts, their parsed answers and failures to parse are kept "
+                     "(study.db; counts in table S3), and the log-probabilities of the answers "
+                     "asked behind them"
+                   : "no text was generated; log-probabilities of the listed answers are kept for "
+                     "every text (study.db, scores.csv)";
         break;
     case SCORING:
-        text = "log-sum-exp over the ways of writing each class; log-odds of the positive class; "
-               "weights "
-               "unchanged";
+        text = paper_adapts(p)
+                   ? "log-sum-exp over the ways of writing each class; log-odds of the positive "
+                     "class; adapters trained as tables T5 and S4 say"
+                   : "log-sum-exp over the ways of writing each class; log-odds of the positive "
+                     "class; weights unchanged";
         break;
     case THRESHOLD:
-        text = "probabilities are the model's own (softmax over the classes); threshold 0.5, set "
-               "beforehand, not chosen on these texts";
+        buf_add_text(b, "probabilities are ");
+        if (evidence_recal_words(&p->v->g->stats))
+            buf_printf(b, "recalibrated by %s on tune texts",
+                       evidence_recal_words(&p->v->g->stats));
+        else buf_add_text(b, "the model's own (softmax over the classes)");
+        buf_add_text(b, "; calls are ");
+        evidence_add_point(&p->v->g->stats, b);
+        buf_add_text(b, "; nothing was chosen on the judged texts");
         break;
     case ACCESS: text = "local files, no network, one case a prompt"; break;
     case RANDOMNESS:
@@ -266,7 +279,7 @@ static char say_fixed(answer which, buf *b)
         text = "figure confusion counts them. To add: what kinds they are";
         status = 'H';
         break;
-    case CHARACTERISTICS: text = "table T1 (texts judged)"; break;
+    case CHARACTERISTICS: text = "table T1"; break;
     default: status = 'M'; break;
     }
     if (text) buf_add_text(b, text);
@@ -298,8 +311,10 @@ static char say(const paper *p, answer which, buf *b)
     case COMPARISONS:
         if (r->n_arm < 2) return 'M';
         buf_printf(
-            b, "%d arms on the same texts, %d paired tests, Holm. To add: comparison with people",
-            (int)r->n_arm, (int)r->n_pair);
+            b,
+            "%d arms on the same texts, baselines among them; %d paired tests, %sHolm. To add: "
+            "comparison with people",
+            (int)r->n_arm, (int)r->n_pair, r->primary >= 0 ? "one primary, the others " : "");
         return 'H';
     case SPLITS:
         if (!has(p, "data_sha256")) return 'M';
@@ -309,6 +324,10 @@ static char say(const paper *p, answer which, buf *b)
             "texts were looked at while prompts were written",
             fact(p, "data_sha256"));
         return 'H';
+    case DATES:
+        if (!strstr(fact(p, "profile"), "first_date")) return 'M';
+        buf_add_text(b, "years of each part in table T1");
+        return 'A';
     case SUBGROUPS:
         if (p->v->n_group == 0) return 'M';
         buf_add_text(b, "table T6, figure forest");
@@ -319,13 +338,13 @@ static char say(const paper *p, answer which, buf *b)
                                              : "table T3; one wording of the question");
         return 'A';
     case TUNING:
-        if (has(p, "adapter_sha256")) {
-            say_fact(p, b, "adapter SHA-256", "adapter_sha256");
+        if (paper_adapts(p)) {
+            buf_add_text(b, "adapters (LoRA): tables T5 and S4. To add: why these settings");
             return 'H';
         }
         buf_add_text(b, "none: weights unchanged, no retrieval");
         return 'A';
-    default: return say_fixed(which, b);
+    default: return say_fixed(p, which, b);
     }
 }
 

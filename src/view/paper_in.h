@@ -5,12 +5,14 @@
 #include "view/paper.h"
 #include "view/sheet.h"
 
-enum { PAPER_TABLES = 9 }; /* T1 .. T7, S1, S2 */
+enum { PAPER_TABLES = 11 }; /* T1 .. T7, S1 .. S4 */
 
 typedef struct paper_arm { /* from the arm's record; "" and 0 where it says nothing */
     int32_t shots;
     int64_t seed;
     const char *question, *system, *template_kind, *kind;
+    const char *framing, *position, *method;
+    int32_t wordings, samples;
     const char *model, *model_sha256, *quantisation, *adapter_sha256;
     int64_t parameters, bytes_weights; /* of the model; bytes of its file or files */
     int32_t adapter_rank;
@@ -43,6 +45,12 @@ void paper_parts(const paper *p, sheet *s);
 bool paper_table_frontier(const paper *p, sheet *s, char why[200], err *e);
 /* T5, of adapters over their seeds (paper_tuning.c). */
 bool paper_tuning(const paper *p, sheet *s, char why[200]);
+/* S3, ways and generated texts within arms; S4, each training (paper_ways.c). */
+bool paper_ways(const paper *p, sheet *s, char why[200], err *e);
+bool paper_trainings(const paper *p, sheet *s, char why[200], err *e);
+/* Some arm has texts generated; some arm has an adapter. */
+bool paper_generates(const paper *p);
+bool paper_adapts(const paper *p);
 
 /* Shared cells (paper_tables.c): "0.812 (0.790 to 0.834)"; arm k against the reference; a p. */
 void paper_add_estimate(sheet *s, const stat_estimate *o, int decimals);

@@ -48,6 +48,11 @@ bool paper_read_arms(paper *p, err *e)
                         .system = keep(p, r, "system", e),
                         .template_kind = keep(p, r, "template", e),
                         .kind = keep(p, r, "kind", e),
+                        .framing = keep(p, r, "framing", e),
+                        .position = keep(p, r, "position", e),
+                        .method = keep(p, r, "method", e),
+                        .wordings = (int32_t)json_integer_value(json_object_get(r, "wordings")),
+                        .samples = (int32_t)json_integer_value(json_object_get(r, "samples")),
                         .model = keep(p, r, "model", e),
                         .model_sha256 = keep(p, r, "model_sha256", e),
                         .quantisation = keep(p, r, "quantisation", e),
@@ -535,16 +540,20 @@ static bool table_methods(const paper *p, sheet *s, char why[200], err *e)
         return true;
     }
     sheet_open(s, "T3", "Ways of asking");
-    static const char *const columns[] = {"examples",  "seed",
-                                          "role text", "question",
-                                          "template",  "tokens of the prompt, median",
-                                          "AUROC",     "difference in AUROC"};
+    static const char *const columns[] = {
+        "framing",  "parts of the prompt", "examples",
+        "seed",     "role text",           "question",
+        "template", "texts generated",     "tokens of the prompt, median",
+        "AUROC",    "difference in AUROC"};
     sheet_column(s, "arm", false);
-    for (size_t i = 0; i < countof(columns); i++) sheet_column(s, columns[i], i < 2 || i > 4);
+    for (size_t i = 0; i < countof(columns); i++)
+        sheet_column(s, columns[i], i == 2 || i == 3 || i > 6);
     for (int32_t k = 0; k < r->n_arm; k++) {
         const paper_arm *a = &p->arm[k];
         if (p->v->g->in.arm[k].baseline) continue;
         sheet_add(s, str_of(arm_name(p, k)));
+        sheet_add(s, str_of(a->framing));
+        sheet_add(s, str_of(a->method));
         sheet_printf(s, "%d", (int)a->shots);
         if (a->shots > 0) sheet_printf(s, "%lld", (long long)a->seed);
         else sheet_add(s, STR(""));
@@ -552,6 +561,7 @@ static bool table_methods(const paper *p, sheet *s, char why[200], err *e)
         if (a->question[0]) sheet_printf(s, "wording %d", (int)wording_of(p, k));
         else sheet_add(s, STR("none"));
         sheet_add(s, str_of(a->template_kind));
+        sheet_printf(s, "%d", (int)a->samples);
         sheet_printf(s, "%.0f", p->v->g->in.arm[k].tokens_median);
         paper_add_estimate(s, &p->v->arm[k].auroc->logit, 3);
         paper_add_difference(p, s, k);
@@ -710,9 +720,12 @@ static const struct {
     const char *id;
     bool (*make)(const paper *, sheet *, char[200], err *);
 } tables[PAPER_TABLES] = {
-    {"T1", table_characteristics}, {"T2", table_main},    {"T3", table_methods},
-    {"T4", paper_table_frontier},  {"T5", table_tuning},  {"T6", table_subgroups},
-    {"T7", table_variability},     {"S1", table_prompts}, {"S2", table_judged},
+    {"T1", table_characteristics}, {"T2", table_main},
+    {"T3", table_methods},         {"T4", paper_table_frontier},
+    {"T5", table_tuning},          {"T6", table_subgroups},
+    {"T7", table_variability},     {"S1", table_prompts},
+    {"S2", table_judged},          {"S3", paper_ways},
+    {"S4", paper_trainings},
 };
 
 const char *paper_table_id(int32_t which) { return tables[which].id; }

@@ -123,14 +123,6 @@ static void add_baselines(const paper *p, buf *b, const char *open)
     if (!strcmp(open, "; ")) buf_add_text(b, ". ");
 }
 
-static bool has_adapter(const paper *p)
-{
-    for (int32_t k = 0; k < stats_of(p)->n_arm; k++) {
-        if (p->arm[k].adapter_sha256[0]) return true;
-    }
-    return false;
-}
-
 /* --- English --- */
 
 static void english_model(const paper *p, buf *b)
@@ -159,7 +151,7 @@ static void english_model(const paper *p, buf *b)
         buf_add_text(b, " and ");
         add_day(b, fact(p, "ended"));
     }
-    buf_add_text(b, has_adapter(p) ? ". " : ". The model's weights were not changed. ");
+    buf_add_text(b, paper_adapts(p) ? ". " : ". The model's weights were not changed. ");
 }
 
 static void english_data(const paper *p, buf *b)
@@ -207,17 +199,23 @@ static void english_asking(const paper *p, buf *b)
     buf_printf(b, "It was asked in %d %s: ", (int)n_asking(p),
                n_asking(p) == 1 ? "way (arm)" : "ways (arms)");
     add_arms(p, b, "example", "examples");
+    buf_add_text(b, ". The prompts are given to the letter in table S1. ");
+    buf_add_text(b, paper_generates(p)
+                        ? "Where texts were generated first (table S3), the label was asked behind "
+                          "each and scored. For each "
+                        : "No answer was generated: for each ");
     buf_add_text(
-        b, ". The prompts are given to the letter in table S1. No answer was generated: for each "
-           "class the log-probabilities of its ways of being written were combined (log-sum-exp) ");
+        b, "class the log-probabilities of its ways of being written were combined (log-sum-exp) ");
     buf_add_text(b, p->v->binary
                         ? "and the score is the log-odds of the positive class against the others. "
                         : "and normalised over the classes. ");
     add_baselines(p, b,
                   "Compared on the same texts with baselines made without the language model: ");
-    buf_add_text(
-        b,
-        "Scoring has no randomness; a text's score does not depend on batch, order or threads. ");
+    buf_add_text(b, paper_generates(p)
+                        ? "Generated texts are drawn with recorded seeds; a text's score does "
+                          "not depend on batch, order or threads. "
+                        : "Scoring has no randomness; a text's score does not depend on batch, "
+                          "order or threads. ");
 }
 
 static void english_comparisons(const paper *p, buf *b)
@@ -338,7 +336,7 @@ static void korean_model(const paper *p, buf *b)
         add_day(b, fact(p, "ended"));
         buf_add_char(b, ')');
     }
-    buf_add_text(b, has_adapter(p) ? ". " : ". 모델의 가중치는 바꾸지 않았다. ");
+    buf_add_text(b, paper_adapts(p) ? ". " : ". 모델의 가중치는 바꾸지 않았다. ");
 }
 
 /* The reasons of rows.h in Korean; as they stand when there is no word for one. */
@@ -410,15 +408,18 @@ static void korean_asking(const paper *p, buf *b)
         buf_printf(b, "질문은 \"%.*s\"였다. ", question_size(p), in_of(p)->question);
     buf_printf(b, "질문 방식(arm)은 %d가지였다: ", (int)n_asking(p));
     add_arms(p, b, "example", "examples");
-    buf_add_text(
-        b,
-        ". 프롬프트 전문은 표 S1에 실었다. 답을 생성하지 않고, 범주마다 그 범주를 뜻하는 표기들의 "
-        "로그 확률을 합쳐(log-sum-exp) ");
+    buf_add_text(b, ". 프롬프트 전문은 표 S1에 실었다. ");
+    buf_add_text(b, paper_generates(p) ? "글을 먼저 생성한 조건(표 S3)에서는 그 뒤에 답을 물어 "
+                                         "채점하였다. "
+                                       : "답을 생성하지 않았다. ");
+    buf_add_text(b, "범주마다 그 범주를 뜻하는 표기들의 "
+                    "로그 확률을 합쳐(log-sum-exp) ");
     buf_add_text(b, p->v->binary ? "양성 범주의 로그 오즈를 점수로 삼았다. "
                                  : "범주 전체에 대해 정규화하였다. ");
     add_baselines(p, b, "언어 모델 없이 만든 비교 기준: ");
-    buf_add_text(
-        b, "채점에는 무작위 요소가 없으며, 점수는 배치·순서·스레드 수에 따라 달라지지 않는다. ");
+    buf_add_text(b, paper_generates(p) ? "글의 생성에는 기록된 시드를 썼다. "
+                                       : "채점에는 무작위 요소가 없다. ");
+    buf_add_text(b, "점수는 배치·순서·스레드 수에 따라 달라지지 않는다. ");
 }
 
 static void korean_comparisons(const paper *p, buf *b)

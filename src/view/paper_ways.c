@@ -1,0 +1,156 @@
+/* paper_ways: S3, what lies within arms that ask in several ways or have texts generated, with what
+ * each arm cost; S4, each training. */
+#include "view/paper_in.h"
+#include "view/small.h"
+
+#include <jansson.h>
+#include <stdio.h>
+
+bool paper_generates(const paper *p)
+{
+    for (int32_t k = 0; k < p->v->g->stats.n_arm; k++) {
+        if (p->v->g->ways[k].n_sample > 0 || p->arm[k].samples > 0) return true;
+    }
+    return false;
+}
+
+bool paper_adapts(const paper *p)
+{
+    for (int32_t k = 0; k < p->v->g->stats.n_arm; k++) {
+        if (p->arm[k].adapter_sha256[0]) return true;
+    }
+    return false;
+}
+
+/* "12 (4.3 %)", small counts withheld. */
+static void add_share(sheet *s, int64_t n, int64_t of)
+{
+    int64_t both[2] = {n, of - n};
+    bool hidden[2];
+    buf text = buf_up_to(100);
+    if (of <= 0) {
+        sheet_add(s, STR(""));
+        return;
+    }
+    small_mark(both, 2, hidden);
+    small_add(&text, n, hidden[0]);
+    if (!hidden[0]) buf_printf(&text, " (%.1f %%)", 100 * (double)n / (double)of);
+    sheet_add(s, buf_view(&text));
+    buf_close(&text);
+}
+
+static void add_whole(sheet *s, int64_t n)
+{
+    if (n > 0) sheet_printf(s, "%lld", (long long)n);
+    else sheet_add(s, STR(""));
+}
+
+static void add_way_row(const paper *p, sheet *s, int32_t k)
+{
+    const gather_ways *w = &p->v->g->ways[k];
+    const report_arm *about = &p->v->g->in.arm[k];
+    sheet_add(s, str_of(about->name));
+    sheet_printf(s, "%d", (int)(w->n_way > 1 ? w->n_way : 1));
+    if (w->n_auroc > 1) {
+        sheet_printf(s, "%.3f (%.3f)", w->mean, w->sd);
+        sheet_printf(s, "%.3f to %.3f", w->low, w->high);
+    } else {
+        sheet_add(s, STR(""));
+        sheet_add(s, STR(""));
+    }
+    add_share(s, w->n_turned, w->n_row);
+    add_whole(s, w->n_sample);
+    add_share(s, w->n_unparsed, w->n_parsed + w->n_unparsed);
+    add_share(s, w->n_long, w->n_sample);
+    add_whole(s, w->n_token);
+    sheet_printf(s, "%lld", (long long)about->n_forwarded);
+    double seconds = p->arm[k].seconds > 0 ? p->arm[k].seconds : about->seconds;
+    if (seconds > 0) sheet_printf(s, "%.1f", seconds);
+    else sheet_add(s, STR(""));
+}
+
+bool paper_ways(const paper *p, sheet *s, char why[200], err *e)
+{
+    (void)e;
+    static const char *const columns[] = {"ways a text is asked",
+                                          "AUROC over ways, mean (SD)",
+                                          "range",
+                                          "texts whose class depends on the way",
+                                          "texts generated",
+                                          "without an answer by the rules",
+                                          "ended by the limit",
+                                          "tokens generated",
+                                          "tokens computed for prompts",
+                                          "seconds"};
+    bool any = false;
+    for (int32_t k = 0; k < p->v->g->stats.n_arm; k++) any = any || !p->v->g->in.arm[k].baseline;
+    if (!any) {
+        snprintf(why, 200, "no arm asks a model");
+        return true;
+    }
+    sheet_open(s, "S3", "Within the arms: ways, generated texts, cost");
+    sheet_column(s, "arm", false);
+    for (size_t i = 0; i < countof(columns); i++) sheet_column(s, columns[i], true);
+    for (int32_t k = 0; k < p->v->g->stats.n_arm; k++) {
+        if (!p->v->g->in.arm[k].baseline) add_way_row(p, s, k);
+    }
+    sheet_note(s, "Ways: wordings, orders of options or answers, draws of examples within an arm; "
+                  "their class probabilities are combined by the arm's rule.");
+    sheet_note(s, "A generated text without an answer by the rules counts as no answer there; its "
+                  "label was still asked behind it and scored.");
+    return true;
+}
+
+/* --- S4 --- */
+
+static double number(const json_t *o, const char *key)
+{
+    return json_number_value(json_object_get(o, key));
+}
+
+static void add_training(sheet *s, const char *arm, const json_t *r)
+{
+    const json_t *loss = json_object_get(r, "loss"), *best = json_object_get(r, "best");
+    size_t n = json_array_size(loss);
+    sheet_add(s, str_of(arm));
+    sheet_printf(s, "%.0f", number(r, "rows"));
+    sheet_printf(s, "%.0f", number(r, "seed"));
+    sheet_printf(s, "%.0f", number(r, "updates_done"));
+    for (int i = 0; i < 2; i++) {
+        const json_t *point = n > 0 ? json_array_get(loss, i ? n - 1 : 0) : NULL;
+        if (point) sheet_printf(s, "%.4f", json_number_value(json_array_get(point, 1)));
+        else sheet_add(s, STR(""));
+    }
+    if (best) sheet_printf(s, "%.0f", number(best, "update"));
+    else sheet_add(s, STR(""));
+    if (best && json_is_number(json_object_get(best, "auroc")))
+        sheet_printf(s, "%.3f", number(best, "auroc"));
+    else sheet_add(s, STR(""));
+    sheet_printf(s, "%.1f", number(r, "seconds"));
+}
+
+bool paper_trainings(const paper *p, sheet *s, char why[200], err *e)
+{
+    (void)e;
+    static const char *const columns[] = {"training texts",      "seed",       "updates",
+                                          "loss, first",         "loss, last", "update kept",
+                                          "AUROC on tune texts", "seconds"};
+    for (int32_t k = 0; k < p->v->g->stats.n_arm; k++) {
+        char key[400];
+        snprintf(key, sizeof key, "training/%s", p->v->g->in.arm[k].name);
+        json_t *r = json_loads(gather_fact(p->v->g, key), 0, NULL);
+        if (!r) continue;
+        if (s->n_column == 0) {
+            sheet_open(s, "S4", "Trainings, by texts and seed");
+            sheet_column(s, "adapter", false);
+            for (size_t i = 0; i < countof(columns); i++) sheet_column(s, columns[i], true);
+        }
+        add_training(s, p->v->g->in.arm[k].name, r);
+        json_decref(r);
+    }
+    if (s->n_column == 0) snprintf(why, 200, "no model was tuned");
+    else
+        sheet_note(s, "The update with the best AUROC on tune texts was kept; the judged texts had "
+                      "no part in it.");
+    return true;
+}
