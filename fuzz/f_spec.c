@@ -17,7 +17,9 @@ static void check_classes(const spec_class *c, int32_t n)
 
 static void check(const spec *s)
 {
-    if (s->n_class < 2 || s->n_arm < 1 || s->positive >= s->n_class || !s->study.text.size) abort();
+    if (s->n_class < (spec_has_labels(s) ? 2 : 1) || s->n_arm < 1 || s->positive >= s->n_class ||
+        !s->study.text.size)
+        abort();
     if (!s->data.file.text.size || !s->data.id.text.size || s->data.text.n < 1) abort();
     check_classes(s->classes, s->n_class);
     for (int32_t i = 0; i < s->n_arm; i++) {

@@ -343,8 +343,9 @@ static bool make_one_class(spec_reader *r)
 static bool set_data(spec_reader *r, const spec_key *key, const yaml_item *value, void *base)
 {
     if (!spec_set_map(r, key, value, base)) return false;
-    const spec_data *d = &r->s->data;
+    spec_data *d = &r->s->data;
     bool compares = d->reference.text.data != NULL;
+    d->line = value->line;
     if (!d->label.text.data && !compares)
         return spec_fail(r->s, value->line, r->e,
                          "data lacks the key 'label' (the column with the right answer)");
