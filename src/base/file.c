@@ -51,6 +51,14 @@ void file_map_rest(const file_map *m)
     if (m->data) madvise((void *)(uintptr_t)m->data, m->size, MADV_DONTNEED);
 }
 
+void file_rest(const void *data, size_t size)
+{
+    const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+    uintptr_t from = ((uintptr_t)data + page - 1) / page * page;
+    uintptr_t to = ((uintptr_t)data + size) / page * page;
+    if (data && to > from) madvise((void *)from, to - from, MADV_DONTNEED);
+}
+
 bool file_exists(const char *path)
 {
     struct stat st;

@@ -23,6 +23,7 @@ bool file_map_open(file_map *m, const char *path, err_code code, err *e);
 void file_map_close(file_map *m);
 /* Its pages leave this process until they are read again; the system's cache keeps them. */
 void file_map_rest(const file_map *m);
+void file_rest(const void *data, size_t size); /* of whole pages inside a part of a map */
 
 bool file_exists(const char *path);
 bool file_is_folder(const char *path);

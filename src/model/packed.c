@@ -260,6 +260,8 @@ bool packed_tensor(tensor *out, const tensor_entry *t, arena *a, err *e)
     const bool nf4 = t->view.type == DTYPE_NF4 || t->view.type == DTYPE_NF4_16;
     if (nf4) lay_nf4(data, t);
     else lay_int8(data, t);
+    int64_t numbers = t->view.dim[0] * t->view.dim[1];
+    file_rest(t->packed->code, (size_t)(nf4 ? numbers / 2 : numbers)); /* read once and for all */
     out->data = data;
     return true;
 }
