@@ -131,8 +131,8 @@ static bool prepare_study(const caseload_fit_options *o, const fit_target *where
                                   .device = o->device,
                                   .threads = o->threads,
                                   .sizes_only = true};
-    if (o->card || o->memory) how.engine.bytes_elsewhere = where->bytes_free;
-    w->tune = tune_open(&(tune_options){0}, e);
+    if (o->card || o->memory) how.engine.bytes_elsewhere = INT64_MAX / 4; /* the verdict is ours */
+    w->tune = tune_open(&(tune_options){.out = "."}, e); /* plans adapters, trains none */
     if (!w->tune) return false;
     how.maker = tune_maker(w->tune);
     return run_prepare(&w->run, &how, e);
@@ -157,12 +157,24 @@ static bool fit_one_study(const caseload_fit_options *o, fit_open_work *w, err *
     return true;
 }
 
+static bool trains(const run *r)
+{
+    bool any = false;
+    for (int32_t i = 0; i < r->n_pass; i++) any = any || r->pass[i].late;
+    return any;
+}
+
 static bool fit_all(const caseload_fit_options *o, buf *out, err *e)
 {
     fit_open_work w = {.how = fit_of(o)};
     const fit_study *study = o->study ? &w.study : NULL;
     bool ok = !study || fit_one_study(o, &w, e);
     if (ok && study && !o->json) ok = fit_study_write_text(study, o->colour, out, e);
+    if (ok && study && !o->json && trains(&w.run)) {
+        buf_add_text(out, "Training of adapters on this computer:\n");
+        ok = tune_describe(w.tune, NULL, out, e);
+        buf_add_char(out, '\n');
+    }
     if (ok && study) w.fit = (fit){.target = w.study.target, .ask = w.study.ask};
     if (ok && (w.how.model || w.how.shape || !study)) /* several models: no table for each */
         ok = fit_open(&w.opened, &w.how, e) &&

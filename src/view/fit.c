@@ -241,8 +241,10 @@ bool fit_study_write_text(const fit_study *f, bool colour, buf *out, err *e)
         write_work(f, f->arm[i].name, &f->arm[i].alone, colour, out);
     buf_printf(out, "%s%s%s\n", bold, "arms of a model together, as a run does them", plain);
     for (int32_t i = 0; i < f->n_pass; i++) {
-        char name[19];
-        snprintf(name, sizeof name, "%s%s", f->pass[i].model, f->pass[i].adapter ? " + LoRA" : "");
+        char name[19]; /* of a column */
+        const bool adapted = f->pass[i].adapter != NULL;
+        snprintf(name, sizeof name, "%.*s%s", adapted ? 11 : 18, f->pass[i].model,
+                 adapted ? " + LoRA" : "");
         write_work(f, str_of(name), &f->pass[i].all, colour, out);
     }
     buf_printf(out,
