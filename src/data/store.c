@@ -97,8 +97,8 @@ static const char *const sql[SQL_COUNT] = {
         "SELECT row, variant, number, text, n_token, end, class, class_logprob, sample.time_ms"
         " FROM asked_part JOIN sample ON sample.key = asked_part.key"
         " WHERE arm = ?1 AND (?2 < 0 OR row = ?2) ORDER BY row, variant, number",
-    [SQL_SAMPLES_OF] = "SELECT 0, 0, number, text, n_token, end, class, class_logprob, time_ms"
-                       " FROM sample WHERE key = ?1 ORDER BY number",
+    [SQL_SAMPLES_OF] = ("SELECT 0, 0, number, text, n_token, end, class, class_logprob, time_ms"
+                        " FROM sample WHERE key = ?1 ORDER BY number"),
 };
 
 /* --- errors --- */
