@@ -32,6 +32,8 @@ question: Was it serious? Answer Yes or No.
 arms:
   - name: zero-shot
   - {name: two-shot, shots: 2, seed: 3}
+  - {name: texts, method: [cot], think: {samples: 3, temperature: 0.8, max_tokens: 12}}
+  - {name: ways, wordings: {questions: [Serious?, "{text} -- would you call that serious? Answer Yes or No."]}}
 limits: {max_tokens: 512, cut: head+tail}
 baselines: none
 EOF
@@ -42,7 +44,7 @@ scores() { tail -n +2 "$1/scores.csv" | sort; }
 
 "$CASELOAD" run "$dir/study.yaml" --out "$dir/ref" --threads 2 --quiet > /dev/null
 scores "$dir/ref" > "$dir/want"
-[ "$(wc -l < "$dir/want")" -eq 40 ] || { echo "expected 40 scores"; exit 1; }
+[ "$(wc -l < "$dir/want")" -eq 80 ] || { echo "expected 80 scores"; exit 1; }
 
 same() { # same NAME OPTIONS..
     name=$1; file=$2; shift 2

@@ -1,7 +1,15 @@
 # A score belongs to its text: the same bytes for any batch, rows a step, number of threads, with and without sharing,
-# and with the rows of the table in another order. On a tiny model; determinism.sh does it on a real one.
+# and with the rows of the table in another order; of arms asked once, in several ways and through generated texts, and of
+# two models in one study. On tiny models; determinism.sh does it on a real one.
 . tests/cli/common.inc
-make_study 90
+make_study 60
+"$BUILD/tests/t_golden" write gemma3 "$work/other" || fail "no tiny model"
+sed -i 's/"max_position_embeddings": 256/"max_position_embeddings": 2048/' "$work/other/config.json"
+sed -i 's/^limits:/  - {name: ways, wordings: {questions: [Serious?, "{text} -- was that serious, would you say?"]}}\
+  - {name: texts, method: [cot], think: {samples: 3, temperature: 0.9, max_tokens: 8}}\
+  - {name: form, framing: text, constrain: {choice: labels}}\
+  - {name: other, model: other}\
+&/' "$work/study.yaml"
 run_study base --threads 1 || { cat "$work/stderr"; fail "the study did not run"; }
 try() {
     name=$1
