@@ -21,11 +21,12 @@ const cli_command cmd_try = {
     .name = "try",
     .summary = "one row: the exact prompt, its tokens, the answers' log-probabilities",
     .usage = "STUDY [--row ID] [--arm NAME]",
-    .help =
-        "Shows what the model reads for one row under each arm, token by token, and what it thinks "
-        "of each\n"
-        "answer. This is the only command that prints a text of your table. Nothing is stored.\n\n"
-        "example:\n  caseload try study.yaml --row 17",
+    .help = "Shows what the model reads for one row under each arm, token by token, what it "
+            "writes, what "
+            "it thinks\n"
+            "of each answer, and all arms side by side. This is the only command that prints a "
+            "text of your table. Nothing is stored.\n\n"
+            "example:\n  caseload try study.yaml --row 17",
     .options = options,
     .n_option = sizeof options / sizeof options[0],
     .takes_engine = true,

@@ -1,6 +1,7 @@
 /* try: one row of a study under its arms, to look at before the whole is run: the exact prompt, its
- * tokens coloured by segment, each answer with its log-probability and the label. Shows the row's
- * text: nothing else in the program does. */
+ * tokens coloured by segment, the generated texts, each answer with its log-probability and the
+ * label; then all arms side by side. Shows the row's text and generated texts: nothing else in the
+ * program does. */
 #ifndef CASELOAD_STUDY_TRY_H
 #define CASELOAD_STUDY_TRY_H
 
