@@ -266,6 +266,27 @@ static void test_what_is_shared_is_computed_once(void **state)
     close_world(&w);
 }
 
+/* A smaller row budget takes less, for texts too, and what it takes can be told beforehand. */
+static void test_the_row_budget_bounds_memory(void **state)
+{
+    (void)state;
+    err e = {0};
+    world w;
+    run r;
+    int64_t told = 0;
+    open_think(&w, "smollm2");
+    run_options o = {.study = w.study};
+    assert_true(run_prepare(&r, &o, &e));
+    assert_true(pass_plan_rows(&r, &r.pass[0], 64, &told, &e));
+    assert_true(told > 0 && told < r.pass[0].bytes_planned);
+    run_close(&r);
+    o.rows = 64;
+    assert_true(run_prepare(&r, &o, &e));
+    assert_int_equal(r.pass[0].bytes_planned, told);
+    run_close(&r);
+    close_world(&w);
+}
+
 /* Texts that must have a form: all of them have it, and the rules read each. */
 static void test_texts_of_a_form(void **state)
 {
@@ -383,6 +404,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_prestate(test_the_same_alone_and_in_any_company, slow),
         cmocka_unit_test_prestate(test_stopped_anywhere_goes_on, slow),
         cmocka_unit_test(test_killed_goes_on),
+        cmocka_unit_test(test_the_row_budget_bounds_memory),
         cmocka_unit_test(test_texts_of_a_form),
         cmocka_unit_test(test_what_forms_refuse),
         cmocka_unit_test(test_texts_are_not_shown),

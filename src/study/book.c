@@ -8,7 +8,8 @@
 
 enum {
     SEGMENTS_MAX = 1 << 28,
-    BATCH_ROWS = 4096 /* where texts are generated: more of them advance together */
+    BATCH_STEPS = 8, /* where texts are generated a batch has so many steps' rows */
+    STREAM_ROWS = 16 /* and a text for so many rows of a step: 32 for 512 */
 };
 static const int64_t ids_max = (int64_t)1 << 32;
 
@@ -452,6 +453,7 @@ bool book_add_row(book *b, const book_ask *ask, int32_t n, arena *scratch, err *
 
 static void find_streams(const chapter *c, schedule_options *how)
 {
+    int32_t most_streams = how->rows / STREAM_ROWS > 1 ? how->rows / STREAM_ROWS : 1;
     const book_part *p = (const book_part *)(const void *)c->part.data;
     int64_t samples = 0, n = (int64_t)(c->part.size / sizeof *p);
     int32_t most = 1;
@@ -473,18 +475,23 @@ static void find_streams(const chapter *c, schedule_options *how)
     }
     if (samples == 0) return;
     how->streams = samples < GENERATE_STREAMS ? (int32_t)samples : GENERATE_STREAMS;
-    if (how->streams > how->rows) how->streams = how->rows;
-    how->batch_rows = BATCH_ROWS;
+    if (how->streams > most_streams) how->streams = most_streams;
+    how->batch_rows = BATCH_STEPS * how->rows;
     if (how->batch_items == 0) how->batch_items = most < how->streams ? how->streams / most : 1;
+}
+
+schedule_options chapter_options(const chapter *c, schedule_options how)
+{
+    schedule_options own = {.rows = how.rows, .batch_items = how.batch_items};
+    find_streams(c, &own);
+    return own;
 }
 
 bool book_finish(book *b, schedule_options how, arena *a, err *e)
 {
     for (int32_t i = 0; i < book_count(b); i++) {
         chapter *c = book_chapter(b, i);
-        schedule_options own = how;
-        find_streams(c, &own);
-        if (!schedule_make(&c->schedule, &c->tree, own, a, e)) return false;
+        if (!schedule_make(&c->schedule, &c->tree, chapter_options(c, how), a, e)) return false;
     }
     return true;
 }

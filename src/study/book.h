@@ -73,11 +73,14 @@ bool book_note(book *b, const prompt_form *form, int32_t row, err *e);
 /* All ways of asking of one row, arm after arm. */
 bool book_add_row(book *b, const book_ask *ask, int32_t n, arena *scratch, err *e);
 
-/* Makes the schedules; `how`: rows and batch_items; streams follow from the parts. */
+/* Makes the schedules; see chapter_options. */
 bool book_finish(book *b, schedule_options how, arena *a, err *e);
 
 int32_t book_count(const book *b);
 chapter *book_chapter(const book *b, int32_t i);
+/* How the chapter is scheduled within a row budget: `how` gives rows and batch_items. Where texts
+ * are generated, the budget also bounds how many stand in the session at once. */
+schedule_options chapter_options(const chapter *c, schedule_options how);
 const book_part *chapter_parts(const chapter *c, int32_t item, int32_t *n);
 
 #endif

@@ -73,8 +73,8 @@ bool pass_plan_rows(run *r, const pass *p, int32_t rows, int64_t *bytes, err *e)
     engine_work w = {.schedule = all, .adapter_rank = p->adapter_rank};
     for (int32_t i = 0; e->code == ERR_NONE && i < (int32_t)n; i++) {
         const chapter *c = book_chapter(&p->book, i);
-        schedule_options how = c->schedule.options;
-        how.rows = how.streams > rows ? how.streams : rows;
+        schedule_options how = {.rows = rows, .batch_items = r->options.batch_items};
+        how = chapter_options(c, how);
         if (schedule_make(&made[i], &c->tree, how, &r->memory, e)) all[w.n_schedule++] = &made[i];
     }
     *bytes = 0;

@@ -1,7 +1,6 @@
 /* run_record: the store's account of what is studied, and of what it took. */
 #include "study/run_in.h"
 
-#include <jansson.h>
 #include <stdio.h>
 
 bool run_set_number(run *r, const char *key, int64_t n, err *e)
@@ -280,31 +279,27 @@ bool run_record_tokens(run *r, const pass *p, err *e)
            run_set_number(r, "tokens_unshared", all.unshared, e);
 }
 
-/* What an earlier run in this folder took for the arm. */
-static double seconds_before(const run *r, const char *key, err *e)
+/* What computing the arm's scores took, over all runs in this folder. */
+static double seconds_of(run *r, int32_t arm, err *e)
 {
-    buf text = buf_up_to(10000);
-    double seconds = 0;
-    if (store_get(r->store, key, &text, e)) {
-        json_t *old = json_loadb(text.data, text.size, 0, NULL);
-        seconds = json_number_value(json_object_get(old, "seconds"));
-        json_decref(old);
+    store_results all;
+    double ms = 0;
+    size_t mark = arena_mark(&r->memory);
+    if (store_get_results(r->store, arm, &all, &r->memory, e)) {
+        for (int32_t i = 0; i < all.n; i++) ms += all.scored[i] ? all.time_ms[i] : 0;
     }
-    buf_close(&text);
-    return seconds;
+    arena_reset(&r->memory, mark);
+    return ms / 1e3;
 }
 
 bool run_record_cost(run *r, const pass *p, err *e)
 {
-    int64_t all = 0;
-    for (int32_t i = 0; i < p->n_arm; i++) all += r->cost[p->arm[i]].shared;
     for (int32_t i = 0; i < p->n_arm; i++) {
         const book_cost *cost = &r->cost[p->arm[i]];
         str name = r->spec.arms[p->arm[i]].name.text;
         char key[400], text[600];
-        double share = all > 0 ? (double)cost->shared / (double)all : 0;
         snprintf(key, sizeof key, "cost/%.*s", (int)name.size, name.data);
-        double seconds = seconds_before(r, key, e) + p->seconds * share;
+        double seconds = seconds_of(r, p->arm[i], e);
         if (e->code != ERR_NONE) return false;
         snprintf(text, sizeof text,
                  "{\"bytes_planned\": %lld, \"bytes_before\": %lld, \"bytes_weights\": %lld, "
