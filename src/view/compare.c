@@ -173,6 +173,25 @@ static bool read_study(compare_reader *r)
     return take_columns(r) && (!o->group || take_groups(r));
 }
 
+/* Says which of these comparisons the study declared beforehand. */
+static void note_primary(compare_reader *r)
+{
+    static const char *const keys[2] = {"primary_first", "primary_second"};
+    int found = 0;
+    buf name[2] = {buf_up_to(1000), buf_up_to(1000)};
+    for (int side = 0; side < 2; side++) {
+        if (!store_get(r->store, keys[side], &name[side], r->e)) continue;
+        for (int32_t k = 0; k < r->o->n_arm; k++)
+            found += str_is(buf_view(&name[side]), r->o->arm[k]);
+    }
+    if (found == 2)
+        judge_note(&r->notes, r->a, r->e,
+                   "Primary comparison, declared beforehand: %.60s against %.60s; its p is to be "
+                   "read unadjusted, the others adjusted.",
+                   name[0].data, name[1].data);
+    for (int side = 0; side < 2; side++) buf_close(&name[side]);
+}
+
 static bool write_comparison(compare_reader *r, pool *threads, buf *out)
 {
     judge_result result;
@@ -184,6 +203,7 @@ static bool write_comparison(compare_reader *r, pool *threads, buf *out)
                    "%lld rows lack a score in at least one of these arms and are left out of all.",
                    (long long)missing);
     judge_explain(&result, &r->notes, r->a, r->e);
+    note_primary(r);
     buf name = buf_up_to(1000);
     bool ok = store_get(r->store, "study", &name, r->e);
     str class = encoding_cut(r->study.class_name[r->study.positive], 200);

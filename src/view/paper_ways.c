@@ -45,24 +45,31 @@ static void add_whole(sheet *s, int64_t n)
     else sheet_add(s, STR(""));
 }
 
-static void add_way_row(const paper *p, sheet *s, int32_t k)
+/* Columns that some arm fills. */
+enum { SHOW_WAYS = 1, SHOW_TEXTS = 2 };
+
+static void add_way_row(const paper *p, sheet *s, int32_t k, int shown)
 {
     const gather_ways *w = &p->v->g->ways[k];
     const report_arm *about = &p->v->g->in.arm[k];
     sheet_add(s, str_of(about->name));
-    sheet_printf(s, "%d", (int)(w->n_way > 1 ? w->n_way : 1));
-    if (w->n_auroc > 1) {
-        sheet_printf(s, "%.3f (%.3f)", w->mean, w->sd);
-        sheet_printf(s, "%.3f to %.3f", w->low, w->high);
-    } else {
-        sheet_add(s, STR(""));
-        sheet_add(s, STR(""));
+    if (shown & SHOW_WAYS) {
+        sheet_printf(s, "%d", (int)(w->n_way > 1 ? w->n_way : 1));
+        if (w->n_auroc > 1) {
+            sheet_printf(s, "%.3f (%.3f)", w->mean, w->sd);
+            sheet_printf(s, "%.3f to %.3f", w->low, w->high);
+        } else {
+            sheet_add(s, STR(""));
+            sheet_add(s, STR(""));
+        }
+        add_share(s, w->n_turned, w->n_row);
     }
-    add_share(s, w->n_turned, w->n_row);
-    add_whole(s, w->n_sample);
-    add_share(s, w->n_unparsed, w->n_parsed + w->n_unparsed);
-    add_share(s, w->n_long, w->n_sample);
-    add_whole(s, w->n_token);
+    if (shown & SHOW_TEXTS) {
+        add_whole(s, w->n_sample);
+        add_share(s, w->n_unparsed, w->n_parsed + w->n_unparsed);
+        add_share(s, w->n_long, w->n_sample);
+        add_whole(s, w->n_token);
+    }
     sheet_printf(s, "%lld", (long long)about->n_forwarded);
     double seconds = p->arm[k].seconds > 0 ? p->arm[k].seconds : about->seconds;
     if (seconds > 0) sheet_printf(s, "%.1f", seconds);
@@ -83,21 +90,32 @@ bool paper_ways(const paper *p, sheet *s, char why[200], err *e)
                                           "tokens computed for prompts",
                                           "seconds"};
     bool any = false;
-    for (int32_t k = 0; k < p->v->g->stats.n_arm; k++) any = any || !p->v->g->in.arm[k].baseline;
+    int shown = paper_generates(p) ? SHOW_TEXTS : 0;
+    for (int32_t k = 0; k < p->v->g->stats.n_arm; k++) {
+        any = any || !p->v->g->in.arm[k].baseline;
+        if (p->v->g->ways[k].n_way > 1) shown |= SHOW_WAYS;
+    }
     if (!any) {
         snprintf(why, 200, "no arm asks a model");
         return true;
     }
     sheet_open(s, "S3", "Within the arms: ways, generated texts, cost");
     sheet_column(s, "arm", false);
-    for (size_t i = 0; i < countof(columns); i++) sheet_column(s, columns[i], true);
-    for (int32_t k = 0; k < p->v->g->stats.n_arm; k++) {
-        if (!p->v->g->in.arm[k].baseline) add_way_row(p, s, k);
+    for (size_t i = 0; i < countof(columns); i++) {
+        if ((i < 4 && !(shown & SHOW_WAYS)) || (i >= 4 && i < 8 && !(shown & SHOW_TEXTS))) continue;
+        sheet_column(s, columns[i], true);
     }
-    sheet_note(s, "Ways: wordings, orders of options or answers, draws of examples within an arm; "
-                  "their class probabilities are combined by the arm's rule.");
-    sheet_note(s, "A generated text without an answer by the rules counts as no answer there; its "
-                  "label was still asked behind it and scored.");
+    for (int32_t k = 0; k < p->v->g->stats.n_arm; k++) {
+        if (!p->v->g->in.arm[k].baseline) add_way_row(p, s, k, shown);
+    }
+    if (shown & SHOW_WAYS)
+        sheet_note(s,
+                   "Ways: wordings, orders of options or answers, draws of examples within an arm; "
+                   "their class probabilities are combined by the arm's rule.");
+    if (shown & SHOW_TEXTS)
+        sheet_note(s,
+                   "A generated text without an answer by the rules counts as no answer there; its "
+                   "label was still asked behind it and scored.");
     return true;
 }
 

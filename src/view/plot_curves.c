@@ -334,6 +334,25 @@ static void draw_shares(plot *p, const evidence *v, const panel *q, int32_t k)
     }
 }
 
+/* The curve before recalibration, dashed. */
+static void draw_before(plot *p, const evidence *v, const panel *q, int32_t k)
+{
+    const curve *c = &v->arm[k].calibration_own;
+    if (c->n == 0) return;
+    panel_curve(&p->figure, q, c->x, c->value, c->n,
+                (figure_style){.ink = FIGURE_SOFT, .width = 1, .dash = 1});
+    for (int32_t i = 0; i < c->n; i++) {
+        csv_text(&p->csv, arm_name(v, k));
+        csv_text(&p->csv, "before recalibration");
+        csv_number(&p->csv, true, c->x[i]);
+        csv_number(&p->csv, true, c->value[i]);
+        csv_number(&p->csv, c->has_band, c->low[i]);
+        csv_number(&p->csv, c->has_band, c->high[i]);
+        csv_number(&p->csv, false, 0);
+        csv_end(&p->csv);
+    }
+}
+
 static void draw_calibration(plot *p, const evidence *v, const panel *q, int32_t k)
 {
     figure *f = &p->figure;
@@ -355,6 +374,7 @@ static void draw_calibration(plot *p, const evidence *v, const panel *q, int32_t
         csv_number(&p->csv, false, 0);
         csv_end(&p->csv);
     }
+    draw_before(p, v, q, k);
     for (int32_t i = 0; i < EVIDENCE_BINS; i++) {
         const calib_bin *b = &a->bin[i];
         if (b->n < SMALL_BELOW) continue;
@@ -430,6 +450,9 @@ bool plot_calibration(plot *p, const evidence *v, err *e)
         "log-odds) from the 1st to the 99th percentile of the probabilities; dots: tenths "
         "of the scale with at least %d texts; dotted: ideal.",
         SMALL_BELOW);
+    if (evidence_recal_words(&v->g->stats))
+        buf_printf(&p->caption, " Probabilities recalibrated by %s on tune texts; dashed: before.",
+                   evidence_recal_words(&v->g->stats));
     if (v->arm[0].calibration.has_band) {
         buf_printf(&p->caption, " Shaded: pointwise %.0f %% band by bootstrap, ",
                    100 * v->g->stats.level);

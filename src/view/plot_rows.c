@@ -332,6 +332,8 @@ static void draw_group(forest *t, const evidence_group *g)
     set_fit(f, head, g->name, t->counts - 80);
     if (g->n_level == 0) {
         figure_words w = {.x = t->counts + 8, .y = t->y, .ink = FIGURE_SOFT, .size = 7};
+        figure_style blank = {.ink = FIGURE_PAPER, .fill = true};
+        figure_box(f, w.x - 2, w.y - 7.5, 112, 10, blank);
         figure_text(f, w, STR("more than 40 values: left out"));
         t->y += FOREST_ROW;
         return;

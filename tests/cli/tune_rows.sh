@@ -29,5 +29,7 @@ for n in threshold/baseline-tfidf recalibration/baseline-tfidf interaction/basel
     grep -q "formula" "$work/x" || fail "explain $n says no formula"
 done
 "$CASELOAD" report "$work/tuned" --explain threshold/baseline-tfidf | grep -q "tune texts" || fail "threshold's origin"
+"$CASELOAD" compare "$work/tuned" baseline-keywords baseline-tfidf --draws 100 | grep -q "Primary comparison, declared" ||
+    fail "compare does not know the primary comparison"
 sed -e 's/split_file: parts.csv/split: site/' "$work/tuned.yaml" | grep -v "^splits" > "$work/none.yaml"
 want 2 "" "$CASELOAD" run "$work/none.yaml" --out "$work/none"
