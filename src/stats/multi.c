@@ -288,6 +288,20 @@ static bool draw_aurocs(const multi_draws *d, const uint16_t *weight, const doub
     return true;
 }
 
+bool multi_draw_ranks(const void *context, const uint16_t *weight, double *value)
+{
+    const multi_draws *d = context;
+    double cases[AGREE_CATEGORIES_MAX] = {0}, hit = 0, n = 0;
+    for (int64_t r = 0; r < d->rows->n; r++) {
+        int32_t w = weight ? weight[r] : 1, label = d->rows->label[r];
+        cases[label] += w;
+        n += w;
+        if (label == d->called[r]) hit += w;
+    }
+    value[MULTI_ACCURACY] = n > 0 ? hit / n : 0;
+    return n > 0 && draw_aurocs(d, weight, cases, value);
+}
+
 bool multi_draw(const void *context, const uint16_t *weight, double *value)
 {
     const multi_draws *d = context;

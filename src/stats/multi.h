@@ -74,6 +74,11 @@ bool multi_draws_take(const multi_rows *rows, arena *a, multi_draws *out, err *e
  * present has vanished from the resample, or some value does not exist. */
 bool multi_draw(const void *context, const uint16_t *weight, double *value);
 
+/* The first values alone, up to MULTI_ACCURACY: they exist where kappa or MCC does not (one class
+ * called for all rows). */
+enum { MULTI_RANK_VALUES = MULTI_ACCURACY + 1 };
+bool multi_draw_ranks(const void *context, const uint16_t *weight, double *value);
+
 typedef struct multi_labels { /* several labels a row */
     int64_t n;
     int32_t n_label;

@@ -423,14 +423,18 @@ static bool draw_multi(work *w, const multi_rows *rows, evidence_multi *out, err
                                        [MULTI_WEIGHTED_F1] = &out->weighted_f1,
                                        [MULTI_MCC] = &out->mcc,
                                        [MULTI_KAPPA] = &out->kappa};
-    if (!multi_draws_take(rows, w->a, &draws, e) || !boot_run(&plan, w->threads, w->a, &r, e))
-        return false;
-    for (int32_t i = 0; i < MULTI_VALUES; i++) {
-        stat_estimate o = {0};
-        if (i == MULTI_ACCURACY && !w->unit) continue; /* Wilson's stands */
-        if (!boot_estimate(&r, i, (boot_interval){.level = w->stats->level}, w->a, &o, e))
-            return false;
-        set_interval(to[i], &o, &r);
+    if (!multi_draws_take(rows, w->a, &draws, e)) return false;
+    for (int all = 0; all < 2; all++) { /* kappa and its kin may not exist where the others do */
+        plan.n_value = all ? MULTI_VALUES : MULTI_RANK_VALUES;
+        plan.statistic = all ? multi_draw : multi_draw_ranks;
+        if (!boot_run(&plan, w->threads, w->a, &r, e)) return false;
+        for (int32_t i = all ? MULTI_RANK_VALUES : 0; i < plan.n_value; i++) {
+            stat_estimate o = {0};
+            if (i == MULTI_ACCURACY && !w->unit) continue; /* Wilson's stands */
+            if (!boot_estimate(&r, i, (boot_interval){.level = w->stats->level}, w->a, &o, e))
+                return false;
+            set_interval(to[i], &o, &r);
+        }
     }
     out->n_draw = plan.n_draw;
     out->n_redraw = r.n_redraw;
