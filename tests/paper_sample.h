@@ -17,6 +17,7 @@ typedef struct paper_sample {
     int32_t rows_a_patient; /* 0: no patients */
     double share;           /* of positives; 0 or 1: one class */
     bool perfect, tied;     /* scores */
+    bool tuned;             /* arms are adapters of 40, 40, 120 and 240 texts, with records */
 } paper_sample;
 
 static const str sample_classes[] = {{"serious", 7},
@@ -53,6 +54,41 @@ static const struct {
      1.0},
 };
 
+static const struct {
+    const char *name;
+    int32_t n_row, seed;
+} sample_adapters[] = {
+    {"tuned/n-40/seed-1", 40, 1},   {"tuned/n-40/seed-2", 40, 2},  {"tuned/n-120/seed-1", 120, 1},
+    {"tuned/n-240/seed-1", 240, 1}, {"other <b>&/seed-1", 240, 1},
+};
+
+static str sample_arm_name(const paper_sample *how, int32_t k)
+{
+    return str_of(how->tuned ? sample_adapters[k].name : sample_arms[k].name);
+}
+
+/* As study/tune records a training: falling loss, AUROC best at the second of three looks. */
+static bool sample_training(store *s, int32_t k, err *e)
+{
+    char key[100];
+    buf b = buf_up_to(10000);
+    snprintf(key, sizeof key, "training/%s", sample_adapters[k].name);
+    buf_printf(&b,
+               "{\"rows\": %d, \"seed\": %d, \"updates_done\": 30, \"seconds\": 12.5, \"loss\": [",
+               sample_adapters[k].n_row, sample_adapters[k].seed);
+    for (int i = 0; i < 30; i++)
+        buf_printf(&b, "%s[%d, %.9g]", i ? ", " : "", i + 1, 0.3 + exp(-0.1 * i) + 0.01 * k);
+    buf_add_text(&b, "], \"evaluations\": [");
+    for (int i = 0; i < 3; i++)
+        buf_printf(&b, "%s{\"update\": %d, \"tune_auroc\": 0.%d, \"tune_loss\": 0.%d}",
+                   i ? ", " : "", 10 * (i + 1), i == 1 ? 875 : 700 + 25 * i + k, 60 + i);
+    buf_add_text(&b,
+                 "], \"best\": {\"update\": 20, \"tune_auroc\": 0.875, \"tune_loss\": 0.61}}\n");
+    bool ok = store_set(s, key, buf_view(&b), e);
+    buf_close(&b);
+    return ok;
+}
+
 static bool sample_rows(store *s, const paper_sample *how, arena *a, err *e)
 {
     store_row *row = arena_take_zero(a, (size_t)how->n_row, sizeof *row, e);
@@ -76,7 +112,7 @@ static bool sample_rows(store *s, const paper_sample *how, arena *a, err *e)
                              .group = group + 2 * i};
     }
     for (int32_t k = 0; k < how->n_arm; k++)
-        arm[k] = (store_arm){str_of(sample_arms[k].name), str_of(sample_arms[k].record)};
+        arm[k] = (store_arm){sample_arm_name(how, k), str_of(sample_arms[k].record)};
     const store_flow flow[] = {{STR("scored"), how->n_row},
                                {STR("excluded: empty label"), 12},
                                {STR("another split than test or train"), 240},
@@ -155,6 +191,7 @@ static bool sample_store(const char *path, const paper_sample *how, arena *a, er
     for (size_t i = 0; ok && i < countof(facts); i++)
         ok = store_set(s, facts[i][0], str_of(facts[i][1]), e);
     for (int32_t k = 0; ok && k < how->n_arm; k++) {
+        ok = !how->tuned || sample_training(s, k, e);
         for (int32_t i = 0; ok && i < how->n_row; i++) ok = sample_score(s, how, k, i, e);
     }
     ok = ok && store_commit(s, e);

@@ -127,7 +127,7 @@ static void test_folder(void **state)
     open_world(&w, how);
     must(&w, paper_write(&w.v, w.folder, &shown, &w.e));
     assert_non_null(strstr(shown.data, "7 tables, 9 figures"));
-    assert_int_equal(check_folder(&w, "/figures"), 4 * (PLOT_KINDS - 1)); /* one model */
+    assert_int_equal(check_folder(&w, "/figures"), 4 * 9); /* one model, none tuned */
     assert_int_equal(check_folder(&w, "/tables"), 3 * 7);
     assert_int_equal(check_folder(&w, ""), 6);
     size_t n = 0;
@@ -383,7 +383,8 @@ static void check_bad(paper_sample how, const char *says, bool write)
         assert_false(holds_word(p.csv.data, "nan") || holds_word(p.description.data, "nan"));
         bool speaks = strcmp(p.name, "flow") && strcmp(p.name, "confusion") &&
                       strcmp(p.name, "decision") && strcmp(p.name, "scores") &&
-                      strcmp(p.name, "frontier");
+                      strcmp(p.name, "frontier") && strcmp(p.name, "training") &&
+                      strcmp(p.name, "learning");
         if (says && speaks) {
             if (!strstr(b.data, "not estimable") || !strstr(b.data, says))
                 fail_msg("figure %s does not say \"%s\"", p.name, says);
@@ -538,6 +539,61 @@ static void test_page_has_the_figures(void **state)
     close_world(&w);
 }
 
+static int32_t count_of(const char *text, const char *what)
+{
+    int32_t n = 0;
+    for (const char *at = text; (at = strstr(at, what)); at += strlen(what)) n++;
+    return n;
+}
+
+/* Curves of trainings: every recorded point is in the CSV, the kept update is marked, and the
+ * learning curve's points are the AUROCs of the judged texts. */
+static void test_trainings(void **state)
+{
+    (void)state;
+    world w;
+    plot p;
+    paper_sample how = usual;
+    how.tuned = true;
+    open_world(&w, how);
+    must(&w, plot_draw(&p, &w.v, plot_kind("training"), &w.e));
+    assert_int_equal(count_of(p.csv.data, "\r\n"), 1 + 5 * (30 + 3 + 3));
+    assert_non_null(strstr(p.csv.data, "tuned/n-40/seed-2,40,2,tune AUROC,20,0.875,yes\r\n"));
+    assert_non_null(strstr(p.csv.data, "tuned/n-40/seed-2,40,2,tune AUROC,30,0.751"));
+    assert_int_equal(count_of(p.csv.data, ",yes"), 2 * 5);
+    assert_int_equal(count_of(p.description.data, "update 20 of 30 kept; AUROC 0.875"), 5);
+    plot_close(&p);
+    must(&w, plot_draw(&p, &w.v, plot_kind("learning"), &w.e));
+    const char *line = p.csv.data;
+    for (int32_t k = 0; k < how.n_arm; k++) {
+        const stat_estimate *o = &w.v.arm[k].auroc->logit;
+        assert_non_null(line = next_line(line));
+        assert_true(number_of(line, 1) == sample_adapters[k].n_row);
+        assert_true(number_of(line, 3) == o->value && number_of(line, 4) == o->low &&
+                    number_of(line, 5) == o->high);
+    }
+    plot_close(&p);
+    buf shown = buf_up_to(BUF_MAX);
+    show_options o = {.out = w.folder, .date = "2026-01-31", .version = "0.1.0", .paper = true};
+    must(&w, show_study(w.store, &o, &shown, &w.e));
+    size_t n = 0;
+    static const char *const made[] = {"figures/training.pdf", "figures/training.svg",
+                                       "figures/training.png", "figures/learning.pdf",
+                                       "figures/learning.svg", "figures/learning.png"};
+    for (size_t i = 0; i < countof(made); i++) {
+        free(read_file(&w, made[i], &n));
+        assert_true(n > 1000);
+    }
+    char *page = read_file(&w, "../report.html", &n);
+    assert_non_null(strstr(page, "<h2>Training by update</h2>"));
+    assert_non_null(strstr(page, "<h2>Learning curve</h2>"));
+    assert_int_equal(count_of(page, "<td class=\"n\">0.875</td>"), 5); /* table S4 */
+    free(page);
+    check_folder(&w, "/figures");
+    buf_close(&shown);
+    close_world(&w);
+}
+
 static void test_no_place_to_write(void **state)
 {
     (void)state;
@@ -570,6 +626,7 @@ int main(void)
         cmocka_unit_test(test_several_classes),
         cmocka_unit_test(test_explain),
         cmocka_unit_test(test_page_has_the_figures),
+        cmocka_unit_test(test_trainings),
         cmocka_unit_test(test_no_place_to_write),
     };
     return cmocka_run_group_tests_name("paper", tests, NULL, NULL);

@@ -4,6 +4,7 @@
 #include "view/paper_in.h"
 #include "view/plot.h"
 #include "view/report_in.h"
+#include "view/trainings.h"
 
 #include <assert.h>
 #include <stdio.h>
@@ -72,21 +73,29 @@ static void show_figure(folder *f, const plot *p)
     buf_add_text(b, "</span></figcaption>\n</figure>\n");
 }
 
+/* Why the study has no such figure; NULL: it has. */
+static const char *why_none(const char *kind, const evidence *v, const frontier *models,
+                            const trainings *trained)
+{
+    if (!strcmp(kind, "forest") && v->n_group == 0) return "the study names no subgroup columns";
+    if (!strcmp(kind, "frontier") && models->n == 0) return "the study has one model";
+    if (!strcmp(kind, "training") && trained->n == 0) return "no model was tuned";
+    if (!strcmp(kind, "learning") && !trained->sizes)
+        return "no model was tuned on several numbers of texts";
+    return NULL;
+}
+
 static bool add_figures(folder *f, const evidence *v, err *e)
 {
     frontier models;
+    trainings trained;
     buf_add_text(&f->page, "<section class=\"figures\">\n<h2>Figures</h2>\n");
-    bool ok = frontier_make(&models, v, e);
+    bool ok = frontier_make(&models, v, e) && trainings_read(&trained, v, e);
     for (int32_t kind = 0; ok && kind < PLOT_KINDS; kind++) {
         plot p;
-        if (!strcmp(plot_name(kind), "forest") && v->n_group == 0) {
-            buf_add_text(&f->missing,
-                         "<li>Figure <i>forest</i>: the study names no subgroup columns.</li>\n");
-            continue;
-        }
-        if (!strcmp(plot_name(kind), "frontier") && models.n == 0) {
-            buf_add_text(&f->missing,
-                         "<li>Figure <i>frontier</i>: the study has one model.</li>\n");
+        const char *none = why_none(plot_name(kind), v, &models, &trained);
+        if (none) {
+            buf_printf(&f->missing, "<li>Figure <i>%s</i>: %s.</li>\n", plot_name(kind), none);
             continue;
         }
         ok = plot_draw(&p, v, kind, e) && write_figure(f, &p, e);

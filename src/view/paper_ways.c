@@ -141,8 +141,8 @@ static void add_training(sheet *s, const char *arm, const json_t *r)
     }
     if (best) sheet_printf(s, "%.0f", number(best, "update"));
     else sheet_add(s, STR(""));
-    if (best && json_is_number(json_object_get(best, "auroc")))
-        sheet_printf(s, "%.3f", number(best, "auroc"));
+    if (best && json_is_number(json_object_get(best, "tune_auroc")))
+        sheet_printf(s, "%.3f", number(best, "tune_auroc"));
     else sheet_add(s, STR(""));
     sheet_printf(s, "%.1f", number(r, "seconds"));
 }

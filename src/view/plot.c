@@ -23,6 +23,8 @@ static const struct {
     {"flow", false, 120, plot_flow},
     {"arms", true, 178, plot_arms},
     {"frontier", true, 85, plot_frontier},
+    {"training", false, 178, plot_training},
+    {"learning", false, 85, plot_learning},
 };
 
 const char *plot_name(int32_t kind) { return kinds[kind].name; }

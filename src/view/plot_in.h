@@ -77,5 +77,7 @@ bool plot_forest(plot *p, const evidence *v, err *e);
 bool plot_flow(plot *p, const evidence *v, err *e);
 bool plot_arms(plot *p, const evidence *v, err *e);
 bool plot_frontier(plot *p, const evidence *v, err *e);
+bool plot_training(plot *p, const evidence *v, err *e);
+bool plot_learning(plot *p, const evidence *v, err *e);
 
 #endif

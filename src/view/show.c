@@ -15,6 +15,7 @@
 #include "view/plot.h"
 #include "view/results.h"
 #include "view/text.h"
+#include "view/trainings.h"
 
 #include <assert.h>
 #include <math.h>
@@ -165,20 +166,28 @@ static bool draw_pictures(evidence *v, err *e)
         "Would acting on the probabilities do more good than harm? The threshold says how sure one "
         "must "
         "be to act; a curve above both treating all and treating none is of use there.";
+    static const char training[] =
+        "The loss should fall and then level out; where the tune texts' loss rises again the "
+        "adapter learns its texts by heart. The large mark is the update that was kept.";
+    static const char learning[] = "Would more texts help? A curve that still rises says yes.";
     report_input *in = &v->g->in;
     pictures p = {.v = v};
-    p.list = arena_take_zero(&v->g->memory, 3 + EVIDENCE_CURVES_MAX, sizeof *p.list, e);
+    trainings trained;
+    p.list = arena_take_zero(&v->g->memory, 5 + EVIDENCE_CURVES_MAX, sizeof *p.list, e);
     static const char forest[] = "Does it work equally well for all? The interval of a small "
                                  "group is wide; p asks whether the groups differ at all.";
-    bool ok = p.list && check_room(e) && draw_kind(&p, "pr", "Precision and recall", precision, e);
+    bool ok = p.list && check_room(e) && trainings_read(&trained, v, e);
+    if (ok && v->binary) ok = draw_kind(&p, "pr", "Precision and recall", precision, e);
     for (int32_t k = 0; ok && k < v->n_drawn; k++) {
         plot made;
         ok = plot_draw_calibration(&made, v, v->drawn[k], e) &&
              add_picture(&p, &made, "Calibration", calibration, e);
         plot_close(&made);
     }
-    ok = ok && draw_kind(&p, "decision", "Decision curves", decision, e);
+    if (ok && v->binary) ok = draw_kind(&p, "decision", "Decision curves", decision, e);
     if (ok && v->n_group > 0) ok = draw_kind(&p, "forest", "Subgroups", forest, e);
+    if (ok && trained.n > 0) ok = draw_kind(&p, "training", "Training by update", training, e);
+    if (ok && trained.sizes) ok = draw_kind(&p, "learning", "Learning curve", learning, e);
     in->picture = p.list;
     in->n_picture = p.n;
     return ok;
@@ -193,7 +202,7 @@ static bool write_all(gather *g, const show_options *o, buf *shown, err *e)
     bool ok = write_scores(g, path, e) && evidence_compute(&v, g, e);
     if (ok) g->in.evidence = &v;
     ok = ok && results_write(&g->in, &json, e) && write_file(o->out, "results.json", &json, e);
-    ok = ok && (!v.binary || draw_pictures(&v, e)) && paper_sheets(&v, e);
+    ok = ok && draw_pictures(&v, e) && paper_sheets(&v, e);
     ok = ok && report_write(&g->in, &g->memory, &html, e) &&
          write_file(o->out, "report.html", &html, e);
     buf_close(&json);
