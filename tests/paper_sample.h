@@ -18,6 +18,7 @@ typedef struct paper_sample {
     double share;           /* of positives; 0 or 1: one class */
     bool perfect, tied;     /* scores */
     bool tuned;             /* arms are adapters of 40, 40, 120 and 240 texts, with records */
+    int32_t n_no_label;     /* 0: 12 */
 } paper_sample;
 
 static const str sample_classes[] = {{"serious", 7},
@@ -114,7 +115,8 @@ static bool sample_rows(store *s, const paper_sample *how, arena *a, err *e)
     for (int32_t k = 0; k < how->n_arm; k++)
         arm[k] = (store_arm){sample_arm_name(how, k), str_of(sample_arms[k].record)};
     const store_flow flow[] = {{STR("scored"), how->n_row},
-                               {STR("excluded: empty label"), 12},
+                               {STR("excluded: empty label"),
+                                how->n_no_label ? how->n_no_label : 12},
                                {STR("another split than test or train"), 240},
                                {STR("excluded: empty text"), 0}};
     store_study study = {.n_class = how->n_class,

@@ -19,11 +19,11 @@ typedef struct sample {
 } sample;
 
 static const char *const sample_class[3] = {"not-serious", "serious", "심각 <불명> & \"?\""};
-static const report_count sample_excluded[3] = {{"no label in column `outcome`", 12},
-                                                {"rows of split train", 240},
-                                                {"repeated id", 0}};
+static const report_count sample_excluded[3] = {{.reason = "no label in column `outcome`", .n = 12},
+                                                {.reason = "rows of split train", .n = 240},
+                                                {.reason = "repeated id", .n = 0}};
 static const report_count sample_unscored[1] = {
-    {"longer than 1,024 tokens, and the rule is refuse", 4}};
+    {.reason = "longer than 1,024 tokens, and the rule is refuse", .n = 4}};
 static const report_arm sample_arm[SAMPLE_ARMS] = {
     {.name = "zero-shot",
      .detail = "no examples",

@@ -2,8 +2,10 @@
  * small counts withheld, no id and no text anywhere, studies on which little can be computed, and
  * where a number comes from. */
 #include "view/explain.h"
+#include "view/flow.h"
 #include "view/paper_in.h"
 #include "view/plot.h"
+#include "view/results.h"
 #include "view/show.h"
 #include "view/small.h"
 
@@ -11,6 +13,7 @@
 #include "paper_sample.h"
 
 #include <dirent.h>
+#include <jansson.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -245,6 +248,143 @@ static void test_small(void **state)
     small_add(&b, 20, false);
     assert_string_equal(b.data, "<5withheld20");
     buf_close(&b);
+}
+
+static flow_hidden hide(report_count *excluded, int32_t n, int64_t unscored)
+{
+    report_count late = {.reason = "late", .n = unscored};
+    report_flow f = {.n_read = 100 + unscored,
+                     .n_excluded = n,
+                     .excluded = excluded,
+                     .n_asked = 100 + unscored,
+                     .n_unscored = unscored > 0,
+                     .unscored = &late};
+    for (int32_t i = 0; i < n; i++) f.n_read += excluded[i].n;
+    flow_hidden h = flow_hide(&f);
+    buf b = buf_up_to(100);
+    flow_add_read(&b, &f, &h, 100);
+    if (h.read) assert_string_equal(b.data, h.asked ? ">100" : unscored ? ">150" : ">100");
+    buf_close(&b);
+    return h;
+}
+
+/* No count from 1 to 4 on the way from table to result is printed or left to subtraction. */
+static void test_small_flow(void **state)
+{
+    (void)state;
+    report_count c[3] = {{.n = 240, .printed = true}, {.n = 3}, {.n = 12}};
+    flow_hidden h = hide(c, 3, 0);
+    assert_true(!h.read && !h.asked && !h.excluded[0] && h.excluded[1] && h.excluded[2]);
+    h = hide(c, 2, 0); /* the other count stands in table T1: the total goes */
+    assert_true(h.read && !h.excluded[0] && h.excluded[1]);
+    c[1].n = 1, c[2].n = 1; /* together under 5 */
+    h = hide(c, 3, 0);
+    assert_true(h.read && h.excluded[1] && h.excluded[2]);
+    c[1].n = 5, c[2].n = 1;
+    h = hide(c, 3, 0);
+    assert_true(!h.read && h.excluded[1] && h.excluded[2]);
+    c[2].n = 60, c[2].small = true;
+    h = hide(c, 3, 0);
+    assert_true(!h.read && h.excluded[1] && h.excluded[2]);
+    c[2].small = false;
+    h = hide(c, 3, 0);
+    assert_true(!h.read && !h.asked && !h.excluded[1] && !h.excluded[2]);
+    h = hide(c, 3, 2); /* read - excluded is what was asked: one of them goes too */
+    assert_true(h.asked && h.unscored[0] && h.excluded[1] && !h.read);
+    h = hide(c, 1, 2);
+    assert_true(h.asked && h.read);
+    h = hide(c, 3, 50);
+    assert_true(!h.asked && !h.read && !h.unscored[0]);
+}
+
+/* The same in every file that tells of it. */
+static void test_small_flow_in_files(void **state)
+{
+    (void)state;
+    world w;
+    paper_sample how = usual;
+    how.n_no_label = 3;
+    open_world(&w, how);
+    buf shown = buf_up_to(BUF_MAX), json = buf_up_to(BUF_MAX);
+    w.g.in.evidence = &w.v;
+    must(&w, paper_write(&w.v, w.folder, &shown, &w.e));
+    must(&w, results_write(&w.g.in, &json, &w.e));
+    json_t *results = json_loads(json.data, 0, NULL);
+    const json_t *out = json_array_get(json_object_get(results, "excluded"), 0);
+    assert_string_equal(json_string_value(json_object_get(out, "reason")), "excluded: empty label");
+    assert_true(json_is_null(json_object_get(out, "n")));
+    json_decref(results);
+    static const char *const names[] = {"figures/flow.csv", "methods.en.txt", "methods.ko.txt",
+                                        "checklists.csv"};
+    static const char *const says[] = {"excluded: empty label,<5", "<5 excluded: empty label",
+                                       "정답이 비어 있음 <5행", "<5 excluded: empty label"};
+    for (size_t i = 0; i < countof(names); i++) {
+        size_t size;
+        char *text = read_file(&w, names[i], &size);
+        if (!strstr(text, says[i])) fail_msg("%s: %s", names[i], text);
+        assert_false(holds_word(text, "240 another") || holds_word(text, "3 excluded"));
+        free(text);
+    }
+    buf_close(&shown);
+    buf_close(&json);
+    close_world(&w);
+}
+
+/* Rows less texts of a part of table T1 are its rows without a label. */
+static void check_rows_of_parts(world *w, int n_use, const char *says)
+{
+    char profile[400];
+    snprintf(profile, sizeof profile,
+             "{\"parts\": [{\"name\": \"train\", \"role\": \"train\", \"n\": 120, \"texts\": 120},"
+             "{\"name\": \"test\", \"role\": \"use\", \"n\": %d, \"texts\": 240}], \"groups\": []}",
+             n_use);
+    json_object_set_new(json_object_get(w->g.record, "meta"), "profile", json_string(profile));
+    paper p = {.v = &w->v};
+    sheet s;
+    char why[200];
+    buf csv = buf_up_to(BUF_MAX);
+    must(w, paper_read_arms(&p, &w->e));
+    must(w, paper_table(&p, 0, &s, why, &w->e));
+    sheet_csv(&s, &csv);
+    if (!strstr(csv.data, says)) fail_msg("%s", csv.data);
+    buf_close(&csv);
+    sheet_close(&s);
+}
+
+static void test_small_parts(void **state)
+{
+    (void)state;
+    world w;
+    open_world(&w, usual);
+    check_rows_of_parts(&w, 243, "\"rows of the table\",\"withheld\",\"withheld\"");
+    check_rows_of_parts(&w, 245, "\"rows of the table\",\"120\",\"245\"");
+    close_world(&w);
+}
+
+/* Calibration: no share of a tenth with fewer than 5 events or 5 others, and none that its
+ * neighbours give away. */
+static void test_small_bins(void **state)
+{
+    (void)state;
+    world w;
+    plot p;
+    open_world(&w, usual);
+    for (int32_t i = 0; i < EVIDENCE_BINS; i++) {
+        calib_bin *bin = &w.v.arm[0].bin[i];
+        *bin = (calib_bin){.n = 20 + i, .events = 10, .mean = 0.05 + 0.1 * i};
+        if (i == 4) bin->events = 2;
+    }
+    int32_t kind = 0;
+    for (bool found = false; !found; kind++) {
+        must(&w, plot_draw(&p, &w.v, kind, &w.e));
+        found = !strcmp(p.name, "calibration");
+        if (!found) plot_close(&p);
+    }
+    assert_null(strstr(p.csv.data, "zero-shot,bin,0.45,"));
+    assert_null(strstr(p.csv.data, "zero-shot,bin,0.05,")); /* the smallest of the others */
+    assert_non_null(strstr(p.csv.data, "zero-shot,bin,0.15"));
+    plot_close(&p);
+    close_world(&w);
 }
 
 /* In table T1 no number from 1 to 4 stands as a count. */
@@ -617,6 +757,10 @@ int main(void)
         cmocka_unit_test(test_points),
         cmocka_unit_test(test_by_patient),
         cmocka_unit_test(test_small),
+        cmocka_unit_test(test_small_flow),
+        cmocka_unit_test(test_small_flow_in_files),
+        cmocka_unit_test(test_small_bins),
+        cmocka_unit_test(test_small_parts),
         cmocka_unit_test(test_no_small_count_in_a_table),
         cmocka_unit_test(test_sheet),
         cmocka_unit_test(test_methods),

@@ -1,8 +1,10 @@
 /* gather: see gather.h. */
 #include "view/gather.h"
 
+#include "data/rows.h"
 #include "stats/score.h"
 #include "view/centre.h"
+#include "view/small.h"
 
 #include <assert.h>
 #include <jansson.h>
@@ -276,6 +278,27 @@ static bool describe_arm(gather *g, int32_t which, err *e)
     return e->code == ERR_NONE;
 }
 
+/* Table T1 prints the texts with a label of every part, so these counts need no hiding; of other
+ * parts the flow counts all rows, and what the two differ by may be small. */
+static report_count left_out_for(const gather *g, const store_flow *flow)
+{
+    report_count c = {.reason = flow->name.data, .n = flow->n};
+    c.printed =
+        !strcmp(c.reason, row_fate_text(ROW_EXAMPLE)) || !strcmp(c.reason, row_fate_text(ROW_TUNE));
+    if (strcmp(c.reason, row_fate_text(ROW_OTHER_SPLIT))) return c;
+    json_t *profile = json_loads(gather_fact(g, "profile"), 0, NULL), *part;
+    size_t i;
+    json_array_foreach(json_object_get(profile, "parts"), i, part)
+    {
+        const char *role = json_string_value(json_object_get(part, "role"));
+        int64_t without = json_integer_value(json_object_get(part, "n")) -
+                          json_integer_value(json_object_get(part, "texts"));
+        c.small |= role && !strcmp(role, "other") && without > 0 && without < SMALL_BELOW;
+    }
+    json_decref(profile);
+    return c;
+}
+
 static report_flow describe_flow(gather *g, err *e)
 {
     const store_study *s = &g->study;
@@ -286,11 +309,11 @@ static report_flow describe_flow(gather *g, err *e)
     for (int32_t i = 0; i < s->n_flow; i++) {
         f.n_read += s->flow[i].n;
         if (i == 0 || s->flow[i].n == 0) continue; /* the first is the rows that are scored */
-        left_out[f.n_excluded++] = (report_count){s->flow[i].name.data, s->flow[i].n};
+        left_out[f.n_excluded++] = left_out_for(g, &s->flow[i]);
     }
     if (g->stats.n < s->n_row) {
-        *unscored = (report_count){"not scored yet in every arm; run again to finish",
-                                   s->n_row - g->stats.n};
+        *unscored = (report_count){.reason = "not scored yet in every arm; run again to finish",
+                                   .n = s->n_row - g->stats.n};
         f.n_unscored = 1;
     }
     f.excluded = left_out;

@@ -8,6 +8,7 @@
  * 2025;31:60), MI-CLEAR-LLM 2025 (Korean J Radiol 2025;26:1123), REFINE (Diagn Interv Radiol
  * 2026). Their official forms must be filled in as well; numbers of items are to be checked
  * against them. */
+#include "view/flow.h"
 #include "view/paper_in.h"
 
 typedef enum answer {
@@ -140,10 +141,17 @@ static char say_settings(const paper *p, buf *b)
 static char say_flow(const paper *p, buf *b)
 {
     const report_flow *f = &p->v->g->in.flow;
-    buf_printf(b, "%lld rows read", (long long)f->n_read);
-    for (int32_t i = 0; i < f->n_excluded; i++)
-        buf_printf(b, "; %lld %s", (long long)f->excluded[i].n, f->excluded[i].reason);
-    buf_printf(b, "; %lld judged. Figure flow", (long long)p->v->g->stats.n);
+    flow_hidden h = flow_hide(f);
+    flow_add_read(b, f, &h, p->v->g->stats.n);
+    buf_add_text(b, " rows read");
+    for (int32_t i = 0; i < f->n_excluded; i++) {
+        buf_add_text(b, "; ");
+        flow_add(b, f->excluded[i].n, h.excluded[i]);
+        buf_printf(b, " %s", f->excluded[i].reason);
+    }
+    buf_add_text(b, "; ");
+    flow_add(b, p->v->g->stats.n, false);
+    buf_add_text(b, " judged. Figure flow");
     return 'A';
 }
 
@@ -201,9 +209,11 @@ static char say_performance(const paper *p, buf *b)
 static char say_limits(const paper *p, buf *b)
 {
     const verdict *r = &p->v->g->stats;
-    buf_printf(
-        b, "On record: %lld texts cut in an arm at most; %lld texts without a score in some arm",
-        (long long)paper_n_cut(p), (long long)(r->n_row - r->n));
+    buf_add_text(b, "On record: ");
+    flow_add(b, paper_n_cut(p), false);
+    buf_add_text(b, " texts cut in an arm at most; ");
+    flow_add(b, r->n_row - r->n, false);
+    buf_add_text(b, " texts without a score in some arm");
     for (int32_t k = 0; k < r->n_arm; k++) {
         if (r->n > 0 && r->arm[k].mass_median < 0.5 && !p->v->g->in.arm[k].baseline)
             buf_printf(b, "; arm %s: little belief in any answer (median label mass %.3f)",

@@ -241,11 +241,25 @@ static void add_count_row(const parts *t, const char *name, const char *key)
     add_empty(t);
 }
 
+/* Rows and texts of a part differ by the rows without a usable label: where that is a small count
+ * in any part, no part's rows are printed, for the whole table's rows are known. */
+static void add_rows_of_table(const parts *t)
+{
+    bool hidden = false;
+    for (size_t i = 0; i < t->n; i++) {
+        int64_t without = count_at(t, i, "n") - t->texts[i];
+        hidden |= without > 0 && without < SMALL_BELOW;
+    }
+    sheet_add(t->s, STR("rows of the table"));
+    for (size_t i = 0; i < t->n; i++) add_count(t->s, count_at(t, i, "n"), 0, hidden);
+    add_empty(t);
+}
+
 static void add_rows(const parts *t)
 {
     size_t i;
     json_t *group;
-    add_count_row(t, "rows of the table", "n");
+    add_rows_of_table(t);
     add_count_row(t, "texts with a label", "texts");
     if (json_object_get(part_at(t, 0), "patients")) add_count_row(t, "patients", "patients");
     add_class_rows(t);

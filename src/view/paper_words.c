@@ -1,5 +1,6 @@
 /* paper_words: a methods paragraph, in English and in Korean, made from the records. What no
  * record says is left out: a sentence appears only when all it states is on record. */
+#include "view/flow.h"
 #include "view/paper_in.h"
 #include "view/small.h"
 
@@ -45,22 +46,7 @@ static const char *cut_words_korean(const paper *p)
     return "";
 }
 
-/* "134,515,008" */
-static void add_grouped(buf *b, const char *digits)
-{
-    size_t n = strlen(digits);
-    for (size_t i = 0; i < n; i++) {
-        if (i && (n - i) % 3 == 0) buf_add_char(b, ',');
-        buf_add_char(b, digits[i]);
-    }
-}
-
-static void add_count(buf *b, int64_t n)
-{
-    char digits[32];
-    snprintf(digits, sizeof digits, "%lld", (long long)n);
-    add_grouped(b, digits);
-}
+static void add_count(buf *b, int64_t n) { flow_add(b, n, false); }
 
 static int32_t hide_classes(const paper *p, bool hidden[SMALL_CLASSES_MAX])
 {
@@ -131,7 +117,7 @@ static void english_model(const paper *p, buf *b)
     buf_printf(b, "We used the language model %s", fact(p, "model_name"));
     if (fact(p, "model_parameters")[0]) {
         buf_add_text(b, " (");
-        add_grouped(b, fact(p, "model_parameters"));
+        flow_add_digits(b, fact(p, "model_parameters"));
         buf_printf(b, " parameters; family %s; %s; licence %s", fact(p, "model_family"),
                    fact(p, "model_format"),
                    fact(p, "model_licence")[0] ? fact(p, "model_licence")
@@ -157,9 +143,10 @@ static void english_model(const paper *p, buf *b)
 static void english_data(const paper *p, buf *b)
 {
     const report_flow *f = &in_of(p)->flow;
+    flow_hidden h = flow_hide(f);
     const verdict *r = stats_of(p);
     buf_add_text(b, "Of ");
-    add_count(b, f->n_read);
+    flow_add_read(b, f, &h, r->n);
     buf_add_text(b, " rows of the table");
     if (fact(p, "data_sha256")[0]) {
         buf_add_text(b, " (SHA-256 ");
@@ -167,11 +154,11 @@ static void english_data(const paper *p, buf *b)
         buf_add_char(b, ')');
     }
     buf_add_char(b, ' ');
-    add_count(b, f->n_asked);
+    flow_add_asked(b, f, &h, r->n);
     buf_add_text(b, " were to be scored");
     for (int32_t i = 0; i < f->n_excluded; i++) {
         buf_add_text(b, i ? ", " : "; not scored: ");
-        add_count(b, f->excluded[i].n);
+        flow_add(b, f->excluded[i].n, h.excluded[i]);
         buf_printf(b, " %s", f->excluded[i].reason);
     }
     buf_add_text(b, ". The analysis holds the ");
@@ -315,7 +302,7 @@ static void korean_model(const paper *p, buf *b)
     buf_printf(b, "언어 모델은 %s", fact(p, "model_name"));
     if (fact(p, "model_parameters")[0]) {
         buf_add_text(b, "(매개변수 ");
-        add_grouped(b, fact(p, "model_parameters"));
+        flow_add_digits(b, fact(p, "model_parameters"));
         buf_printf(b, "개, 계열 %s, 형식 %s, 이용 허락 %s", fact(p, "model_family"),
                    fact(p, "model_format"),
                    fact(p, "model_licence")[0] ? fact(p, "model_licence")
@@ -359,6 +346,7 @@ static const char *reason_korean(const char *reason)
 static void korean_data(const paper *p, buf *b)
 {
     const report_flow *f = &in_of(p)->flow;
+    flow_hidden h = flow_hide(f);
     const verdict *r = stats_of(p);
     buf_add_text(b, "자료표");
     if (fact(p, "data_sha256")[0]) {
@@ -367,13 +355,13 @@ static void korean_data(const paper *p, buf *b)
         buf_add_char(b, ')');
     }
     buf_add_text(b, "의 ");
-    add_count(b, f->n_read);
+    flow_add_read(b, f, &h, r->n);
     buf_add_text(b, "행 가운데 ");
-    add_count(b, f->n_asked);
+    flow_add_asked(b, f, &h, r->n);
     buf_add_text(b, "행을 채점 대상으로 하였다");
     for (int32_t i = 0; i < f->n_excluded; i++) {
         buf_printf(b, "%s%s ", i ? ", " : "(제외: ", reason_korean(f->excluded[i].reason));
-        add_count(b, f->excluded[i].n);
+        flow_add(b, f->excluded[i].n, h.excluded[i]);
         buf_add_text(b, "행");
     }
     if (f->n_excluded > 0) buf_add_char(b, ')');

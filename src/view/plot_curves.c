@@ -317,6 +317,8 @@ static void draw_shares(plot *p, const evidence *v, const panel *q, int32_t k)
     figure_line(&p->figure, q->x, middle, q->x + q->width, middle,
                 (figure_style){.ink = FIGURE_SOFT, .width = 0.4});
     for (int c = 0; c < 2; c++) {
+        bool hidden[SHARE_BINS];
+        small_mark(h.n[c], SHARE_BINS, hidden);
         for (int i = 0; i < SHARE_BINS; i++) {
             double height = tall * (double)h.n[c][i] / (double)h.most;
             figure_style bar = {.ink = figure_series(c), .fill = true, .opacity = 0.85};
@@ -328,7 +330,7 @@ static void draw_shares(plot *p, const evidence *v, const panel *q, int32_t k)
             csv_number(&p->csv, true, (i + 0.5) / SHARE_BINS);
             for (int j = 0; j < 3; j++) csv_number(&p->csv, false, 0);
             buf_add_char(&p->csv, ',');
-            small_add(&p->csv, h.n[c][i], false);
+            small_add(&p->csv, h.n[c][i], hidden[i]);
             csv_end(&p->csv);
         }
     }
@@ -353,6 +355,17 @@ static void draw_before(plot *p, const evidence *v, const panel *q, int32_t k)
     }
 }
 
+/* Which bins' shares must not be printed: of fewer than 5 events or 5 others, or alone in that. */
+static void hide_bins(const calib_bin *bin, bool hidden[EVIDENCE_BINS])
+{
+    int64_t n[EVIDENCE_BINS];
+    for (int32_t i = 0; i < EVIDENCE_BINS; i++) {
+        n[i] = bin[i].n;
+        hidden[i] = n[i] > 0 && (bin[i].events < SMALL_BELOW || n[i] - bin[i].events < SMALL_BELOW);
+    }
+    small_complete(n, EVIDENCE_BINS, hidden);
+}
+
 static void draw_calibration(plot *p, const evidence *v, const panel *q, int32_t k)
 {
     figure *f = &p->figure;
@@ -375,9 +388,11 @@ static void draw_calibration(plot *p, const evidence *v, const panel *q, int32_t
         csv_end(&p->csv);
     }
     draw_before(p, v, q, k);
+    bool hidden[EVIDENCE_BINS];
+    hide_bins(a->bin, hidden);
     for (int32_t i = 0; i < EVIDENCE_BINS; i++) {
         const calib_bin *b = &a->bin[i];
-        if (b->n < SMALL_BELOW) continue;
+        if (b->n == 0 || hidden[i]) continue;
         double share = (double)b->events / (double)b->n;
         figure_mark(f, panel_x(q, b->mean), panel_y(q, share), 3.6, 0, figure_series(1));
         csv_text(&p->csv, arm_name(v, k));
@@ -448,8 +463,9 @@ bool plot_calibration(plot *p, const evidence *v, err *e)
         &p->caption,
         "Calibration. Line: smoothed observed share (restricted cubic spline, 3 knots, on the "
         "log-odds) from the 1st to the 99th percentile of the probabilities; dots: tenths "
-        "of the scale with at least %d texts; dotted: ideal.",
-        SMALL_BELOW);
+        "of the scale with at least %d events and %d others (where one tenth alone has fewer, the "
+        "next smallest is withheld too); dotted: ideal.",
+        SMALL_BELOW, SMALL_BELOW);
     if (evidence_recal_words(&v->g->stats))
         buf_printf(&p->caption, " Probabilities recalibrated by %s on tune texts; dashed: before.",
                    evidence_recal_words(&v->g->stats));
@@ -463,8 +479,9 @@ bool plot_calibration(plot *p, const evidence *v, err *e)
         &p->caption,
         " Bars: how many texts got which probability, %s upwards, others downwards. Slope and "
         "intercept (calibration in the large) with their %.0f %% intervals; 1 and 0 are "
-        "ideal. Probabilities are the model's own, not recalibrated.",
-        plot_positive(v), 100 * v->g->stats.level);
+        "ideal.%s",
+        plot_positive(v), 100 * v->g->stats.level,
+        evidence_recal_words(&v->g->stats) ? "" : " Probabilities are the model's own.");
     say_left_out(&p->caption, v);
     say_cases(&p->caption, v);
     return true;
@@ -605,6 +622,8 @@ static void draw_scores(plot *p, const evidence *v, const panel *q, const histog
 {
     double wide = q->width / SCORE_BINS, tall = q->height / 2 - 2, middle = q->y + q->height / 2;
     for (int c = 0; c < 2; c++) {
+        bool hidden[SCORE_BINS];
+        small_mark(h->n[c], SCORE_BINS, hidden);
         for (int i = 0; i < SCORE_BINS; i++) {
             double share = h->n[c][i] ? (double)h->n[c][i] / (double)h->of_class[c] : 0;
             double height = h->tallest > 0 ? tall * share / h->tallest : 0;
@@ -612,14 +631,13 @@ static void draw_scores(plot *p, const evidence *v, const panel *q, const histog
             if (height > 0)
                 figure_box(&p->figure, q->x + i * wide + 0.3, c ? middle - height : middle,
                            wide - 0.6, height, bar);
-            bool small = h->n[c][i] > 0 && h->n[c][i] < SMALL_BELOW;
             csv_text(&p->csv, arm_name(v, k));
             csv_text(&p->csv, c ? "positive" : "other");
             csv_number(&p->csv, true, h->low + (h->high - h->low) * i / SCORE_BINS);
             csv_number(&p->csv, true, h->low + (h->high - h->low) * (i + 1) / SCORE_BINS);
             buf_add_char(&p->csv, ',');
-            small_add(&p->csv, h->n[c][i], false);
-            csv_number(&p->csv, !small, share);
+            small_add(&p->csv, h->n[c][i], hidden[i]);
+            csv_number(&p->csv, !hidden[i], share);
             csv_end(&p->csv);
         }
     }

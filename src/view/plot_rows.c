@@ -1,4 +1,5 @@
 /* plot_rows: confusion matrices, forest of subgroups, flow diagram, ladder of arms. */
+#include "view/flow.h"
 #include "view/plot_in.h"
 #include "view/small.h"
 
@@ -540,32 +541,45 @@ static void draw_arrow(figure *f, double x0, double y0, double x1, double y1)
     figure_path(f, tip, 3, true, head);
 }
 
-static void add_flow_csv(plot *p, const char *step, const char *reason, int64_t n)
+static void add_flow_csv(plot *p, const char *step, const char *reason, str n)
 {
     csv_text(&p->csv, step);
     csv_text(&p->csv, reason);
-    buf_printf(&p->csv, ",%lld", (long long)n);
+    buf_add_char(&p->csv, ',');
+    buf_add_str(&p->csv, n);
     csv_end(&p->csv);
 }
 
+typedef struct left_out { /* rows left out at a step */
+    const report_count *c;
+    int32_t n;
+    const bool *hidden;
+    bool total; /* the sum is withheld */
+} left_out;
+
 /* The side box of what was left out; returns the height it needs. */
-static double draw_left_out(plot *p, const report_count *c, int32_t n, box b, bool measure)
+static double draw_left_out(plot *p, const left_out *o, box b, bool measure)
 {
     double y = b.y + FLOW_PAD + 6, room = b.width - 2 * FLOW_PAD;
     int64_t sum = 0;
-    for (int32_t i = 0; i < n; i++) sum += c[i].n;
+    for (int32_t i = 0; i < o->n; i++) sum += o->c[i].n;
     if (sum == 0) return 0;
-    char text[400];
-    snprintf(text, sizeof text, "Left out: %lld", (long long)sum);
-    for (int32_t i = -1; i < n; i++) {
-        if (i >= 0 && c[i].n == 0) continue;
-        if (i >= 0) snprintf(text, sizeof text, "%lld %s", (long long)c[i].n, c[i].reason);
+    buf text = buf_up_to(1 << 16), count = buf_up_to(100);
+    for (int32_t i = -1; i < o->n; i++) {
+        if (i >= 0 && o->c[i].n == 0) continue;
+        buf_clear(&text), buf_clear(&count);
+        if (i >= 0 || !o->total) flow_add(&count, i < 0 ? sum : o->c[i].n, i >= 0 && o->hidden[i]);
+        if (i < 0) buf_add_text(&text, o->total ? "Left out" : "Left out: ");
+        buf_add_str(&text, buf_view(&count));
+        if (i >= 0) buf_printf(&text, " %s", o->c[i].reason);
         figure_words w = {.x = b.x + FLOW_PAD, .y = y, .size = 7};
-        int32_t lines = measure ? words_count(&p->figure, str_of(text), 7, room)
-                                : words_add(&p->figure, w, str_of(text), room, FLOW_LINE);
+        int32_t lines = measure ? words_count(&p->figure, buf_view(&text), 7, room)
+                                : words_add(&p->figure, w, buf_view(&text), room, FLOW_LINE);
         y += lines * FLOW_LINE;
-        if (!measure && i >= 0) add_flow_csv(p, "left out", c[i].reason, c[i].n);
+        if (!measure && i >= 0) add_flow_csv(p, "left out", o->c[i].reason, buf_view(&count));
     }
+    buf_close(&text);
+    buf_close(&count);
     double height = y - b.y - 2;
     if (!measure)
         figure_box(&p->figure, b.x, b.y, b.width, height, (figure_style){.ink = FIGURE_SOFT});
@@ -575,7 +589,8 @@ static double draw_left_out(plot *p, const report_count *c, int32_t n, box b, bo
 static void say_judged(const evidence *v, buf *text)
 {
     const verdict *r = &v->g->stats;
-    buf_printf(text, "%lld texts judged", (long long)r->n);
+    flow_add(text, r->n, false);
+    buf_add_text(text, " texts judged");
     if (r->n_patient > 0) buf_printf(text, " of %d patients", (int)r->n_patient);
     buf_add_text(text, ":");
     bool hidden[SMALL_CLASSES_MAX];
@@ -595,35 +610,36 @@ bool plot_flow(plot *p, const evidence *v, err *e)
     const report_flow *w = &v->g->in.flow;
     box main = {.x = 2, .y = 2, .width = 150}, side = {.x = 176, .width = f->width - 178};
     double spine = main.x + main.width / 2;
-    buf text = buf_up_to(1 << 20);
+    int64_t n = v->g->stats.n;
+    flow_hidden h = flow_hide(w);
+    buf text = buf_up_to(1 << 20), count = buf_up_to(100);
     buf_add_text(&p->csv, "step,reason,n\r\n");
-    const struct {
-        const report_count *c;
-        int32_t n;
-    } out[2] = {{w->excluded, w->n_excluded}, {w->unscored, w->n_unscored}};
+    const left_out out[2] = {{w->excluded, w->n_excluded, h.excluded, h.read || h.asked},
+                             {w->unscored, w->n_unscored, h.unscored, h.asked}};
     for (int step = 0; step < 3; step++) {
-        buf_clear(&text);
-        if (step == 0) buf_printf(&text, "%lld rows in the table", (long long)w->n_read);
+        buf_clear(&text), buf_clear(&count);
+        if (step == 0) flow_add_read(&count, w, &h, n);
+        if (step == 1) flow_add_asked(&count, w, &h, n);
+        if (step == 2) flow_add(&count, n, false);
+        if (step < 2) buf_add_str(&text, buf_view(&count));
+        if (step == 0) buf_add_text(&text, " rows in the table");
         if (step == 1)
-            buf_printf(&text, "%lld texts asked, under %d %s", (long long)w->n_asked,
-                       (int)v->g->stats.n_arm, v->g->stats.n_arm == 1 ? "arm" : "arms");
+            buf_printf(&text, " texts asked, under %d %s", (int)v->g->stats.n_arm,
+                       v->g->stats.n_arm == 1 ? "arm" : "arms");
         if (step == 2) say_judged(v, &text);
         double tall = draw_box(f, main, text.data, false), next;
         static const char *const steps[] = {"in the table", "asked", "judged"};
-        add_flow_csv(p, steps[step], "",
-                     step == 0   ? w->n_read
-                     : step == 1 ? w->n_asked
-                                 : v->g->stats.n);
+        add_flow_csv(p, steps[step], "", buf_view(&count));
         buf_printf(&p->description, "%s%s", step ? "; " : "Flow: ", text.data);
         if (step == 2) {
             main.y += tall;
             break;
         }
         side.y = main.y + tall + 8;
-        double beside = draw_left_out(p, out[step].c, out[step].n, side, true);
+        double beside = draw_left_out(p, &out[step], side, true);
         next = beside > 0 ? side.y + beside + 8 : main.y + tall + 18;
         if (beside > 0) {
-            draw_left_out(p, out[step].c, out[step].n, side, false);
+            draw_left_out(p, &out[step], side, false);
             draw_arrow(f, spine, side.y + beside / 2, side.x, side.y + beside / 2);
         }
         draw_arrow(f, spine, main.y + tall, spine, next);
@@ -631,11 +647,17 @@ bool plot_flow(plot *p, const evidence *v, err *e)
     }
     f->height = main.y + 3;
     buf_close(&text);
+    buf_close(&count);
     buf_add_text(&p->title, "Flow of texts");
     buf_add_text(
         &p->caption,
         "Flow of texts from the table to the analysis. A text that one arm could not score is "
         "left out of every arm.");
+    if (h.read || h.asked || memchr(h.excluded, 1, sizeof h.excluded))
+        buf_printf(&p->caption,
+                   " Counts from 1 to 4 are shown as <%d; counts from which they could be worked "
+                   "out are withheld or given as a bound.",
+                   SMALL_BELOW);
     buf_add_char(&p->description, '.');
     return true;
 }

@@ -1,6 +1,7 @@
 /* report: see report.h. Sections in reading order; figures are in report_figure.c, the look in
  * report_css.c. The page is also well-formed XML, so that a test can walk its tags. */
 #include "view/evidence.h"
+#include "view/flow.h"
 #include "view/report_in.h"
 
 #include <assert.h>
@@ -246,14 +247,22 @@ static void add_warnings(const report_input *in, buf *b)
 
 /* --- flow --- */
 
-static void add_flow_box(buf *b, const char *what, int64_t n)
+static void add_shown(buf *b, const buf *count)
 {
-    buf_add_text(b, "<li><div class=\"box\"><b>");
-    report_add_count(b, n);
-    add_in(b, "</b>", what, "</div></li>\n");
+    buf_add_html(b, buf_view(count));
+    if (count->failed) b->failed = true;
 }
 
-static void add_flow_out(buf *b, const report_count *c, int32_t n)
+static void add_flow_box(buf *b, const char *what, buf *count)
+{
+    buf_add_text(b, "<li><div class=\"box\"><b>");
+    add_shown(b, count);
+    add_in(b, "</b>", what, "</div></li>\n");
+    buf_close(count);
+}
+
+/* `total`: the sum must not be printed. */
+static void add_flow_out(buf *b, const report_count *c, int32_t n, const bool *hidden, bool total)
 {
     int64_t sum = 0;
     for (int32_t i = 0; i < n; i++) sum += c[i].n;
@@ -262,13 +271,19 @@ static void add_flow_out(buf *b, const report_count *c, int32_t n)
         return;
     }
     buf_add_text(b, "<li><div class=\"down\"></div><div class=\"dash\"></div><div class=\"out\">"
-                    "left out: ");
-    report_add_count(b, sum);
+                    "left out");
+    if (!total) {
+        buf_add_text(b, ": ");
+        report_add_count(b, sum);
+    }
     buf_add_text(b, "<ul>");
     for (int32_t i = 0; i < n; i++) {
         if (c[i].n == 0) continue;
         buf_add_text(b, "<li>");
-        report_add_count(b, c[i].n);
+        buf count = buf_up_to(100);
+        flow_add(&count, c[i].n, hidden[i]);
+        add_shown(b, &count);
+        buf_close(&count);
         add_in(b, " ", c[i].reason, "</li>");
     }
     buf_add_text(b, "</ul></div></li>\n");
@@ -278,11 +293,17 @@ static void add_flow(const report_input *in, buf *b)
 {
     const report_flow *f = &in->flow;
     buf_add_text(b, "<section>\n<h2>From table to result</h2>\n<ol class=\"flow\">\n");
-    add_flow_box(b, "rows in the table", f->n_read);
-    add_flow_out(b, f->excluded, f->n_excluded);
-    add_flow_box(b, "texts asked", f->n_asked);
-    add_flow_out(b, f->unscored, f->n_unscored);
-    add_flow_box(b, "texts judged", in->stats->n);
+    flow_hidden h = flow_hide(f);
+    int64_t n = in->stats->n;
+    buf read = buf_up_to(100), asked = buf_up_to(100), judged = buf_up_to(100);
+    flow_add_read(&read, f, &h, n);
+    flow_add_asked(&asked, f, &h, n);
+    flow_add(&judged, n, false);
+    add_flow_box(b, "rows in the table", &read);
+    add_flow_out(b, f->excluded, f->n_excluded, h.excluded, h.read || h.asked);
+    add_flow_box(b, "texts asked", &asked);
+    add_flow_out(b, f->unscored, f->n_unscored, h.unscored, h.asked);
+    add_flow_box(b, "texts judged", &judged);
     buf_add_text(b, "</ol>\n<p class=\"say\">");
     if (f->source) add_in(b, "Table: <code>", f->source, "</code>. ");
     buf_add_text(b, "Among the judged: ");
@@ -604,7 +625,12 @@ static void add_facts(const char *title, const report_facts *f, buf *b)
     for (int32_t i = 0; i < f->n; i++) {
         const report_fact *one = &f->fact[i];
         add_in(b, "<tr><th scope=\"row\">", one->name, "</th><td>");
-        add_in(b, one->code ? "<code>" : "", one->value, one->code ? "</code>" : "");
+        buf value = buf_up_to(1 << 16);
+        flow_add_digits(&value, one->value);
+        buf_add_text(b, one->code ? "<code>" : "");
+        add_shown(b, &value);
+        buf_add_text(b, one->code ? "</code>" : "");
+        buf_close(&value);
         buf_add_text(b, "</td></tr>\n");
     }
     buf_add_text(b, "</tbody></table>\n");

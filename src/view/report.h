@@ -24,6 +24,8 @@ typedef struct report_facts {
 typedef struct report_count { /* rows left out, and why */
     const char *reason;
     int64_t n;
+    bool printed; /* by other tables too: not to be withheld */
+    bool small;   /* with another table a small count could be worked out from it */
 } report_count;
 
 typedef struct report_flow {

@@ -2,6 +2,7 @@
 #include "view/results.h"
 
 #include "view/evidence.h"
+#include "view/flow.h"
 #include "view/json_out.h"
 #include "view/small.h"
 
@@ -195,13 +196,15 @@ static void add_facts(buf *b, const char *key, const report_facts *f)
     json_close(b, '}');
 }
 
-static void add_counts(buf *b, const char *key, const report_count *c, int32_t n)
+/* Counts that must not be printed are null. */
+static void add_counts(buf *b, const char *key, const report_count *c, int32_t n,
+                       const bool *hidden)
 {
     json_open(b, key, '[');
     for (int32_t i = 0; i < n; i++) {
         json_open(b, NULL, '{');
         json_text(b, "reason", c[i].reason);
-        json_whole(b, "n", c[i].n);
+        json_number(b, "n", !hidden[i], (double)c[i].n);
         json_close(b, '}');
     }
     json_close(b, ']');
@@ -302,6 +305,7 @@ static void add_groups(buf *b, const report_input *in)
 bool results_write(const report_input *in, buf *json, err *e)
 {
     const verdict *r = in->stats;
+    flow_hidden h = flow_hide(&in->flow);
     assert(r && in->arm && in->class_name && json->size == 0);
     json_open(json, NULL, '{');
     json_text(json, "study", in->title);
@@ -311,10 +315,10 @@ bool results_write(const report_input *in, buf *json, err *e)
     for (int32_t c = 0; c < r->n_class; c++) json_text(json, NULL, in->class_name[c]);
     json_close(json, ']');
     json_text(json, "positive", r->positive >= 0 ? in->class_name[r->positive] : NULL);
-    json_whole(json, "rows_read", in->flow.n_read);
-    add_counts(json, "excluded", in->flow.excluded, in->flow.n_excluded);
-    json_whole(json, "rows_asked", in->flow.n_asked);
-    add_counts(json, "unscored", in->flow.unscored, in->flow.n_unscored);
+    json_number(json, "rows_read", !h.read, (double)in->flow.n_read);
+    add_counts(json, "excluded", in->flow.excluded, in->flow.n_excluded, h.excluded);
+    json_number(json, "rows_asked", !h.asked, (double)in->flow.n_asked);
+    add_counts(json, "unscored", in->flow.unscored, in->flow.n_unscored, h.unscored);
     json_whole(json, "n", r->n);
     if (r->positive >= 0) add_class_count(json, in, r->positive);
     json_whole(json, "patients", r->n_patient);
