@@ -498,7 +498,9 @@ static void test_methods(void **state)
     paper_checklist(&p, &s);
     buf csv = buf_up_to(BUF_MAX);
     sheet_csv(&s, &csv);
-    assert_non_null(strstr(csv.data, "\"MI-CLEAR-LLM\""));
+    assert_non_null(strstr(csv.data, "\"MI-CLEAR-LLM\",\"8\""));
+    assert_non_null(strstr(csv.data, "\"TRIPOD-LLM\",\"7e\",\"comparison"));
+    assert_non_null(strstr(csv.data, "\"REFINE\",\"4.10\",\"separation"));
     assert_non_null(strstr(csv.data, "\"A\""));
     assert_non_null(strstr(csv.data, "\"H\""));
     assert_non_null(strstr(csv.data, "\"M\""));

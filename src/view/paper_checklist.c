@@ -6,8 +6,8 @@
  *
  * An item whose record is missing falls to M, and says so. Guidelines: TRIPOD-LLM (Nat Med
  * 2025;31:60), MI-CLEAR-LLM 2025 (Korean J Radiol 2025;26:1123), REFINE (Diagn Interv Radiol
- * 2026). Their official forms must be filled in as well; numbers of items are to be checked
- * against them. */
+ * 2026). Their official forms must be filled in as well. The last note of the table says what the
+ * numbers of items were compared with. */
 #include "view/flow.h"
 #include "view/paper_in.h"
 
@@ -46,59 +46,86 @@ static const struct {
     const char *guideline, *item, *asks;
     answer answer;
 } items[] = {
-    {"TRIPOD-LLM", "title", "name the kind of study, task, population, outcome", TITLE},
-    {"TRIPOD-LLM", "abstract", "data and splits, model and version, evaluation, results",
+    {"TRIPOD-LLM", "1", "name the kind of study, task, population, outcome", TITLE},
+    {"TRIPOD-LLM", "2", "data and splits, model and version, evaluation, results (abstract: 2a-2l)",
      PERFORMANCE},
-    {"TRIPOD-LLM", "3-4", "context of care, intended users, objectives", BY_AUTHORS},
+    {"TRIPOD-LLM", "3a-b, 4", "context of care, intended users, objectives", BY_AUTHORS},
     {"TRIPOD-LLM", "5a", "where the data of each use come from", BY_AUTHORS},
     {"TRIPOD-LLM", "5b", "the data in numbers", CHARACTERISTICS},
     {"TRIPOD-LLM", "5c", "oldest and newest text of each split", DATES},
     {"TRIPOD-LLM", "5d", "preparation and checks of the data", INPUT},
     {"TRIPOD-LLM", "5e", "missing data, imbalance, omissions with reasons", FLOW},
-    {"TRIPOD-LLM", "6a", "model, version, dates of use, end of its training data", MODEL},
-    {"TRIPOD-LLM", "6b", "how the model is built and was run", SETTINGS},
-    {"TRIPOD-LLM", "6c", "from text to outcome; fine-tuning", SCORING},
+    {"TRIPOD-LLM", "6a", "model, version, end of its training data", MODEL},
+    {"TRIPOD-LLM", "6b", "how the model is built; training, fine-tuning", TUNING},
+    {"TRIPOD-LLM", "6c", "how answers were made: prompts, settings, seed, lengths", SETTINGS},
     {"TRIPOD-LLM", "6d", "raw output and what was made of it", RAW_OUTPUT},
     {"TRIPOD-LLM", "6e", "where probabilities and thresholds come from", THRESHOLD},
-    {"TRIPOD-LLM", "6f-g", "quality of generated text", RAW_OUTPUT},
-    {"TRIPOD-LLM", "7a", "outcome and measures", OUTCOME},
-    {"TRIPOD-LLM", "7b", "who judged, by which instructions, how well they agreed", BY_AUTHORS},
-    {"TRIPOD-LLM", "7c", "comparison with other models, people, standards", COMPARISONS},
+    {"TRIPOD-LLM", "7a", "quality of generated text", RAW_OUTPUT},
+    {"TRIPOD-LLM", "7b", "what the measures mean for the use", BY_AUTHORS},
+    {"TRIPOD-LLM", "7c", "outcome, how predictions were computed, measures", OUTCOME},
+    {"TRIPOD-LLM", "7d", "who judged, by which instructions, how well they agreed", BY_AUTHORS},
+    {"TRIPOD-LLM", "7e", "comparison with other models, people, standards", COMPARISONS},
     {"TRIPOD-LLM", "8a-c", "how labels were made and by whom", BY_AUTHORS},
-    {"TRIPOD-LLM", "9a", "how prompts were written and chosen", PROMPTS},
+    {"TRIPOD-LLM", "9a", "how prompts were written and chosen", PROMPT_TUNING},
     {"TRIPOD-LLM", "9b", "data that prompts were developed on", PROMPT_TUNING},
     {"TRIPOD-LLM", "11", "instruction tuning", TUNING},
     {"TRIPOD-LLM", "12", "hardware and time", COMPUTE},
-    {"TRIPOD-LLM", "13-14b", "ethics, funding, conflicts", BY_AUTHORS},
+    {"TRIPOD-LLM", "13, 14a-b", "ethics, funding, conflicts", BY_AUTHORS},
     {"TRIPOD-LLM", "14c-d", "protocol and registration", BY_AUTHORS},
     {"TRIPOD-LLM", "14e-f", "availability of data and code", BUNDLE},
     {"TRIPOD-LLM", "15", "involvement of patients", BY_AUTHORS},
     {"TRIPOD-LLM", "16a", "flow of texts and patients", FLOW},
-    {"TRIPOD-LLM", "16b-c", "characteristics of each split", CHARACTERISTICS},
+    {"TRIPOD-LLM", "16b-c", "characteristics of each split, compared", CHARACTERISTICS},
     {"TRIPOD-LLM", "16d", "cases and events of each analysis", CASES},
     {"TRIPOD-LLM", "17", "performance by the stated measures", PERFORMANCE},
     {"TRIPOD-LLM", "18", "updates of the model", TUNING},
-    {"TRIPOD-LLM", "19", "interpretation and limits", LIMITS},
-    {"MI-CLEAR-LLM", "identity", "name, version, maker, dates", MODEL},
-    {"MI-CLEAR-LLM", "access", "how the model was reached", ACCESS},
-    {"MI-CLEAR-LLM", "input", "what was given to the model, cuts included", INPUT},
-    {"MI-CLEAR-LLM", "adaptation", "tuning or retrieval", TUNING},
-    {"MI-CLEAR-LLM", "prompts, making", "how prompts were written and improved", PROMPT_TUNING},
-    {"MI-CLEAR-LLM", "prompts, use", "exact prompts, one case a session?", PROMPTS},
-    {"MI-CLEAR-LLM", "randomness", "settings, repeats, their spread", RANDOMNESS},
-    {"MI-CLEAR-LLM", "independence", "test data unseen in making model and prompts", SPLITS},
-    {"REFINE", "model", "identity, version, settings", MODEL},
-    {"REFINE", "prompts, history", "versions of the prompts and why they changed", PROMPT_TUNING},
-    {"REFINE", "prompts, effect", "what each way of asking changes", WORDINGS},
-    {"REFINE", "randomness", "repeats and their spread; seed", RANDOMNESS},
-    {"REFINE", "data", "source, splits, test set seen once", SPLITS},
-    {"REFINE", "data, flow", "exclusions and missing data", FLOW},
-    {"REFINE", "output, measures", "discrimination, calibration, threshold, intervals",
-     CALIBRATION},
-    {"REFINE", "output, errors", "kinds of errors", ERRORS},
-    {"REFINE", "output, subgroups", "performance by subgroup", SUBGROUPS},
-    {"REFINE", "reproduction", "same result on rerun", RANDOMNESS},
-    {"REFINE", "implementation", "hardware, time, place of computation", COMPUTE},
+    {"TRIPOD-LLM", "19a-g", "interpretation, limits, use", LIMITS},
+    {"MI-CLEAR-LLM", "1", "model: name, version, maker, dates", MODEL},
+    {"MI-CLEAR-LLM", "2", "access: how the model was reached", ACCESS},
+    {"MI-CLEAR-LLM", "3", "input: what was given to the model, cuts included", INPUT},
+    {"MI-CLEAR-LLM", "4", "adaptation: tuning or retrieval", TUNING},
+    {"MI-CLEAR-LLM", "5", "prompts: how written and improved", PROMPT_TUNING},
+    {"MI-CLEAR-LLM", "5, 6", "prompts: exact words, one case a session?", PROMPTS},
+    {"MI-CLEAR-LLM", "7", "randomness: settings, repeats, their spread", RANDOMNESS},
+    {"MI-CLEAR-LLM", "8", "test data unseen in making model and prompts", SPLITS},
+    {"REFINE", "1.1", "model: name, maker, version, dates", MODEL},
+    {"REFINE", "1.2", "architecture and size", MODEL},
+    {"REFINE", "1.3", "training, adaptation", TUNING},
+    {"REFINE", "1.4", "kinds of input and output, longest input", SETTINGS},
+    {"REFINE", "1.5", "languages", BY_AUTHORS},
+    {"REFINE", "1.6", "how the model was reached", ACCESS},
+    {"REFINE", "1.7", "sharing of code, data, model", BUNDLE},
+    {"REFINE", "1.8", "hardware and time", COMPUTE},
+    {"REFINE", "2.1", "how prompts were written, their versions", PROMPT_TUNING},
+    {"REFINE", "2.2", "ways of asking, their form and length", WORDINGS},
+    {"REFINE", "2.3", "exact prompts", PROMPTS},
+    {"REFINE", "2.4", "clinical context given", BY_AUTHORS},
+    {"REFINE", "2.5", "one question or a conversation; memory", ACCESS},
+    {"REFINE", "2.6", "how output was controlled and read", RAW_OUTPUT},
+    {"REFINE", "3.1", "settings of generation", SETTINGS},
+    {"REFINE", "3.2", "who prompted, how many attempts", BY_AUTHORS},
+    {"REFINE", "3.3", "which output was taken", SCORING},
+    {"REFINE", "4.1", "data: name, version, licence", SPLITS},
+    {"REFINE", "4.2-4.5", "origin, ethics, earlier use, real or synthetic", BY_AUTHORS},
+    {"REFINE", "4.6", "characteristics of the sample", CHARACTERISTICS},
+    {"REFINE", "4.7", "reference standard, annotators", BY_AUTHORS},
+    {"REFINE", "4.8", "preparation of the data", INPUT},
+    {"REFINE", "4.9", "missing data and exclusions", FLOW},
+    {"REFINE", "4.10", "separation of training and testing", SPLITS},
+    {"REFINE", "5.1", "measures", CALIBRATION},
+    {"REFINE", "5.2", "human evaluators", BY_AUTHORS},
+    {"REFINE", "5.3", "statistical methods", COMPARISONS},
+    {"REFINE", "5.4", "performance by subgroup", SUBGROUPS},
+    {"REFINE", "5.5", "kinds of errors", ERRORS},
+    {"REFINE", "5.6", "same result on rerun, spread of repeats", RANDOMNESS},
+    {"REFINE", "5.7", "what each way of asking changes", WORDINGS},
+    {"REFINE", "5.8-5.9", "versions over time, explanations", BY_AUTHORS},
+    {"REFINE", "5.10", "comparison with clinical standards", COMPARISONS},
+    {"REFINE", "6.1-6.3", "intended use, workflow, added value", BY_AUTHORS},
+    {"REFINE", "6.4", "limits, uses to avoid", LIMITS},
+    {"REFINE", "6.5", "tests of safety", BY_AUTHORS},
+    {"REFINE", "6.6", "security and privacy of data", ACCESS},
+    {"REFINE", "6.7", "governance, audit", BY_AUTHORS},
 };
 
 static const char *fact(const paper *p, const char *key) { return gather_fact(p->v->g, key); }
@@ -381,8 +408,13 @@ void paper_checklist(const paper *p, sheet *s)
     sheet_note(
         s,
         "A: answered from records. H: a draft from records, to be completed. M: for the authors.");
+    sheet_note(s, "Short words of our own, some items together (item 10 of TRIPOD-LLM, on "
+                  "summaries, is left out); fill in the official forms as well.");
     sheet_note(
-        s, "Short words of our own; fill in the official forms as well (TRIPOD-LLM, Nat Med "
-           "2025;31:60-69; MI-CLEAR-LLM, Korean J Radiol 2025;26:1123-1132; REFINE, Diagn Interv "
-           "Radiol 2026) and check the items' numbers against them.");
+        s,
+        "Numbers of items: TRIPOD-LLM as in Table 2 (Nat Med 2025;31:60-69), compared with two "
+        "copies of the table, not with the journal's page; REFINE as in the official online form "
+        "(Diagn Interv Radiol 2026, doi 10.4274/dir.2026.263812); MI-CLEAR-LLM 2025 (Korean J "
+        "Radiol 2025;26:1123-1132): its eight groups in the order of a summary of Table 1, the "
+        "points within a group have no confirmed numbers.");
 }

@@ -51,7 +51,7 @@ const char report_css[] =
     ".many{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,19rem),1fr));"
     "gap:1rem 2rem}\n"
     ".many figure{margin:0}\n"
-    ".forest{max-width:30rem}\n"
+    ".forest{max-width:30rem}.forest text{paint-order:stroke;stroke:var(--page);stroke-width:4px}\n"
     ".legend{list-style:none;padding:0;margin:.5rem 0;font-size:.92rem}\n"
     ".legend li{display:grid;grid-template-columns:2.4rem minmax(0,1fr);gap:.2rem .6rem;"
     "align-items:start;margin:.35rem 0;overflow-wrap:anywhere}\n"
@@ -103,6 +103,8 @@ const char report_css[] =
     ".dash{height:0;border-top:1.5px dashed var(--line)}\n"
     "footer{margin-top:3rem;padding-top:.8rem;border-top:1px solid var(--line);font-size:.9rem;"
     "color:var(--soft)}\n"
+    "@media screen and (min-width:72rem){.scroll{width:max-content;min-width:100%;"
+    "max-width:calc(31rem + 50vw - 2rem)}}\n" /* to the window's edge, before it scrolls */
     "@media(max-width:46rem){.pair{grid-template-columns:minmax(0,1fr)}}\n"
     "@media(max-width:30rem){main{padding:1rem .9rem 3rem}h1{font-size:1.4rem}"
     ".flow>li{grid-template-columns:minmax(0,8.5rem) .7rem minmax(0,1fr)}"
@@ -110,6 +112,7 @@ const char report_css[] =
     "@media "
     "print{body{font-size:10.5pt}main{max-width:none;padding:0}h2,h3,summary,thead{break-after:"
     "avoid}"
-    "figure,tr,.warn,.flow>li{break-inside:avoid}.scroll{overflow:visible}table{font-size:8.5pt}"
+    "figure,tr,.warn,.flow,.flow>li{break-inside:avoid}.scroll{overflow:visible}table{font-size:8."
+    "5pt}"
     "th,td{padding-right:.45rem}.pair{grid-template-columns:9cm minmax(0,1fr)}.many{grid-template-"
-    "columns:1fr 1fr}tbody th{min-width:0}a{color:inherit}}\n";
+    "columns:1fr 1fr}tbody th{min-width:5.5em}a{color:inherit}}\n";
