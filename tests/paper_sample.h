@@ -5,7 +5,7 @@
 #define CASELOAD_TESTS_PAPER_SAMPLE_H
 
 #include "base/rng.h"
-#include "data/store.h"
+#include "data/store_parts.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -17,8 +17,9 @@ typedef struct paper_sample {
     int32_t rows_a_patient; /* 0: no patients */
     double share;           /* of positives; 0 or 1: one class */
     bool perfect, tied;     /* scores */
-    bool tuned;             /* arms are adapters of 40, 40, 120 and 240 texts, with records */
-    int32_t n_no_label;     /* 0: 12 */
+    bool asks;  /* arms with records of how they ask; the last one's options at every place */
+    bool tuned; /* arms are adapters of 40, 40, 120 and 240 texts, with records */
+    int32_t n_no_label; /* 0: 12 */
 } paper_sample;
 
 static const str sample_classes[] = {{"serious", 7},
@@ -63,8 +64,28 @@ static const struct {
     {"tuned/n-240/seed-1", 240, 1}, {"other <b>&/seed-1", 240, 1},
 };
 
+#define SAMPLE_ASK(framing, position, methods, parts, system)                                      \
+    "{\"shots\": 0, \"seed\": 1, \"question\": \"Serious?\", \"template\": \"chat\", \"prompt\": " \
+    "\"{text}\", \"system\": \"" system "\", \"model_sha256\": \"aa\", \"answers\": [[\"" framing  \
+    "\", 0]], \"ask\": {\"framing\": \"" framing                                                   \
+    "\", \"score\": \"letter\", \"position\": \"" position                                         \
+    "\", \"calibrate\": \"none\", \"language\": \"en\", \"method\": [" methods                     \
+    "], \"parts\": {" parts                                                                        \
+    "}, \"wordings\": [], \"ways\": [{\"labels\": 0, \"reversed\": false}]}}"
+static const struct {
+    const char *name, *record;
+} sample_asks[] = {
+    {"plain", SAMPLE_ASK("labels", "as-is", "", "", "")},
+    {"role", SAMPLE_ASK("labels", "as-is", "\"role\"", "\"role\": \"You read.\"", "You read.")},
+    {"role-meta", SAMPLE_ASK("labels", "as-is", "\"role\", \"meta\"",
+                             "\"role\": \"You read.\", \"meta\": \"Think.\"", "You read.")},
+    {"meta", SAMPLE_ASK("labels", "as-is", "\"meta\"", "\"meta\": \"Think.\"", "")},
+    {"cyclic", SAMPLE_ASK("options", "cyclic", "", "", "")},
+};
+
 static str sample_arm_name(const paper_sample *how, int32_t k)
 {
+    if (how->asks) return str_of(sample_asks[k].name);
     return str_of(how->tuned ? sample_adapters[k].name : sample_arms[k].name);
 }
 
@@ -113,7 +134,8 @@ static bool sample_rows(store *s, const paper_sample *how, arena *a, err *e)
                              .group = group + 2 * i};
     }
     for (int32_t k = 0; k < how->n_arm; k++)
-        arm[k] = (store_arm){sample_arm_name(how, k), str_of(sample_arms[k].record)};
+        arm[k] = (store_arm){sample_arm_name(how, k),
+                             str_of(how->asks ? sample_asks[k].record : sample_arms[k].record)};
     const store_flow flow[] = {{STR("scored"), how->n_row},
                                {STR("excluded: empty label"),
                                 how->n_no_label ? how->n_no_label : 12},
@@ -161,6 +183,28 @@ static bool sample_score(store *s, const paper_sample *how, int32_t k, int32_t i
     return store_add_asked(s, &q, e) && store_append(s, &scored, e);
 }
 
+/* The two turns of a row's list: every third row keeps to its first option, the others to place A.
+ */
+static bool sample_turns(store *s, int32_t arm, int32_t row, err *e)
+{
+    for (int32_t turn = 0; turn < 2; turn++) {
+        char text[60];
+        int n = snprintf(text, sizeof text, "turn %d/%d", row, turn);
+        const bool first = row % 3 == 0 || turn == 0;
+        const double z[2] = {first ? -0.1 : -3, first ? -3 : -0.1};
+        hash_text key = hash_of(text, (size_t)n);
+        store_part p = {.key = key,
+                        .n_token = 9,
+                        .n_class = 2,
+                        .n_answer = 2,
+                        .class_logprob = z,
+                        .answer_logprob = z};
+        if (!store_add_asked_part(s, arm, row, turn, &key, e) || !store_add_part(s, &p, e))
+            return false;
+    }
+    return true;
+}
+
 /* Makes DIR/study.db. */
 static bool sample_store(const char *path, const paper_sample *how, arena *a, err *e)
 {
@@ -194,6 +238,8 @@ static bool sample_store(const char *path, const paper_sample *how, arena *a, er
         ok = store_set(s, facts[i][0], str_of(facts[i][1]), e);
     for (int32_t k = 0; ok && k < how->n_arm; k++) {
         ok = !how->tuned || sample_training(s, k, e);
+        for (int32_t i = 0; ok && how->asks && k == 4 && i < how->n_row; i++)
+            ok = sample_turns(s, k, i, e);
         for (int32_t i = 0; ok && i < how->n_row; i++) ok = sample_score(s, how, k, i, e);
     }
     ok = ok && store_commit(s, e);

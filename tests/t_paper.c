@@ -129,9 +129,9 @@ static void test_folder(void **state)
     how.n_arm = 6; /* with baselines */
     open_world(&w, how);
     must(&w, paper_write(&w.v, w.folder, &shown, &w.e));
-    assert_non_null(strstr(shown.data, "7 tables, 9 figures"));
+    assert_non_null(strstr(shown.data, "8 tables, 9 figures"));
     assert_int_equal(check_folder(&w, "/figures"), 4 * 9); /* one model, none tuned */
-    assert_int_equal(check_folder(&w, "/tables"), 3 * 7);
+    assert_int_equal(check_folder(&w, "/tables"), 3 * 8);
     assert_int_equal(check_folder(&w, ""), 6);
     size_t n = 0;
     char *page = read_file(&w, "index.html", &n);
@@ -736,6 +736,78 @@ static void test_trainings(void **state)
     close_world(&w);
 }
 
+static const char *cell_of(const sheet *s, int64_t row, int32_t column)
+{
+    const char *at = s->cells.data;
+    for (int64_t k = row * s->n_column + column; k > 0; k--) at += strlen(at) + 1;
+    return at;
+}
+
+/* Pairs that differ in one part, their means with the pairs' covariance, places of options. */
+static void test_parts_apart(void **state)
+{
+    (void)state;
+    world w;
+    sheet s;
+    char why[200], want[100];
+    paper_sample how = usual;
+    how.asks = true;
+    how.rows_a_patient = 0;
+    open_world(&w, how);
+    paper p = {.v = &w.v};
+    must(&w, paper_read_arms(&p, &w.e) && paper_table(&p, 11, &s, why, &w.e));
+    static const char *const rows[][3] = {{"framing", "labels → options, cyclic",
+                                           "cyclic against plain"},
+                                          {"role", "without → with", "role against plain"},
+                                          {"role", "without → with", "role-meta against meta"},
+                                          {"role", "without → with", "mean of 2 pairs"},
+                                          {"meta", "without → with", "meta against plain"},
+                                          {"meta", "without → with", "role-meta against role"},
+                                          {"meta", "without → with", "mean of 2 pairs"}};
+    assert_int_equal(s.n_cell, (int64_t)countof(rows) * s.n_column);
+    for (int64_t i = 0; i < (int64_t)countof(rows); i++) {
+        for (int32_t k = 0; k < 3; k++) {
+            if (strcmp(cell_of(&s, i, k), rows[i][k]))
+                fail_msg("row %d: \"%s\", not \"%s\"", (int)i, cell_of(&s, i, k), rows[i][k]);
+        }
+    }
+    /* role: arms 1 and 2 with, 0 and 3 without, half a pair each */
+    static const double weight[4] = {-0.5, 0.5, 0.5, -0.5};
+    double mean = 0, variance = 0;
+    for (int i = 0; i < 4; i++) {
+        const rank_parts *a = &w.g.stats.arm[i].parts;
+        mean += weight[i] * a->auroc;
+        for (int k = 0; k < 4; k++)
+            variance += weight[i] * weight[k] * rank_covariance(a, &w.g.stats.arm[k].parts);
+    }
+    buf b = buf_up_to(1000);
+    const double half = 1.959963984540054 * sqrt(variance);
+    evidence_add_signed(&b, mean, 3);
+    buf_add_text(&b, " (");
+    evidence_add_signed(&b, mean - half, 3);
+    buf_add_text(&b, " to ");
+    evidence_add_signed(&b, mean + half, 3);
+    buf_add_char(&b, ')');
+    buf_add_char(&b, 0);
+    assert_string_equal(cell_of(&s, 3, 3), b.data);
+    buf_close(&b);
+    sheet_close(&s);
+
+    must(&w, paper_table(&p, 12, &s, why, &w.e));
+    assert_int_equal(s.n_cell, 2 * s.n_column);
+    /* of 240 rows 80 take each place once, 160 always A */
+    assert_int_equal(w.g.ways[4].place[0].n_chosen, 80 + 2 * 160);
+    assert_int_equal(w.g.ways[4].place[1].n_chosen, 80);
+    assert_memory_equal(cell_of(&s, 0, 2), "83.3 % (", 8);
+    assert_memory_equal(cell_of(&s, 1, 2), "16.7 % (", 8);
+    int64_t right = 0;
+    for (int32_t i = 0; i < how.n_row; i++) right += i % 3 != 0 || w.g.study.row[i].label == 0;
+    snprintf(want, sizeof want, "%lld (%.1f %%)", (long long)right, 100 * (double)right / 240);
+    assert_string_equal(cell_of(&s, 0, 4), want);
+    sheet_close(&s);
+    close_world(&w);
+}
+
 static void test_no_place_to_write(void **state)
 {
     (void)state;
@@ -773,6 +845,7 @@ int main(void)
         cmocka_unit_test(test_explain),
         cmocka_unit_test(test_page_has_the_figures),
         cmocka_unit_test(test_trainings),
+        cmocka_unit_test(test_parts_apart),
         cmocka_unit_test(test_no_place_to_write),
     };
     return cmocka_run_group_tests_name("paper", tests, NULL, NULL);

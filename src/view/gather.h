@@ -8,6 +8,17 @@
 #include "data/store.h"
 #include "view/report.h"
 
+enum { GATHER_PLACES_MAX = 26 }; /* letters */
+
+/* A place in a list of options, over the ways in which each option stood at each place. Of judged
+ * rows with all options. */
+typedef struct gather_place {
+    int64_t n_chosen; /* most probable was the option here */
+    int64_t n_held;   /* the right option stood here .. */
+    int64_t n_right;  /* .. and was chosen */
+    double share, sd; /* of a row's ways, those that chose this place: mean, SD over rows */
+} gather_place;
+
 /* An arm that asks each row in several ways, or has texts generated (store_parts.h). Of judged
  * rows. */
 typedef struct gather_ways {
@@ -17,6 +28,9 @@ typedef struct gather_ways {
     int64_t n_row, n_turned; /* rows with several ways; whose most probable class depends on it */
     int64_t n_sample, n_unparsed, n_parsed, n_long; /* n_long: ended by the limit of tokens */
     int64_t n_token;                                /* generated */
+    int32_t n_place;                                /* options turned through all places; else 0 */
+    int64_t n_placed;                               /* rows of it */
+    gather_place *place;                            /* [n_place] */
 } gather_ways;
 
 typedef struct gather { /* changes nowhere once open */

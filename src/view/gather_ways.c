@@ -3,6 +3,7 @@
 #include "stats/score.h"
 #include "view/gather.h"
 
+#include <jansson.h>
 #include <math.h>
 
 typedef struct ways_job {
@@ -88,6 +89,98 @@ static bool spread(const ways_job *j, const store_parts *p, gather_ways *out)
     return j->e->code == ERR_NONE;
 }
 
+/* --- places of options --- */
+
+/* Variants are way + n_way * (piece * n_option + shift), references behind. */
+typedef struct turning {
+    int32_t n_way, n_option, references; /* of a way, in turns */
+    bool reversed[256];
+    gather_place *place; /* [n_option] */
+} turning;
+
+/* False: the arm's options stand at one place, or it has none. */
+static bool read_turning(const ways_job *j, int32_t arm, turning *t)
+{
+    const str text = j->g->study.arm[arm].record_json;
+    json_t *r = json_loadb(text.data, text.size, 0, NULL);
+    const json_t *ask = json_object_get(r, "ask"), *ways = json_object_get(ask, "ways");
+    const char *framing = json_string_value(json_object_get(ask, "framing")),
+               *position = json_string_value(json_object_get(ask, "position")),
+               *calibrate = json_string_value(json_object_get(ask, "calibrate"));
+    *t = (turning){.n_way = (int32_t)json_array_size(ways), .n_option = j->g->study.n_class};
+    bool turns = framing && !strcmp(framing, "options") && position &&
+                 !strcmp(position, "cyclic") && t->n_way > 0 &&
+                 t->n_way <= (int32_t)countof(t->reversed) && t->n_option <= GATHER_PLACES_MAX;
+    for (int32_t i = 0; turns && i < t->n_way; i++)
+        t->reversed[i] = json_is_true(json_object_get(json_array_get(ways, (size_t)i), "reversed"));
+    if (calibrate && !strcmp(calibrate, "domain")) t->references = 1;
+    if (calibrate && !strcmp(calibrate, "contextual")) t->references = 3;
+    json_decref(r);
+    return turns;
+}
+
+/* Where option c stands when the list is turned by `shift`. */
+static int32_t place_of(const turning *t, int32_t way, int32_t shift, int32_t c)
+{
+    int32_t at = t->reversed[way] ? t->n_option - 1 - c : c;
+    return (at - shift + t->n_option) % t->n_option;
+}
+
+/* Ways from..to of a row; chosen [n_option]. False: an option or a way is missing. */
+static bool place_row(const store_parts *p, const turning *t, int32_t from, int32_t to,
+                      int64_t *chosen, int32_t label)
+{
+    const int32_t turns = t->n_way * t->n_option, n = to - from;
+    const int32_t own = n - t->references * turns;
+    if (own <= 0 || n % turns) return false;
+    for (int32_t i = from; i < to; i++) {
+        const double *z = p->class_logprob + (size_t)i * (size_t)p->n_class;
+        if (!p->there[i] || p->variant[i] != i - from) return false;
+        for (int32_t c = 0; c < t->n_option; c++) {
+            if (i - from < own && !isfinite(z[c])) return false;
+        }
+    }
+    for (int32_t i = 0; i < own; i++) {
+        const double *z = p->class_logprob + (size_t)(from + i) * (size_t)p->n_class;
+        const int32_t way = i % t->n_way, shift = i / t->n_way % t->n_option;
+        const int32_t best = most_probable(z, t->n_option);
+        gather_place *held = &t->place[place_of(t, way, shift, label)];
+        chosen[place_of(t, way, shift, best)]++;
+        held->n_held++;
+        held->n_right += best == label;
+    }
+    return true;
+}
+
+static void count_places(const ways_job *j, const store_parts *p, const turning *t,
+                         gather_ways *out)
+{
+    double sum[GATHER_PLACES_MAX] = {0}, squares[GATHER_PLACES_MAX] = {0};
+    for (int32_t from = 0, to; from < p->n; from = to) {
+        int64_t chosen[GATHER_PLACES_MAX] = {0}, all = 0;
+        const int32_t row = p->row[from];
+        for (to = from; to < p->n && p->row[to] == row;) to++;
+        if (row >= j->g->study.n_row || j->judged[row] < 0) continue;
+        const int32_t label = j->g->study.row[row].label;
+        if (label < 0 || label >= t->n_option || !place_row(p, t, from, to, chosen, label))
+            continue;
+        out->n_placed++;
+        for (int32_t c = 0; c < t->n_option; c++) all += chosen[c];
+        for (int32_t c = 0; c < t->n_option; c++) {
+            const double share = (double)chosen[c] / (double)all;
+            out->place[c].n_chosen += chosen[c];
+            sum[c] += share;
+            squares[c] += share * share;
+        }
+    }
+    const double n = (double)out->n_placed;
+    for (int32_t c = 0; c < t->n_option && n > 0; c++) {
+        out->place[c].share = sum[c] / n;
+        if (n > 1) out->place[c].sd = sqrt(fmax(0, (squares[c] - sum[c] * sum[c] / n) / (n - 1)));
+    }
+    out->n_place = n > 0 ? t->n_option : 0;
+}
+
 static void count_samples(const ways_job *j, const store_samples *s, gather_ways *out)
 {
     for (int32_t i = 0; i < s->n; i++) {
@@ -109,6 +202,12 @@ bool gather_read_ways(gather *g, const store *s, err *e)
     for (int32_t i = 0; i < g->study.n_row; i++) j.judged[i] = -1;
     for (int64_t i = 0; i < g->stats.n; i++) j.judged[g->stats.row[i]] = (int32_t)i;
     for (int32_t k = 0; k < g->study.n_arm; k++) {
+        turning turns;
+        const bool turned = read_turning(&j, k, &turns);
+        if (turned)
+            g->ways[k].place = turns.place =
+                arena_take_zero(j.a, (size_t)turns.n_option, sizeof *turns.place, e);
+        if (turned && !g->ways[k].place) return false;
         size_t mark = arena_mark(j.a);
         store_parts p;
         store_samples samples;
@@ -117,6 +216,7 @@ bool gather_read_ways(gather *g, const store *s, err *e)
             return false;
         if (p.n_class == g->study.n_class) {
             count_turned(&j, &p, &g->ways[k]);
+            if (turned) count_places(&j, &p, &turns, &g->ways[k]);
             if (!spread(&j, &p, &g->ways[k])) return false;
         }
         count_samples(&j, &samples, &g->ways[k]);

@@ -264,6 +264,11 @@ static const struct {
     {3, "Models and their size", "Memory and speed against what the model finds."},
     {4, "Tuning", "Adapters, over their seeds."},
     {5, "Subgroups", "AUROC of every arm by subgroup."},
+    {11, "What each part changes",
+     "Pairs of arms that differ in one part alone, on the same texts. An interval that holds 0 "
+     "leaves open whether the part helps."},
+    {12, "Places of the options",
+     "Does the model prefer a place in the list, whatever stands there?"},
     {9, "Within the arms", "Ways of asking a text, generated texts, and what each arm cost."},
     {10, "Trainings", "Each adapter's training, by texts and seed."},
     {6, "Variability", "How far results move when only chance or wording changes."},

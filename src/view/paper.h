@@ -3,7 +3,8 @@
  *   index.html            all of it on one page; what is missing, and why
  *   tables/               T1 characteristics, T2 main results, T3 ways of asking, T4 memory and
  *                         number formats, T6 subgroups, T7 variability, S1 prompts to the letter,
- *                         each .csv .html .tex; T5 needs tuning
+ *                         S3 within the arms (ways, generated texts), S5 what each part changes, S6
+ *                         places of options, each .csv .html .tex; T5, S4 need tuning
  *   tables.xlsx           the same tables and the checklists as pages of one workbook
  *   figures/roc.svg .pdf .png .csv ..   see plot.h
  *   methods.en.txt, methods.ko.txt   a methods paragraph

@@ -5,7 +5,7 @@
 #include "view/paper.h"
 #include "view/sheet.h"
 
-enum { PAPER_TABLES = 11 }; /* T1 .. T7, S1 .. S4 */
+enum { PAPER_TABLES = 13 }; /* T1 .. T7, S1 .. S6 */
 
 typedef struct paper_arm { /* from the arm's record; "" and 0 where it says nothing */
     int32_t shots;
@@ -48,6 +48,9 @@ bool paper_tuning(const paper *p, sheet *s, char why[200]);
 /* S3, ways and generated texts within arms; S4, each training (paper_ways.c). */
 bool paper_ways(const paper *p, sheet *s, char why[200], err *e);
 bool paper_trainings(const paper *p, sheet *s, char why[200], err *e);
+/* S5, what each part of asking changes (paper_ablation.c); S6, by place of an option. */
+bool paper_ablation(const paper *p, sheet *s, char why[200], err *e);
+bool paper_places(const paper *p, sheet *s, char why[200], err *e);
 /* Some arm has texts generated; some arm has an adapter. */
 bool paper_generates(const paper *p);
 bool paper_adapts(const paper *p);

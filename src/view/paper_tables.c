@@ -725,7 +725,8 @@ static const struct {
     {"T5", table_tuning},          {"T6", table_subgroups},
     {"T7", table_variability},     {"S1", table_prompts},
     {"S2", table_judged},          {"S3", paper_ways},
-    {"S4", paper_trainings},
+    {"S4", paper_trainings},       {"S5", paper_ablation},
+    {"S6", paper_places},
 };
 
 const char *paper_table_id(int32_t which) { return tables[which].id; }

@@ -1,9 +1,11 @@
 /* paper_ways: S3, what lies within arms that ask in several ways or have texts generated, with what
  * each arm cost; S4, each training. */
+#include "stats/dist.h"
 #include "view/paper_in.h"
 #include "view/small.h"
 
 #include <jansson.h>
+#include <math.h>
 #include <stdio.h>
 
 bool paper_generates(const paper *p)
@@ -170,5 +172,60 @@ bool paper_trainings(const paper *p, sheet *s, char why[200], err *e)
     else
         sheet_note(s, "The update with the best AUROC on tune texts was kept; the judged texts had "
                       "no part in it.");
+    return true;
+}
+
+/* --- S6 --- */
+
+/* "27.1 % (24.0 to 30.2)": a mean over texts. */
+static void add_mean_share(const paper *p, sheet *s, const gather_ways *w, int32_t place)
+{
+    const gather_place *at = &w->place[place];
+    const double half =
+        dist_normal_factor(p->v->g->stats.level) * at->sd / sqrt((double)w->n_placed);
+    sheet_printf(s, "%.1f %% (%.1f to %.1f)", 100 * at->share, 100 * fmax(0, at->share - half),
+                 100 * fmin(1, at->share + half));
+}
+
+static void add_places(const paper *p, sheet *s, int32_t k)
+{
+    const gather_ways *w = &p->v->g->ways[k];
+    int64_t chosen[GATHER_PLACES_MAX];
+    bool hidden[GATHER_PLACES_MAX];
+    for (int32_t c = 0; c < w->n_place; c++) chosen[c] = w->place[c].n_chosen;
+    small_mark(chosen, w->n_place, hidden);
+    for (int32_t c = 0; c < w->n_place; c++) {
+        sheet_add(s, str_of(p->v->g->in.arm[k].name));
+        sheet_printf(s, "%c", (char)('A' + c));
+        if (hidden[c]) sheet_add(s, STR("withheld"));
+        else add_mean_share(p, s, w, c);
+        sheet_printf(s, "%.1f %%", 100.0 / w->n_place);
+        add_share(s, w->place[c].n_right, w->place[c].n_held);
+    }
+}
+
+bool paper_places(const paper *p, sheet *s, char why[200], err *e)
+{
+    (void)e;
+    static const char *const columns[] = {"chosen", "if no place were preferred",
+                                          "right when the right option stands here"};
+    for (int32_t k = 0; k < p->v->g->stats.n_arm; k++) {
+        if (p->v->g->ways[k].n_place == 0) continue;
+        if (s->n_column == 0) {
+            sheet_open(s, "S6", "Preference for places in the list of options");
+            sheet_column(s, "arm", false);
+            sheet_column(s, "place", false);
+            for (size_t i = 0; i < countof(columns); i++) sheet_column(s, columns[i], true);
+        }
+        add_places(p, s, k);
+    }
+    if (s->n_column == 0) snprintf(why, 200, "no arm turns its options through all places");
+    else
+        sheet_note(
+            s,
+            "Before places are averaged: each option stood at each place, so a model without "
+            "a preference chooses all alike. %.0f %% intervals over texts.%s",
+            100 * p->v->g->stats.level,
+            p->v->clusters ? " Several texts of a patient count as several." : "");
     return true;
 }
