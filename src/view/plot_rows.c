@@ -599,7 +599,7 @@ static void say_judged(const evidence *v, buf *text)
     for (int32_t c = 0; c < n; c++) {
         buf_add_text(text, c ? ", " : " ");
         small_add(text, r->class_count[c], hidden[c]);
-        buf_printf(text, " %s", v->g->in.class_name[c]);
+        buf_printf(text, "\xc2\xa0%s", v->g->in.class_name[c]); /* on one line */
     }
 }
 

@@ -49,7 +49,7 @@ void report_add_count(buf *b, int64_t n)
     if (n < 0) buf_add_char(b, '-');
     while (size) {
         buf_add_char(b, digits[--size]);
-        if (size && size % 3 == 0) buf_add_text(b, "\xe2\x80\xaf"); /* narrow no-break space */
+        if (size && size % 3 == 0) buf_add_char(b, ',');
     }
 }
 
@@ -626,7 +626,8 @@ static void add_facts(const char *title, const report_facts *f, buf *b)
         const report_fact *one = &f->fact[i];
         add_in(b, "<tr><th scope=\"row\">", one->name, "</th><td>");
         buf value = buf_up_to(1 << 16);
-        flow_add_digits(&value, one->value);
+        if (one->code) buf_add_text(&value, one->value);
+        else flow_add_digits(&value, one->value);
         buf_add_text(b, one->code ? "<code>" : "");
         add_shown(b, &value);
         buf_add_text(b, one->code ? "</code>" : "");

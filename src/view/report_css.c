@@ -115,4 +115,5 @@ const char report_css[] =
     "figure,tr,.warn,.flow,.flow>li{break-inside:avoid}.scroll{overflow:visible}table{font-size:8."
     "5pt}"
     "th,td{padding-right:.45rem}.pair{grid-template-columns:9cm minmax(0,1fr)}.many{grid-template-"
-    "columns:1fr 1fr}tbody th{min-width:5.5em}a{color:inherit}}\n";
+    "columns:1fr 1fr}tbody th{min-width:5.5em}a{color:inherit}"
+    "details::details-content{content-visibility:visible;block-size:auto}}\n";
