@@ -96,7 +96,8 @@ static bool sample_training(store *s, int32_t k, err *e)
     buf b = buf_up_to(10000);
     snprintf(key, sizeof key, "training/%s", sample_adapters[k].name);
     buf_printf(&b,
-               "{\"rows\": %d, \"seed\": %d, \"updates_done\": 30, \"seconds\": 12.5, \"loss\": [",
+               "{\"adapter_sha256\": \"ad\", \"parameters\": 9024, \"rows\": %d, \"seed\": %d, "
+               "\"updates_done\": 30, \"seconds\": 12.5, \"loss\": [",
                sample_adapters[k].n_row, sample_adapters[k].seed);
     for (int i = 0; i < 30; i++)
         buf_printf(&b, "%s[%d, %.9g]", i ? ", " : "", i + 1, 0.3 + exp(-0.1 * i) + 0.01 * k);
@@ -109,6 +110,13 @@ static bool sample_training(store *s, int32_t k, err *e)
     bool ok = store_set(s, key, buf_view(&b), e);
     buf_close(&b);
     return ok;
+}
+
+/* As written before the adapter is trained: its hash is in the training's record alone. */
+static str sample_record(const paper_sample *how, int32_t k)
+{
+    if (how->tuned) return STR("{\"shots\": 0, \"adapter_sha256\": \"\", \"adapter_rank\": 4}");
+    return str_of(how->asks ? sample_asks[k].record : sample_arms[k].record);
 }
 
 static bool sample_rows(store *s, const paper_sample *how, arena *a, err *e)
@@ -134,8 +142,7 @@ static bool sample_rows(store *s, const paper_sample *how, arena *a, err *e)
                              .group = group + 2 * i};
     }
     for (int32_t k = 0; k < how->n_arm; k++)
-        arm[k] = (store_arm){sample_arm_name(how, k),
-                             str_of(how->asks ? sample_asks[k].record : sample_arms[k].record)};
+        arm[k] = (store_arm){sample_arm_name(how, k), sample_record(how, k)};
     const store_flow flow[] = {{STR("scored"), how->n_row},
                                {STR("excluded: empty label"),
                                 how->n_no_label ? how->n_no_label : 12},

@@ -732,6 +732,9 @@ static void test_trainings(void **state)
     assert_non_null(strstr(page, "<h2>Learning curve</h2>"));
     assert_int_equal(count_of(page, "<td class=\"n\">0.875</td>"), 5); /* table S4 */
     free(page);
+    page = read_file(&w, "tables/T5.csv", &n);
+    assert_non_null(strstr(page, "\"tuned/n-40\",\"4\",\"2\",\"9024\""));
+    free(page);
     check_folder(&w, "/figures");
     buf_close(&shown);
     close_world(&w);

@@ -152,13 +152,10 @@ static void read_shown(const ablation *b, asking *k, const json_t *record, const
                  words ? k->key[PART_SCORE] : "");
         k->key[PART_FRAMING] = k->shown[PART_FRAMING] = keep(b, text);
     }
-    const json_t *model = json_object_get(record, "model");
-    snprintf(text, sizeof text, "%.200s, %.50s", model ? json_string_value(model) : "",
+    snprintf(text, sizeof text, "%.200s, %.50s", text_of(b, record, "model"),
              text_of(b, record, "quantisation"));
     k->key[PART_MODEL] = text_of(b, record, "model_sha256");
     k->shown[PART_MODEL] = keep(b, text);
-    k->key[PART_ADAPTER] = text_of(b, record, "adapter_sha256");
-    k->shown[PART_ADAPTER] = k->key[PART_ADAPTER][0] ? "adapter" : "none";
     k->shots = json_integer_value(json_object_get(record, "shots"));
     snprintf(text, sizeof text, "%lld", (long long)k->shots);
     k->key[PART_SHOTS] = k->shown[PART_SHOTS] = keep(b, text);
@@ -183,6 +180,14 @@ static void read_arm(const ablation *b, int32_t which, asking *k)
         k->key[PART_QUESTION] = dump_of(b, json_object_get(ask, "wordings"));
     k->key[PART_THINK] = dump_of(b, think);
     read_labels(b, k, r, ask);
+    k->key[PART_ADAPTER] = k->shown[PART_ADAPTER] = "";
+    if (b->p->arm[which].adapter_sha256[0]) { /* seeds are one */
+        str name = str_of(b->p->v->g->in.arm[which].name);
+        int64_t at = str_find(name, STR("/seed-"));
+        if (at >= 0) name = str_part(name, 0, (size_t)at);
+        const char *family = str_keep(b->a, name, b->e).data;
+        k->key[PART_ADAPTER] = k->shown[PART_ADAPTER] = family ? family : "";
+    }
     snprintf(ways, sizeof ways, "%lld x %lld %.50s",
              (long long)json_integer_value(json_object_get(ask, "draws")),
              (long long)json_integer_value(json_object_get(ask, "orders")),
@@ -264,6 +269,7 @@ static int part_between(const asking *a, const asking *b)
         if (found >= 0) return -1;
         found = part;
     }
+    if (found == PART_ADAPTER && a->key[found][0] && b->key[found][0]) return -1; /* T5, S4 */
     return found;
 }
 

@@ -34,6 +34,17 @@ static void read_cost(const paper *p, str name, paper_arm *arm)
     json_decref(cost);
 }
 
+/* An arm's record is written before its adapter is trained: then the training's has the hash. */
+static void read_trained(const paper *p, str name, paper_arm *arm, err *e)
+{
+    char key[400];
+    if (arm->adapter_sha256[0] || arm->adapter_rank == 0) return;
+    snprintf(key, sizeof key, "training/%.*s", (int)name.size, name.data);
+    json_t *r = json_loads(gather_fact(p->v->g, key), 0, NULL);
+    arm->adapter_sha256 = keep(p, r, "adapter_sha256", e);
+    json_decref(r);
+}
+
 bool paper_read_arms(paper *p, err *e)
 {
     const store_study *s = &p->v->g->study;
@@ -62,6 +73,7 @@ bool paper_read_arms(paper *p, err *e)
                         .adapter_rank =
                             (int32_t)json_integer_value(json_object_get(r, "adapter_rank"))};
         read_cost(p, s->arm[k].name, &arm[k]);
+        if (e->code == ERR_NONE) read_trained(p, s->arm[k].name, &arm[k], e);
         json_decref(r);
     }
     p->arm = arm;

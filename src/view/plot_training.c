@@ -198,10 +198,13 @@ bool plot_training(plot *p, const evidence *v, err *e)
     }
     p->figure.height = y;
     if (n == 0) draw_none(p, "no model was tuned");
-    buf_add_text(&p->caption,
-                 "Training by update. Left: loss of the training texts (whole lines) and of the "
-                 "tune texts (dotted, with marks); right: AUROC on the tune texts. A line a seed; "
-                 "the large mark is the update that was kept. The judged texts had no part in it.");
+    buf_add_text(
+        &p->caption,
+        "Training by update. Left: loss of the training texts (whole lines: mean over the "
+        "answer's tokens, of all tokens that could come) and of the tune texts (dotted, with "
+        "marks: of the right class among the classes); right: AUROC on the tune texts. A line "
+        "a seed; "
+        "the large mark is the update that was kept. The judged texts had no part in it.");
     if (left_out > 0) buf_printf(&p->caption, " %d trainings are in the CSV alone.", (int)left_out);
     return true;
 }

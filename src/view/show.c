@@ -168,7 +168,9 @@ static bool draw_pictures(evidence *v, err *e)
         "be to act; a curve above both treating all and treating none is of use there.";
     static const char training[] =
         "The loss should fall and then level out; where the tune texts' loss rises again the "
-        "adapter learns its texts by heart. The large mark is the update that was kept.";
+        "adapter learns its texts by heart. The large mark is the update that was kept. Whole "
+        "lines: training texts, over all tokens that "
+        "could come; dotted: tune texts, among the classes, so the two begin apart.";
     static const char learning[] = "Would more texts help? A curve that still rises says yes.";
     report_input *in = &v->g->in;
     pictures p = {.v = v};
