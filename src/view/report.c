@@ -502,7 +502,7 @@ static void add_pictures(const report_input *in, buf *b)
             add_in(b, "<p class=\"say\">", p->say, "</p>\n<div class=\"many\">\n");
         }
         last = p->section;
-        buf_add_text(b, "<figure>\n");
+        buf_add_text(b, p->wide ? "<figure class=\"wide\">\n" : "<figure>\n");
         buf_add_text(b, p->svg);
         if (p->caption) add_in(b, "\n<figcaption>", p->caption, "</figcaption>");
         buf_add_text(b, "\n</figure>\n");

@@ -56,6 +56,7 @@ typedef struct report_picture { /* a figure made elsewhere, as <svg> of the page
     const char *say;            /* under the heading; of the section's first picture */
     const char *svg;
     const char *caption; /* NULL */
+    bool wide;           /* of a page's width, not a column's */
 } report_picture;
 
 typedef struct report_sheet { /* a table of the paper, as <table> */

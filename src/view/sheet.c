@@ -145,12 +145,12 @@ void sheet_html(const sheet *s, buf *out)
     buf_add_text(out, s->n_cell ? "</tr>\n</tbody>\n" : "</tbody>\n");
     w = walk_of(&s->notes);
     if (s->notes.size) {
-        buf_printf(out, "<tfoot><tr><td colspan=\"%d\">", (int)s->n_column);
+        buf_printf(out, "<tfoot><tr><td colspan=\"%d\"><div>", (int)s->n_column);
         for (int i = 0; next(&w, &cell); i++) {
             if (i) buf_add_text(out, "<br/>");
             buf_add_html(out, cell);
         }
-        buf_add_text(out, "</td></tr></tfoot>\n");
+        buf_add_text(out, "</div></td></tr></tfoot>\n");
     }
     buf_add_text(out, "</table>\n");
 }

@@ -129,6 +129,7 @@ static bool add_picture(pictures *p, plot *made, const char *section, const char
         p->list[p->n++] = (report_picture){
             .section = section,
             .say = say,
+            .wide = made->figure.width > 1.2 * figure_column,
             .svg = str_keep(&p->v->g->memory, buf_view(&svg), e).data,
         };
     buf_close(&svg);
