@@ -12,7 +12,7 @@ awk 'BEGIN {
     print "id,text,label,split"
     srand(7)
     split("fever cough rash pain swelling dizziness vomiting headache fatigue redness", w, " ")
-    for (i = 1; i <= 28; i++) {
+    for (i = 1; i <= 16; i++) {
         t = ""
         n = 3 + int(rand() * 24)
         for (j = 0; j < n; j++) t = t (j ? " " : "") w[1 + int(rand() * 10)]
@@ -32,7 +32,7 @@ question: Was it serious? Answer Yes or No.
 arms:
   - name: zero-shot
   - {name: two-shot, shots: 2, seed: 3}
-  - {name: texts, method: [cot], think: {samples: 3, temperature: 0.8, max_tokens: 12}}
+  - {name: texts, method: [cot], think: {samples: 2, temperature: 0.8, max_tokens: 5}}
   - {name: ways, wordings: {questions: [Serious?, "{text} -- would you call that serious? Answer Yes or No."]}}
 limits: {max_tokens: 512, cut: head+tail}
 baselines: none
@@ -44,7 +44,7 @@ scores() { tail -n +2 "$1/scores.csv" | sort; }
 
 "$CASELOAD" run "$dir/study.yaml" --out "$dir/ref" --threads 2 --quiet > /dev/null
 scores "$dir/ref" > "$dir/want"
-[ "$(wc -l < "$dir/want")" -eq 80 ] || { echo "expected 80 scores"; exit 1; }
+[ "$(wc -l < "$dir/want")" -eq 32 ] || { echo "expected 32 scores"; exit 1; }
 
 same() { # same NAME OPTIONS..
     name=$1; file=$2; shift 2
