@@ -2,66 +2,30 @@
  * themselves are in backward.c. */
 #include "compute/device.h"
 #include "model/backward_in.h"
-#include "model/rope.h"
+#include "model/take.h"
 
 #include <assert.h>
 #include <math.h>
-
-/* [count, each] numbers where the device keeps its numbers. */
-static void *take_numbers(trainer *t, arena *a, dtype type, int64_t count, int64_t each, err *e)
-{
-    assert(count >= 0 && each >= 0);
-    size_t items = 0;
-    if (!size_multiply((size_t)count, (size_t)each, &items)) {
-        err_set(e, ERR_RESOURCE, "a buffer of %lld x %lld numbers is too large for this machine",
-                (long long)count, (long long)each);
-        return NULL;
-    }
-    return device_take(t->backend, a, items, (size_t)dtype_get(type)->block_bytes, e);
-}
-
-static float *take(trainer *t, arena *a, int64_t count, int64_t each, err *e)
-{
-    return take_numbers(t, a, DTYPE_F32, count, each, e);
-}
-
-static void *take_rows(trainer *t, arena *a, int64_t count, int64_t each, err *e)
-{
-    return take_numbers(t, a, t->backend->rows, count, each, e);
-}
-
-/* Filled by the host, read by the device. */
-static float *take_angles(trainer *t, const rope_config *how, arena *a, err *e)
-{
-    const int32_t width = t->model->config->rotary_dim, n = t->shape.positions;
-    const size_t count = (size_t)n * (size_t)width;
-    float *table = arena_take(a, count, sizeof *table, e);
-    float *there = device_mirror(t->backend, table, count, sizeof *table, e);
-    if (!table || !there) return NULL;
-    rope_fill_table(table, how, width, n, n);
-    device_write(t->backend, there, table, count * sizeof *table);
-    return there;
-}
 
 static void take_keep(trainer *t, layer_keep *keep, int64_t rows, int64_t out, arena *a, err *e)
 {
     const model_config *c = t->model->config;
     const int64_t q = (int64_t)c->n_head * c->head_dim, kv = (int64_t)c->n_head_kv * c->head_dim;
-    keep->query = take_rows(t, a, out, q, e);
-    keep->key = take_rows(t, a, rows, kv, e);
-    keep->value = take_rows(t, a, rows, kv, e);
-    keep->attended = take_rows(t, a, out, q, e);
-    keep->log_sum_exp = take(t, a, out, c->n_head, e);
-    keep->middle = take(t, a, out, c->d_model, e);
-    keep->gate = take_rows(t, a, out, c->d_ff, e);
-    keep->up = take_rows(t, a, out, c->d_ff, e);
+    keep->query = take_rows(t->backend, a, out, q, e);
+    keep->key = take_rows(t->backend, a, rows, kv, e);
+    keep->value = take_rows(t->backend, a, rows, kv, e);
+    keep->attended = take_rows(t->backend, a, out, q, e);
+    keep->log_sum_exp = take_floats(t->backend, a, out, c->n_head, e);
+    keep->middle = take_floats(t->backend, a, out, c->d_model, e);
+    keep->gate = take_rows(t->backend, a, out, c->d_ff, e);
+    keep->up = take_rows(t->backend, a, out, c->d_ff, e);
     for (int i = 0; i < LORA_TARGETS; i++) {
         const bool all = i == LORA_K || i == LORA_V; /* the others' rows may end before the last */
-        keep->low[i] = take(t, a, all ? rows : out, t->adapter->config.rank, e);
+        keep->low[i] = take_floats(t->backend, a, all ? rows : out, t->adapter->config.rank, e);
     }
     if (!c->family->post_norms) return;
-    keep->attn_out = take(t, a, out, c->d_model, e);
-    keep->ffn_out = take(t, a, out, c->d_model, e);
+    keep->attn_out = take_floats(t->backend, a, out, c->d_model, e);
+    keep->ffn_out = take_floats(t->backend, a, out, c->d_model, e);
 }
 
 /* The first rerun_layers share one set of everything but x. */
@@ -79,7 +43,7 @@ static void take_layers(trainer *t, arena *a, err *e)
         } else { /* the last layer comes first on the way back: nothing is won by a rerun */
             take_keep(t, keep, t->shape.rows, last ? t->shape.out_rows : t->shape.rows, a, e);
         }
-        keep->x = take(t, a, t->shape.rows, c->d_model, e);
+        keep->x = take_floats(t->backend, a, t->shape.rows, c->d_model, e);
     }
 }
 
@@ -90,27 +54,30 @@ static void take_scratch(trainer *t, arena *a, err *e)
     const int64_t q = (int64_t)c->n_head * c->head_dim, kv = (int64_t)c->n_head_kv * c->head_dim;
     float **wide[] = {&t->dx, &t->dh};
     float **narrow[] = {&t->out_x, &t->out_dx, &t->out_dh};
-    for (size_t i = 0; i < countof(wide); i++) *wide[i] = take(t, a, rows, d, e);
-    for (size_t i = 0; i < countof(narrow); i++) *narrow[i] = take(t, a, out, d, e);
-    t->normed = take_rows(t, a, rows, d, e);
-    t->out_normed = take_rows(t, a, out, d, e);
+    for (size_t i = 0; i < countof(wide); i++) *wide[i] = take_floats(t->backend, a, rows, d, e);
+    for (size_t i = 0; i < countof(narrow); i++) *narrow[i] = take_floats(t->backend, a, out, d, e);
+    t->normed = take_rows(t->backend, a, rows, d, e);
+    t->out_normed = take_rows(t->backend, a, out, d, e);
     if (c->family->qk_norm) {
-        t->query = take_rows(t, a, rows, q, e);
-        t->key = take_rows(t, a, rows, kv, e);
+        t->query = take_rows(t->backend, a, rows, q, e);
+        t->key = take_rows(t->backend, a, rows, kv, e);
     }
-    t->dq = take_rows(t, a, rows, q, e);
-    t->d_o = take_rows(t, a, rows, q, e);
-    t->dk = take_rows(t, a, rows, kv, e);
-    t->dv = take_rows(t, a, rows, kv, e);
-    t->act = take_rows(t, a, rows, c->d_ff, e);
-    t->dact = take_rows(t, a, rows, c->d_ff, e);
-    t->dlow = take(t, a, rows, t->adapter->config.rank, e);
+    t->dq = take_rows(t->backend, a, rows, q, e);
+    t->d_o = take_rows(t->backend, a, rows, q, e);
+    t->dk = take_rows(t->backend, a, rows, kv, e);
+    t->dv = take_rows(t->backend, a, rows, kv, e);
+    t->act = take_rows(t->backend, a, rows, c->d_ff, e);
+    t->dact = take_rows(t->backend, a, rows, c->d_ff, e);
+    t->dlow = take_floats(t->backend, a, rows, t->adapter->config.rank, e);
     t->chunk_ids = q > d ? q : d;
     if (c->d_ff > t->chunk_ids) t->chunk_ids = c->d_ff;
     if (c->n_vocab < t->chunk_ids) t->chunk_ids = c->n_vocab;
-    t->chunk = take(t, a, out, t->chunk_ids, e);
-    t->rope_global = take_angles(t, &c->rope, a, e);
-    t->rope_local = take_angles(t, &c->rope_local, a, e);
+    t->chunk = take_floats(t->backend, a, out, t->chunk_ids, e);
+    t->rope_global =
+        take_angles(t->backend, (take_turn){&c->rope, c->rotary_dim, t->shape.positions}, a, e);
+    t->rope_local =
+        take_angles(t->backend, (take_turn){&c->rope_local, c->rotary_dim, t->shape.positions}, a,
+                    e);
     t->answer_logit = arena_take(a, (size_t)out, sizeof *t->answer_logit, e);
     t->answer_log_sum_exp = arena_take(a, (size_t)out, sizeof(double), e);
     t->out_position = arena_take(a, (size_t)out, sizeof(int32_t), e);
@@ -129,9 +96,9 @@ bool trainer_lay_out(trainer *t, const train_setup *s, arena *a, err *e)
     assert(shape.positions > 0 && shape.rerun_layers >= 0 && shape.rerun_layers <= c->n_layer);
     *t = (trainer){.model = s->model, .backend = b, .adapter = adapter, .shape = shape};
     size_t start = device_mark(b, a);
-    t->grad = take(t, a, adapter->n_value, 1, e);
-    t->first = take(t, a, adapter->n_value, 1, e);
-    t->second = take(t, a, adapter->n_value, 1, e);
+    t->grad = take_floats(t->backend, a, adapter->n_value, 1, e);
+    t->first = take_floats(t->backend, a, adapter->n_value, 1, e);
+    t->second = take_floats(t->backend, a, adapter->n_value, 1, e);
     t->bytes_optimiser = device_mark(b, a) - start;
     take_layers(t, a, e);
     take_scratch(t, a, e);
