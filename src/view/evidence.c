@@ -605,6 +605,17 @@ void evidence_add(buf *b, const stat_estimate *o, int decimals)
 
 void evidence_add_signed(buf *b, double x, int decimals) { add_plain(b, x, decimals, "+"); }
 
+void evidence_add_difference(buf *b, const rank_test *t, int sign)
+{
+    evidence_add_signed(b, sign * t->difference, 3);
+    if (!t->has_interval) return;
+    buf_add_text(b, " (");
+    evidence_add_signed(b, sign > 0 ? t->low : -t->high, 3);
+    buf_add_text(b, " to ");
+    evidence_add_signed(b, sign > 0 ? t->high : -t->low, 3);
+    buf_add_char(b, ')');
+}
+
 void evidence_add_p(buf *b, bool exists, double p)
 {
     if (!exists) buf_add_text(b, "not estimable");

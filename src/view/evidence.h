@@ -97,5 +97,7 @@ const char *evidence_share_words(const evidence *v);
 void evidence_add(buf *b, const stat_estimate *o, int decimals);
 void evidence_add_signed(buf *b, double x, int decimals); /* "+0.012", with a true minus sign */
 void evidence_add_p(buf *b, bool exists, double p);       /* "0.012", "<0.001" */
+/* "+0.012 (-0.003 to +0.027)" of a test that has a value; sign -1: the other way round. */
+void evidence_add_difference(buf *b, const rank_test *t, int sign);
 
 #endif

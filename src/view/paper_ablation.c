@@ -332,16 +332,7 @@ static void add_test(sheet *s, const rank_test *t, int sign)
 {
     buf text = buf_up_to(1000);
     if (!t || !t->has_value) buf_add_text(&text, "not estimable");
-    else {
-        evidence_add_signed(&text, sign * t->difference, 3);
-        if (t->has_interval) {
-            buf_add_text(&text, " (");
-            evidence_add_signed(&text, sign > 0 ? t->low : -t->high, 3);
-            buf_add_text(&text, " to ");
-            evidence_add_signed(&text, sign > 0 ? t->high : -t->low, 3);
-            buf_add_char(&text, ')');
-        }
-    }
+    else evidence_add_difference(&text, t, sign);
     sheet_add(s, buf_view(&text));
     buf_close(&text);
 }

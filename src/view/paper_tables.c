@@ -106,16 +106,7 @@ void paper_add_difference(const paper *p, sheet *s, int32_t k)
     buf text = buf_up_to(1000);
     if (k == v->reference) buf_add_text(&text, "reference");
     else if (!t || !t->has_value) buf_add_text(&text, "not estimable");
-    else {
-        evidence_add_signed(&text, sign * t->difference, 3);
-        if (t->has_interval) {
-            buf_add_text(&text, " (");
-            evidence_add_signed(&text, sign > 0 ? t->low : -t->high, 3);
-            buf_add_text(&text, " to ");
-            evidence_add_signed(&text, sign > 0 ? t->high : -t->low, 3);
-            buf_add_char(&text, ')');
-        }
-    }
+    else evidence_add_difference(&text, t, sign);
     sheet_add(s, buf_view(&text));
     buf_close(&text);
 }
@@ -469,14 +460,7 @@ static void note_primary(const paper *p, sheet *s)
     const rank_test *t = evidence_test(v, v->primary);
     buf text = buf_up_to(1000);
     if (t->has_value) {
-        evidence_add_signed(&text, sign * t->difference, 3);
-        if (t->has_interval) {
-            buf_add_text(&text, " (");
-            evidence_add_signed(&text, sign > 0 ? t->low : -t->high, 3);
-            buf_add_text(&text, " to ");
-            evidence_add_signed(&text, sign > 0 ? t->high : -t->low, 3);
-            buf_add_text(&text, ")");
-        }
+        evidence_add_difference(&text, t, sign);
         buf_add_text(&text, ", p ");
         evidence_add_p(&text, true, t->p);
         if (v->inferior.margin > 0 && v->inferior.has_value)
