@@ -53,4 +53,10 @@ void cli_print(void *file, const char *text, size_t size); /* a caseload_sink to
 bool cli_colour(FILE *f);                                  /* a terminal, and NO_COLOR is not set */
 bool cli_engine(const cli_arguments *a, caseload_engine_options *o);
 
+/* Long commands (watch.c): the first Ctrl-C, SIGTERM or SIGHUP is only noted, the second ends. */
+void cli_watch(void);
+bool cli_interrupted(void);
+double cli_clock(void);                                      /* seconds, monotonic */
+void cli_time_left(char *text, size_t size, double seconds); /* "2m05s"; below 0: "?" */
+
 #endif

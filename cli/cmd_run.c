@@ -1,9 +1,7 @@
 /* caseload run: a whole study, with progress, resumable. Ctrl-C stops after the step under way. */
 #include "cli.h"
 
-#include <signal.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 static const cli_option options[] = {
@@ -14,36 +12,11 @@ static const cli_option options[] = {
     {"--quiet", NULL, "no progress"},
 };
 
-static volatile sig_atomic_t
-    interrupted; /* set by the handler; the one thing a handler may touch */
-
-static void on_signal(int number)
-{
-    (void)number;
-    interrupted = 1;
-}
-
 typedef struct screen {
     bool terminal, quiet;
     double last; /* seconds of the clock at the last line */
     char phase[64];
 } screen;
-
-static double clock_seconds(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
-static void write_left(char *text, size_t size, double seconds)
-{
-    long s = (long)(seconds + 0.5);
-    if (seconds < 0) snprintf(text, size, "?");
-    else if (s < 60) snprintf(text, size, "%lds", s);
-    else if (s < 3600) snprintf(text, size, "%ldm%02lds", s / 60, s % 60);
-    else snprintf(text, size, "%ldh%02ldm", s / 3600, s / 60 % 60);
-}
 
 static void show(screen *c, const caseload_state *s)
 {
@@ -53,7 +26,7 @@ static void show(screen *c, const caseload_state *s)
     memset(bar, '.', 20);
     memset(bar, '#', (size_t)(filled < 20 ? filled : 20));
     bar[20] = 0;
-    write_left(left, sizeof left, s->seconds_left);
+    cli_time_left(left, sizeof left, s->seconds_left);
     char speed[64] = "";
     if (s->seconds > 0.5) {
         snprintf(speed, sizeof speed, "  %.1f texts/s  %.0f tokens/s",
@@ -68,7 +41,7 @@ static void show(screen *c, const caseload_state *s)
 static void show_detail(const screen *c, const caseload_state *s)
 {
     char left[32];
-    write_left(left, sizeof left, s->seconds_left);
+    cli_time_left(left, sizeof left, s->seconds_left);
     fprintf(stderr, "%s%s %s  left %s%s", c->terminal ? "\r\033[K" : "", s->phase, s->detail, left,
             c->terminal ? "" : "\n");
     fflush(stderr);
@@ -82,8 +55,8 @@ typedef struct job {
 static bool on_progress(void *context, const caseload_state *s)
 {
     screen *c = &((job *)context)->screen;
-    if (interrupted) return false;
-    double now = clock_seconds();
+    if (cli_interrupted()) return false;
+    double now = cli_clock();
     bool new_phase = strcmp(c->phase, s->phase) != 0;
     bool scoring = !strcmp(s->phase, "scoring");
     double every = c->terminal ? 0.2 : 10;
@@ -121,10 +94,7 @@ static int run(const cli_arguments *a)
     if (!cli_engine(a, &o.engine) || !cli_count(a, "--limit", &o.limit)) return CASELOAD_USAGE;
     if (!o.out && !o.plan)
         return cli_usage(a->command, "--out DIR is missing: where shall the results go?");
-    struct sigaction act = {.sa_handler = on_signal, .sa_flags = (int)SA_RESETHAND};
-    sigaction(SIGINT, &act, NULL); /* a second Ctrl-C ends at once; the store survives that too */
-    sigaction(SIGTERM, &act, NULL);
-    sigaction(SIGHUP, &act, NULL); /* the terminal went away */
+    cli_watch();
     bool ok = caseload_run(&o, &e);
     if (!ok && j.screen.terminal && !j.screen.quiet) fputc('\n', stderr);
     return ok ? 0 : cli_fail(&e);

@@ -3,9 +3,7 @@
 #include "cli.h"
 
 #include <math.h>
-#include <signal.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 static const cli_option options[] = {
@@ -19,41 +17,16 @@ static const cli_option options[] = {
     {"--quiet", NULL, "no progress"},
 };
 
-static volatile sig_atomic_t
-    interrupted; /* set by the handler; the one thing a handler may touch */
-
-static void on_signal(int number)
-{
-    (void)number;
-    interrupted = 1;
-}
-
 typedef struct screen {
     bool terminal, quiet;
     double last; /* seconds of the clock at the last line */
     char phase[64], adapter[200];
 } screen;
 
-static double clock_seconds(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
-static void write_left(char *text, size_t size, double seconds)
-{
-    long s = (long)(seconds + 0.5);
-    if (seconds < 0) snprintf(text, size, "?");
-    else if (s < 60) snprintf(text, size, "%lds", s);
-    else if (s < 3600) snprintf(text, size, "%ldm%02lds", s / 60, s % 60);
-    else snprintf(text, size, "%ldh%02ldm", s / 3600, s / 60 % 60);
-}
-
 static void show(const screen *c, const caseload_tune_state *s)
 {
     char left[32], loss[64] = "", auroc[64] = "", number[32] = "";
-    write_left(left, sizeof left, s->seconds_left);
+    cli_time_left(left, sizeof left, s->seconds_left);
     if (!isnan(s->loss)) snprintf(loss, sizeof loss, "  loss %.4f", s->loss);
     if (!isnan(s->tune_auroc)) snprintf(auroc, sizeof auroc, "  tune AUROC %.4f", s->tune_auroc);
     if (s->of > 1) snprintf(number, sizeof number, "%d of %d, ", s->number, s->of);
@@ -67,8 +40,8 @@ static void show(const screen *c, const caseload_tune_state *s)
 static bool on_progress(void *context, const caseload_tune_state *s)
 {
     screen *c = context;
-    if (interrupted) return false;
-    const double now = clock_seconds();
+    if (cli_interrupted()) return false;
+    const double now = cli_clock();
     const char *adapter = s->adapter ? s->adapter : "";
     bool is_new = strcmp(c->phase, s->phase) != 0 || strcmp(c->adapter, adapter) != 0;
     double every = c->terminal ? 0.2 : 10;
@@ -109,10 +82,7 @@ static int run(const cli_arguments *a)
     if (!o.out && !o.plan)
         return cli_usage(a->command, "--out DIR is missing: where shall the adapters go?");
     if (!o.out) o.out = "."; /* a plan writes nothing */
-    struct sigaction act = {.sa_handler = on_signal, .sa_flags = (int)SA_RESETHAND};
-    sigaction(SIGINT, &act, NULL); /* a second Ctrl-C ends at once; the checkpoint survives that */
-    sigaction(SIGTERM, &act, NULL);
-    sigaction(SIGHUP, &act, NULL); /* the terminal went away */
+    cli_watch();
     bool ok = caseload_tune(&o, &e);
     if (!ok && c.terminal && !c.quiet) fputc('\n', stderr);
     return ok ? 0 : cli_fail(&e);
