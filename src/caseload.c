@@ -526,6 +526,10 @@ static const char *versions_folder(const caseload_prompts_options *o, arena *a, 
 {
     if (o->folder) return o->folder;
     if (file_is_folder(o->study)) return o->study;
+    if (!file_exists(o->study)) {
+        err_set(e, ERR_USAGE, "cannot find the study file %s; give it, or --folder DIR", o->study);
+        return NULL;
+    }
     const char *slash = strrchr(o->study, '/');
     const char *beside = slash ? arena_copy_text(a, o->study, (size_t)(slash - o->study), e) : ".";
     return beside ? prompts_folder(beside, a, e) : NULL;

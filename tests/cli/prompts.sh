@@ -21,6 +21,7 @@ sed -i 's/- {name: two-shot.*/- {name: kim, question: {version: kim}}/' "$work/s
 "$CASELOAD" try "$work/study.yaml" --arm kim 2>/dev/null | grep -q 'medically serious' || fail "the version is not asked"
 
 want 2 "has no version 'q99'" "$CASELOAD" prompts "$work/study.yaml" q1 q99
+want 2 "cannot find the study file" "$CASELOAD" prompts "$work/nobody.yaml"
 want 2 "give two versions" "$CASELOAD" prompts "$work/study.yaml" q1
 want 2 "has no arm 'nobody'" "$CASELOAD" refine "$work/study.yaml" --arm nobody
 printf 'Was it?\n' > "$work/prompts/bad.txt"
