@@ -12,7 +12,7 @@ static bool on_progress(void *context, const caseload_state *s)
         if (s->seconds_left >= 0) fprintf(stderr, ", %.0f s left", s->seconds_left);
         if (s->texts_done >= s->texts_all) fputs("\r\033[K", stderr);
     }
-    return !convert_stopped();
+    return !cli_interrupted();
 }
 
 int certify_run(const cli_arguments *a, caseload_certify_options *o)
@@ -22,7 +22,7 @@ int certify_run(const cli_arguments *a, caseload_certify_options *o)
     o->sink = cli_print;
     o->progress = on_progress;
     o->context = stdout;
-    convert_catch_signals();
+    cli_watch();
     return caseload_certify(o, &e) ? 0 : cli_fail(&e);
 }
 

@@ -3,16 +3,7 @@
 #include "cli.h"
 #include "convert.h"
 
-#include <signal.h>
 #include <unistd.h>
-
-static volatile sig_atomic_t stop_asked;
-
-static void ask_stop(int signal)
-{
-    (void)signal;
-    stop_asked = 1;
-}
 
 static bool on_progress(void *context, const caseload_state *s)
 {
@@ -23,16 +14,7 @@ static bool on_progress(void *context, const caseload_state *s)
         if (s->seconds_left >= 0) fprintf(stderr, ", %.0f s left", s->seconds_left);
         if (s->tokens_done >= s->tokens_all) fputs("\r\033[K", stderr);
     }
-    return !stop_asked;
-}
-
-bool convert_stopped(void) { return stop_asked; }
-
-void convert_catch_signals(void)
-{
-    struct sigaction act = {.sa_handler = ask_stop};
-    sigaction(SIGINT, &act, NULL);
-    sigaction(SIGTERM, &act, NULL);
+    return !cli_interrupted();
 }
 
 int convert_run(const cli_arguments *a, caseload_convert_options *o)
@@ -44,7 +26,7 @@ int convert_run(const cli_arguments *a, caseload_convert_options *o)
     o->sink = cli_print;
     o->progress = on_progress;
     o->context = stdout;
-    convert_catch_signals();
+    cli_watch();
     return caseload_convert(o, &e) ? 0 : cli_fail(&e);
 }
 

@@ -11,9 +11,6 @@
     {"--threads", "N", "threads; default: OMP_NUM_THREADS, else all cores"}
 /* clang-format on */
 
-bool convert_stopped(void); /* Ctrl-C was pressed */
-void convert_catch_signals(void);
-
 /* Fills in what `certify` and `merge --certify` share, runs, prints; the exit code. */
 int certify_run(const cli_arguments *a, caseload_certify_options *o);
 
