@@ -18,20 +18,6 @@ typedef struct options_reader {
     int32_t n_text;
 } options_reader;
 
-static int32_t find_column(options_reader *r, spec_text name)
-{
-    if (!name.text.data || r->e->code) return -1;
-    int32_t c = table_find_column(r->t, str_trim(name.text));
-    if (c >= 0) return c;
-    buf list = buf_up_to(4000);
-    table_list_columns(r->t, name.text, &list);
-    str shown = encoding_cut(name.text, 60);
-    spec_fail(r->s, name.line, r->e, "no column '%.*s' in %s; %s", (int)shown.size, shown.data,
-              r->t->record.file, list.data ? list.data : "");
-    buf_close(&list);
-    return -1;
-}
-
 static bool fail_row(options_reader *r, int32_t row, const char *what)
 {
     str id = encoding_cut(str_trim(table_cell(r->t, row, r->id)), 60);
@@ -275,9 +261,10 @@ bool options_read(options *o, const spec *s, const table *t, arena *a, err *e)
     *o = (options){.n_row = t->n_row};
     if (d->options.n == 0) return true;
     options_reader r = {.o = o, .s = s, .t = t, .a = a, .e = e, .n_column = d->options.n};
-    r.id = find_column(&r, d->id);
-    r.label = find_column(&r, d->label);
-    for (int32_t i = 0; i < d->options.n; i++) r.column[i] = find_column(&r, d->options.item[i]);
+    r.id = rows_find_column(s, t, d->id, e);
+    r.label = rows_find_column(s, t, d->label, e);
+    for (int32_t i = 0; i < d->options.n; i++)
+        r.column[i] = rows_find_column(s, t, d->options.item[i], e);
     o->start = arena_take(a, (size_t)t->n_row + 1, sizeof *o->start, e);
     o->class = arena_take(a, (size_t)t->n_row, sizeof *o->class, e);
     if (e->code) return false;

@@ -42,20 +42,6 @@ static str cell(const partition_maker *m, int32_t row, int32_t column)
     return str_trim(table_cell(m->t, row, column));
 }
 
-static int32_t find_column(partition_maker *m, spec_text name)
-{
-    if (!name.text.data || m->e->code != ERR_NONE) return -1;
-    int32_t c = table_find_column(m->t, str_trim(name.text));
-    if (c >= 0) return c;
-    buf list = buf_up_to(4000);
-    table_list_columns(m->t, name.text, &list);
-    str shown = encoding_cut(name.text, 60);
-    spec_fail(m->s, name.line, m->e, "no column '%.*s' in %s; %s", (int)shown.size, shown.data,
-              m->t->record.file, list.data ? list.data : "");
-    buf_close(&list);
-    return -1;
-}
-
 /* ---- what the table says ---- */
 
 static bool number_of(str s, size_t from, size_t n, int32_t *out)
@@ -91,13 +77,9 @@ static bool read_units(partition_maker *m)
     int32_t *unit_of_patient = arena_take(m->a, (size_t)n, sizeof *unit_of_patient, m->e);
     if (!unit_of_patient) return false;
     for (int32_t i = 0; i < n; i++) {
-        bool is_new = false;
+        bool is_new = true;
         str id = cell(m, i, m->id), who = m->patient >= 0 ? cell(m, i, m->patient) : STR("");
-        names_add(&ids, id, &is_new);
-        if (!is_new || id.size == 0)
-            return err_set(m->e, ERR_DATA, "%s: row %d (line %lld) has an empty or repeated id",
-                           m->t->path, i + 1, (long long)m->t->row_line[i]);
-        is_new = true;
+        if (!rows_add_id(&ids, m->t, i, m->id, m->e)) return false;
         int32_t p = who.size ? names_add(&patients, who, &is_new) : -1;
         if (is_new) {
             m->unit[m->n_unit] =
@@ -401,11 +383,11 @@ bool partition_make(const spec *s, const table *t, arena *a, buf *file, buf *sho
     partition_maker m = {.s = s, .t = t, .a = a, .e = e};
     size_t n = (size_t)t->n_row;
     hash_text hash;
-    m.id = find_column(&m, s->data.id);
-    m.label = find_column(&m, s->data.label);
-    m.patient = find_column(&m, s->data.patient);
-    m.date = s->splits.rule == SPEC_SPLIT_TIME ? find_column(&m, s->splits.date) : -1;
-    m.site = s->splits.rule == SPEC_SPLIT_SITE ? find_column(&m, s->splits.site) : -1;
+    m.id = rows_find_column(s, t, s->data.id, e);
+    m.label = rows_find_column(s, t, s->data.label, e);
+    m.patient = rows_find_column(s, t, s->data.patient, e);
+    m.date = s->splits.rule == SPEC_SPLIT_TIME ? rows_find_column(s, t, s->splits.date, e) : -1;
+    m.site = s->splits.rule == SPEC_SPLIT_SITE ? rows_find_column(s, t, s->splits.site, e) : -1;
     m.class_of = arena_take(a, n, sizeof *m.class_of, e);
     m.unit_of = arena_take(a, n, sizeof *m.unit_of, e);
     m.held = arena_take_zero(a, n, sizeof *m.held, e);

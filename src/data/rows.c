@@ -68,18 +68,18 @@ static void warn(rows_maker *m, const char *format, ...)
 
 /* --- columns --- */
 
+int32_t rows_find_column(const spec *s, const table *t, spec_text name, err *e)
+{
+    if (!name.text.data || e->code != ERR_NONE) return -1;
+    int32_t c = table_need_column(t, name.text, e);
+    if (c < 0) err_in(e, name.line > 0 ? "%s: line %d" : "%s", s->path, name.line);
+    return c;
+}
+
 static int32_t find_column(rows_maker *m, spec_text name)
 {
-    if (!name.text.data || m->e->code) return -1;
-    int32_t c = table_find_column(m->t, str_trim(name.text));
-    if (c >= 0) return table_check_flat(m->t, c, m->e) ? c : -1;
-    buf list = buf_up_to(4000);
-    table_list_columns(m->t, name.text, &list);
-    str shown = encoding_cut(name.text, 60);
-    spec_fail(m->s, name.line, m->e, "no column '%.*s' in %s; %s", (int)shown.size, shown.data,
-              m->t->record.file, list.data ? list.data : "");
-    buf_close(&list);
-    return -1;
+    int32_t c = rows_find_column(m->s, m->t, name, m->e);
+    return c >= 0 && table_check_flat(m->t, c, m->e) ? c : -1;
 }
 
 /* A column of the text that is also id, label or subgroup: the model would read the answer, or the
@@ -226,22 +226,22 @@ static bool has_text(const rows_maker *m, int32_t row)
     return false;
 }
 
-static bool check_id(rows_maker *m, int32_t row)
+bool rows_add_id(names *ids, const table *t, int32_t row, int32_t column, err *e)
 {
-    str id = cell(m, row, m->at.id);
-    const char *column = m->t->column_name[m->at.id].data;
+    str id = str_trim(table_cell(t, row, column));
+    const char *called = t->column_name[column].data;
     if (id.size == 0)
-        return err_set(m->e, ERR_DATA, "%s: row %d (line %lld) has an empty id (column '%.60s')",
-                       m->t->path, row + 1, (long long)m->t->row_line[row], column);
+        return err_set(e, ERR_DATA, "%s: row %d (line %lld) has an empty id (column '%.60s')",
+                       t->path, row + 1, (long long)t->row_line[row], called);
     bool is_new = false;
-    int32_t first = names_add(&m->id, id, &is_new); /* one name a row: its number is its row */
+    int32_t first = names_add(ids, id, &is_new); /* one name a row: its number is its row */
     if (is_new) return true;
     str shown = encoding_cut(id, 60);
     return err_set(
-        m->e, ERR_DATA,
+        e, ERR_DATA,
         "%s: rows %d and %d have the same id '%.*s' (column '%.60s'); ids name rows and must "
         "differ",
-        m->t->path, first + 1, row + 1, (int)shown.size, shown.data, column);
+        t->path, first + 1, row + 1, (int)shown.size, shown.data, called);
 }
 
 /* The part of the study that a row is in. */
@@ -356,7 +356,8 @@ static bool decide_all(rows_maker *m, rows_options o)
     str *part = arena_take(m->a, (size_t)r->n_read, sizeof *part, m->e);
     if (!part || !read_parts(m)) return false;
     for (int32_t row = 0; row < r->n_read; row++) {
-        if (!check_id(m, row) || !find_part(m, row, &part[row])) return false;
+        if (!rows_add_id(&m->id, m->t, row, m->at.id, m->e) || !find_part(m, row, &part[row]))
+            return false;
         row_fate f = decide(m, row, part[row]);
         if (f == ROW_SCORED && o.limit > 0 && r->flow[ROW_SCORED] >= o.limit) f = ROW_BEYOND_LIMIT;
         m->fate[row] = f;

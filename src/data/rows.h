@@ -79,6 +79,14 @@ bool rows_make(rows *r, const spec *s, const table *t, rows_options o, arena *a,
 /* The class that a value of the label column means; -1: marked as missing, -2: none of them. */
 int32_t rows_class_of(const spec *s, str value);
 
+/* The column that the study file names; -1: none named, or ERR_USAGE with the study file's line. */
+int32_t rows_find_column(const spec *s, const table *t, spec_text name, err *e);
+
+struct names; /* data/names.h */
+
+/* One more row's id into `ids`; ERR_DATA when it is empty or there already. */
+bool rows_add_id(struct names *ids, const table *t, int32_t row, int32_t column, err *e);
+
 int32_t rows_find(const rows *r, str id); /* index in `scored`, or -1 */
 const char *row_fate_text(row_fate f);    /* "excluded: empty label" */
 

@@ -379,3 +379,16 @@ void table_list_columns(const table *t, str wanted, buf *out)
     buf_add_str(out, encoding_cut(str_of(nearest), 60));
     buf_add_text(out, "'?");
 }
+
+int32_t table_need_column(const table *t, str name, err *e)
+{
+    int32_t c = table_find_column(t, str_trim(name));
+    if (c >= 0) return c;
+    buf list = buf_up_to(4000);
+    table_list_columns(t, name, &list);
+    str shown = encoding_cut(name, 60);
+    err_set(e, ERR_USAGE, "no column '%.*s' in %s; %s", (int)shown.size, shown.data, t->record.file,
+            list.data ? list.data : "");
+    buf_close(&list);
+    return -1;
+}

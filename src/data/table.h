@@ -64,6 +64,10 @@ str table_cell(const table *t, int32_t row, int32_t column);
 /* ERR_DATA when a cell of the column holds a JSON list or object. */
 bool table_check_flat(const table *t, int32_t column, err *e);
 
+/* The column of that name; -1 with ERR_USAGE where there is none: the file and its columns are
+ * named, the caller puts the place that asked in front (err_in). */
+int32_t table_need_column(const table *t, str name, err *e);
+
 /* "its columns are: id, text, ..; did you mean 'text'?" for the end of a message. */
 void table_list_columns(const table *t, str wanted, buf *out);
 

@@ -87,14 +87,9 @@ static void add_estimate(page *p, const char *name, const stat_estimate *o)
 
 static int32_t find_column(const table *t, const char *option, const char *name, err *e)
 {
-    int32_t c = table_find_column(t, str_trim(str_of(name)));
-    if (c >= 0) return c;
-    buf list = buf_up_to(4000);
-    table_list_columns(t, str_of(name), &list);
-    err_set(e, ERR_USAGE, "%s: no column '%.60s' in %s; %s", option, name, t->record.file,
-            list.data ? list.data : "");
-    buf_close(&list);
-    return -1;
+    int32_t c = table_need_column(t, str_of(name), e);
+    if (c < 0) err_in(e, "%s", option);
+    return c;
 }
 
 static bool is_missing(str s)

@@ -120,15 +120,9 @@ typedef struct judge_reader {
 static int32_t find_column(judge_reader *r, const char *option, const char *name)
 {
     if (!name || r->e->code != ERR_NONE) return -1;
-    int32_t c = table_find_column(&r->t, str_trim(str_of(name)));
-    if (c >= 0) return c;
-    buf list = buf_up_to(4000);
-    table_list_columns(&r->t, str_of(name), &list);
-    str shown = encoding_cut(str_of(name), 60);
-    err_set(r->e, ERR_USAGE, "%s: no column '%.*s' in %s; %s", option, (int)shown.size, shown.data,
-            r->t.record.file, list.data ? list.data : "");
-    buf_close(&list);
-    return -1;
+    int32_t c = table_need_column(&r->t, str_of(name), r->e);
+    if (c < 0) err_in(r->e, "%s", option);
+    return c;
 }
 
 static bool find_columns(judge_reader *r)

@@ -336,16 +336,11 @@ static void draw_shares(plot *p, const evidence *v, const panel *q, int32_t k)
     }
 }
 
-/* The curve before recalibration, dashed. */
-static void draw_before(plot *p, const evidence *v, const panel *q, int32_t k)
+static void write_curve(plot *p, const char *arm, const char *part, const curve *c)
 {
-    const curve *c = &v->arm[k].calibration_own;
-    if (c->n == 0) return;
-    panel_curve(&p->figure, q, c->x, c->value, c->n,
-                (figure_style){.ink = FIGURE_SOFT, .width = 1, .dash = 1});
     for (int32_t i = 0; i < c->n; i++) {
-        csv_text(&p->csv, arm_name(v, k));
-        csv_text(&p->csv, "before recalibration");
+        csv_text(&p->csv, arm);
+        csv_text(&p->csv, part);
         csv_number(&p->csv, true, c->x[i]);
         csv_number(&p->csv, true, c->value[i]);
         csv_number(&p->csv, c->has_band, c->low[i]);
@@ -353,6 +348,16 @@ static void draw_before(plot *p, const evidence *v, const panel *q, int32_t k)
         csv_number(&p->csv, false, 0);
         csv_end(&p->csv);
     }
+}
+
+/* The curve before recalibration, dashed. */
+static void draw_before(plot *p, const evidence *v, const panel *q, int32_t k)
+{
+    const curve *c = &v->arm[k].calibration_own;
+    if (c->n == 0) return;
+    panel_curve(&p->figure, q, c->x, c->value, c->n,
+                (figure_style){.ink = FIGURE_SOFT, .width = 1, .dash = 1});
+    write_curve(p, arm_name(v, k), "before recalibration", c);
 }
 
 /* Which bins' shares must not be printed: of fewer than 5 events or 5 others, or alone in that. */
@@ -377,16 +382,7 @@ static void draw_calibration(plot *p, const evidence *v, const panel *q, int32_t
     if (c->n > 0)
         panel_curve(f, q, c->x, c->value, c->n,
                     (figure_style){.ink = figure_series(0), .width = 1.2});
-    for (int32_t i = 0; i < c->n; i++) {
-        csv_text(&p->csv, arm_name(v, k));
-        csv_text(&p->csv, "smoothed");
-        csv_number(&p->csv, true, c->x[i]);
-        csv_number(&p->csv, true, c->value[i]);
-        csv_number(&p->csv, c->has_band, c->low[i]);
-        csv_number(&p->csv, c->has_band, c->high[i]);
-        csv_number(&p->csv, false, 0);
-        csv_end(&p->csv);
-    }
+    write_curve(p, arm_name(v, k), "smoothed", c);
     draw_before(p, v, q, k);
     bool hidden[EVIDENCE_BINS];
     hide_bins(a->bin, hidden);
