@@ -17,7 +17,10 @@ static const cli_command *const commands[] = {
 
 static const cli_option engine_options[] = {
     {"--model", "PATH", "a .gguf file or a Hugging Face folder"},
-    {"--device", "NAME", "cpu (default), cpu:avx2, cpu:avx512, ref, cuda[:N][:fp32], auto"},
+    {"--device", "NAME",
+     "cpu (default), cpu:avx2, cpu:avx512, ref, cuda[:N][:fp32], auto; several share\n"
+     "                     the work of run: cuda:0,1 or cuda:all"},
+    {"--ranks", "N", "so many on the devices listed, in turn (default one each); no score changes"},
     {"--threads", "N", "threads; default: OMP_NUM_THREADS, else all cores this process may use"},
     {"--batch", "N", "most texts a step; changes speed, no score"},
     {"--rows", "N", "most tokens a step (default 512); changes speed and memory, no score"},
@@ -199,8 +202,8 @@ bool cli_engine(const cli_arguments *a, caseload_engine_options *o)
     const char *limit = cli_value(a, "--memory-limit");
     caseload_error e = {0};
     if (limit && !caseload_parse_memory(limit, &o->memory_limit, &e)) return cli_fail(&e), false;
-    return cli_count(a, "--threads", &o->threads) && cli_count(a, "--batch", &o->batch) &&
-           cli_count(a, "--rows", &o->rows);
+    return cli_count(a, "--ranks", &o->ranks) && cli_count(a, "--threads", &o->threads) &&
+           cli_count(a, "--batch", &o->batch) && cli_count(a, "--rows", &o->rows);
 }
 
 /* A stream that our caller closed would be the next file we open: what is printed would end up in

@@ -14,7 +14,7 @@ enum { SPINS_BEFORE_SLEEP = 2000 };
 struct pool {
     int n_thread;
     pthread_t thread[POOL_THREADS_MAX];
-    pthread_mutex_t lock;
+    pthread_mutex_t lock, shared; /* of the list; of what tasks share */
     pthread_cond_t wake;
     atomic_uint generation; /* odd or even alike: a change means a new list */
     atomic_int busy;        /* workers that have not finished the list */
@@ -79,7 +79,7 @@ static void publish(pool *p)
     pthread_mutex_unlock(&p->lock);
 }
 
-static int default_threads(void)
+int pool_default(void)
 {
     const char *asked = getenv("OMP_NUM_THREADS"); /* one of the three variables we honour */
     long n = asked ? strtol(asked, NULL, 10) : 0;
@@ -93,7 +93,7 @@ static int default_threads(void)
 pool *pool_open(int n_thread, err *e)
 {
     assert(n_thread >= 0);
-    if (n_thread == 0) n_thread = default_threads();
+    if (n_thread == 0) n_thread = pool_default();
     if (n_thread > POOL_THREADS_MAX) {
         err_set(e, ERR_USAGE, "%d threads are asked for; at most %d can be used: try --threads %d",
                 n_thread, POOL_THREADS_MAX, POOL_THREADS_MAX);
@@ -102,6 +102,7 @@ pool *pool_open(int n_thread, err *e)
     pool *p = calloc(1, sizeof *p);
     if (!p) return err_set(e, ERR_RESOURCE, "out of memory for the threads"), NULL;
     pthread_mutex_init(&p->lock, NULL);
+    pthread_mutex_init(&p->shared, NULL);
     pthread_cond_init(&p->wake, NULL);
     p->n_thread = 1;
     for (int i = 1; i < n_thread; i++) {
@@ -124,10 +125,15 @@ void pool_close(pool *p)
     for (int i = 1; i < p->n_thread; i++) pthread_join(p->thread[i], NULL);
     pthread_cond_destroy(&p->wake);
     pthread_mutex_destroy(&p->lock);
+    pthread_mutex_destroy(&p->shared);
     free(p);
 }
 
 int pool_size(const pool *p) { return p->n_thread; }
+
+void pool_lock(pool *p) { pthread_mutex_lock(&p->shared); }
+
+void pool_unlock(pool *p) { pthread_mutex_unlock(&p->shared); }
 
 void pool_run(pool *p, int64_t n, pool_task *task, void *context)
 {

@@ -22,6 +22,11 @@ typedef void pool_task(void *context, int64_t index, int thread);
 pool *pool_open(int n_thread, err *e);
 void pool_close(pool *p); /* NULL is fine */
 int pool_size(const pool *p);
+int pool_default(void); /* the size of one that is opened with 0 */
 void pool_run(pool *p, int64_t n, pool_task *task, void *context);
+
+/* For tasks that run long and share something: between the two, one task at a time. */
+void pool_lock(pool *p);
+void pool_unlock(pool *p);
 
 #endif

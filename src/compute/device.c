@@ -12,6 +12,11 @@ bool device_open_beside(backend *b, const backend *other, err *e)
     return true;
 }
 
+void device_enter(const backend *b)
+{
+    if (b->device && b->device->enter) b->device->enter(b);
+}
+
 bool device_is_apart(const backend *b) { return b->device != NULL; }
 
 void device_measure(backend *b)

@@ -25,8 +25,12 @@ typedef struct device_table { /* NULL in a backend: it computes in the caller's 
     void (*sync)(backend *b); /* waits; failures stick to the backend */
     bool (*beside)(backend *b, const backend *other, err *e);
     int64_t (*room)(const backend *b);
+    void (*enter)(const backend *b); /* the calling thread works there from now on; NULL: nothing */
     void (*close)(backend *b);
 } device_table;
+
+/* Before the first op of a thread that has worked on another device, or on none. */
+void device_enter(const backend *b);
 
 /* Another backend of the same device, threads and arithmetic, with work and memory of its own. */
 bool device_open_beside(backend *b, const backend *other, err *e);

@@ -21,10 +21,36 @@ static bool header_is_whole(const model_header *h)
     return true;
 }
 
+static bool check_single(const engine_options *o, err *e)
+{
+    const char *device = o->device ? o->device : "";
+    if (o->ranks < 2 && !strchr(device, ',') && strncmp(device, "cuda:all", 8) != 0) return true;
+    return err_set(e, ERR_USAGE,
+                   "several devices (%s%s) are for `run`, `try` and `tune`; give one --device here",
+                   device, o->ranks > 1 ? ", --ranks" : "");
+}
+
+bool engine_open_beside(engine *g, const engine *first, const engine_options *o, err *e)
+{
+    assert(o->device);
+    *g = (engine){.header = first->header,
+                  .bytes_limit = first->bytes_limit,
+                  .bytes_elsewhere = first->bytes_elsewhere,
+                  .incomplete = first->incomplete,
+                  .beside = true};
+    if (!arena_open_up_to(&g->memory, bytes_memory, "a rank's tables", e)) return false;
+    g->model.header = &g->header;
+    g->model.config = &g->header.config;
+    g->device = arena_copy_text(&g->memory, o->device, strlen(o->device), e);
+    g->threads = pool_open(o->threads, e);
+    return g->device && g->threads && backend_open(&g->backend, o->device, g->threads, e);
+}
+
 bool engine_peek(engine *g, const engine_options *o, err *e)
 {
     assert(o->model);
     *g = (engine){0};
+    if (!check_single(o, e)) return false;
     if (!arena_open_up_to(&g->memory, bytes_memory, "the model's tables", e)) return false;
     bool ok = o->sizes_only ? model_peek_sizes(&g->header, o->model, true, &g->memory, e) &&
                                   plan_complete_header(&g->header, &g->memory, e)
@@ -117,6 +143,7 @@ static bool plan_with(engine *g, const engine_work *w, const lora *adapter, int6
         arena_reset(&plan, g->mark);
     }
     *bytes = (int64_t)plan.peak;
+    g->bytes_planned = plan.peak;
     g->bytes_device = device_planned(&g->backend);
     return true;
 }
@@ -167,7 +194,6 @@ bool engine_start(engine *g, const engine_work *w, const lora *adapter, err *e)
     if (!bind_once(g, e)) return false;
     if (!plan_with(g, w, adapter, &bytes, e)) return false;
     if (!engine_check_room(g, bytes, e)) return false;
-    g->bytes_planned = (size_t)bytes;
     if (!arena_open(&g->block, g->bytes_planned, "the session", e)) return false;
     if (!device_reserve(&g->backend, g->bytes_device, e)) return false;
     if (!model_place(&g->model, &g->backend, e)) return false;
@@ -199,8 +225,8 @@ void engine_close(engine *g)
 {
     backend_close(&g->backend);
     pool_close(g->threads);
-    chat_close(g->chat);
-    if (g->header.path) model_close_header(&g->header);
+    if (!g->beside) chat_close(g->chat);
+    if (!g->beside && g->header.path) model_close_header(&g->header);
     arena_close(&g->block);
     arena_close(&g->memory);
     *g = (engine){0};

@@ -18,8 +18,9 @@ enum { ENGINE_ROWS = 512, ENGINE_ROWS_APART = 4096 };
 
 typedef struct engine_options {
     const char *model;       /* file or folder */
-    const char *device;      /* NULL: "cpu" */
-    int32_t threads;         /* 0: all cores this process may use */
+    const char *device;      /* NULL: "cpu"; a list (compute/ranks.h) for crew_peek alone */
+    int32_t ranks;           /* likewise; 0: one a device */
+    int32_t threads;         /* 0: all cores this process may use; of all ranks together */
     int64_t bytes_limit;     /* of memory that this process may take; 0: what the system gives */
     bool sizes_only;         /* to plan: the weights may be absent; engine_start is not for it */
     int64_t bytes_elsewhere; /* plan for a place with so many bytes free; 0: here */
@@ -39,12 +40,16 @@ typedef struct engine {
     generator generator;                  /* of a schedule with streams */
     int64_t bytes_limit, bytes_elsewhere; /* of the options */
     bool incomplete;                      /* sizes only: some weights are not there */
+    bool beside;                          /* header and template are another engine's */
+    const char *device;                   /* its name, in a crew; else NULL */
     size_t bytes_planned;
     size_t bytes_device; /* weights and session where the device has memory of its own */
     size_t mark;         /* end of the session in `block` */
 } engine;
 
 bool engine_peek(engine *g, const engine_options *o, err *e);
+/* Another of the same model, with device, threads, weights and session of its own; closed first. */
+bool engine_open_beside(engine *g, const engine *first, const engine_options *o, err *e);
 int32_t engine_rows(const engine *g); /* the row budget where none is asked for */
 typedef struct engine_work {          /* what one session is to serve */
     const schedule *const *schedule;

@@ -53,16 +53,27 @@ static bool find_work(run *r, const pass *p, engine_work *w, err *e)
     return all != NULL;
 }
 
+/* In the run's memory, for the plan. */
+static bool describe_ranks(run *r, pass *p, const crew *c, err *e)
+{
+    buf text = buf_up_to(1 << 20);
+    crew_describe(c, &text);
+    p->ranks_text = str_keep(&r->memory, buf_view(&text), e);
+    buf_close(&text);
+    return e->code == ERR_NONE;
+}
+
 bool pass_plan(run *r, pass *p, int64_t *bytes, err *e)
 {
     engine_work w;
     size_t mark = arena_mark(&r->memory);
     *bytes = 0;
     bool ok = find_work(r, p, &w, e);
-    if (ok && w.n_schedule > 0) ok = engine_plan(&r->model[p->model].engine, &w, bytes, e);
-    p->bytes_device = r->model[p->model].engine.bytes_device;
+    run_model *m = &r->model[p->model];
+    if (ok && w.n_schedule > 0) ok = crew_plan(&m->crew, &w, bytes, e);
+    p->bytes_device = m->engine.bytes_device;
     arena_reset(&r->memory, mark);
-    return ok;
+    return ok && (w.n_schedule == 0 || describe_ranks(r, p, &m->crew, e));
 }
 
 bool pass_plan_rows(run *r, const pass *p, int32_t rows, int64_t *bytes, err *e)
@@ -79,22 +90,24 @@ bool pass_plan_rows(run *r, const pass *p, int32_t rows, int64_t *bytes, err *e)
     }
     *bytes = 0;
     bool ok = e->code == ERR_NONE;
-    if (ok && w.n_schedule > 0) ok = engine_plan(&r->model[p->model].engine, &w, bytes, e);
+    if (ok && w.n_schedule > 0) ok = crew_plan(&r->model[p->model].crew, &w, bytes, e);
     arena_reset(&r->memory, mark);
     return ok;
 }
 
 static bool open_session(run *r, pass *p, err *e)
 {
-    engine *g = &r->model[p->model].engine;
+    const engine *g = &r->model[p->model].engine;
+    crew *c = &r->model[p->model].crew;
     engine_work w;
     lora *l = NULL;
     if (p->adapter) {
         l = arena_take(&r->memory, 1, sizeof *l, e);
         if (!l || !adapter_read(l, p->adapter, &g->header.config, &r->memory, e)) return false;
     }
-    if (!find_work(r, p, &w, e) || !engine_start(g, &w, l, e)) return false;
-    p->bytes_planned = (int64_t)g->bytes_planned;
+    if (!find_work(r, p, &w, e) || !crew_start(c, &w, l, e)) return false;
+    p->bytes_planned = 0;
+    for (int32_t i = 0; i < c->n; i++) p->bytes_planned += (int64_t)c->rank[i]->bytes_planned;
     return true;
 }
 
@@ -171,7 +184,7 @@ bool pass_run(run *r, pass *p, err *e)
               pass_score(r, p, e) && pass_complete(r, p, e);
     p->seconds = run_clock() - start;
     p->bytes_peak = bytes_peak();
-    engine_stop(g);
+    crew_stop(&r->model[p->model].crew);
     arena_reset(&r->memory, mark);
     if (!ok && e->code != ERR_STOPPED) return false;
     err failure = {0};

@@ -45,6 +45,7 @@ typedef struct pass {
     int64_t texts_todo, tokens_todo, drawn_todo; /* drawn: at most */
     int64_t bytes_planned, bytes_peak;           /* of the session; of the process while it ran */
     size_t bytes_device;                         /* weights and session of a GPU */
+    str ranks_text;                              /* where each rank stands; empty: one */
     int64_t bytes_before, bytes_weights; /* of the process before it opened; of the model's file */
     double seconds;                      /* this run's */
 } pass;

@@ -1,5 +1,7 @@
-/* pass_score: a pass's chapters through the session, batch by batch; what comes of each goes into
- * the store in one transaction, and so do the texts of each group that is generated together. */
+/* pass_score: a pass's chapters through the sessions of all ranks, batch by batch; what comes of
+ * each goes into the store in one transaction, and so do the texts of each group that is generated
+ * together. Ranks write one after the other, and tell progress then: the run and the store are
+ * touched only between begin_writing and end_writing, or between pool_lock and pool_unlock. */
 #include "data/store_parts.h"
 #include "stats/score.h"
 #include "study/pass_in.h"
@@ -7,9 +9,17 @@
 #include <assert.h>
 #include <math.h>
 
-typedef struct scoring {
+typedef struct dealing { /* what the ranks share */
+    int32_t next;        /* batch that nobody has */
+    bool headed;         /* the chapter's heads are counted */
+    bool failed;         /* a rank ended with an error: the others go no further */
+} dealing;
+
+typedef struct scoring { /* of a rank */
     run *run;
     pass *pass;
+    crew *crew;
+    dealing *dealing;
     engine *engine;
     chapter *chapter;
     double *answer, *class_z, *list; /* [most answers], [n_class], [most answers + n_class] */
@@ -22,8 +32,30 @@ typedef struct scoring {
     token_bytes *vocabulary;  /* of the pass's model; NULL: no form is asked for */
     constrainer **only;       /* [n_arm of the pass] NULL: any text */
     double clock, step_clock; /* at the group's start; at the last step's end */
-    bool writing;             /* a group's transaction is open */
+    bool writing;             /* this rank's transaction is open */
 } scoring;
+
+/* Opens a transaction, when no other rank is writing. */
+static bool begin_writing(scoring *s, err *e)
+{
+    if (s->writing) return true;
+    pool_lock(s->crew->together);
+    s->writing = store_begin(s->run->store, e);
+    if (!s->writing) pool_unlock(s->crew->together);
+    return s->writing;
+}
+
+/* Keeps what was written and tells of it; undoes it when not `ok`. */
+static bool end_writing(scoring *s, bool ok, err *e)
+{
+    if (!s->writing) return ok;
+    ok = ok && store_commit(s->run->store, e);
+    if (!ok) store_undo(s->run->store);
+    s->writing = false;
+    ok = ok && run_tell(s->run, "scoring", e);
+    pool_unlock(s->crew->together);
+    return ok;
+}
 
 static double binary_score(const run *r, const double *z)
 {
@@ -176,8 +208,7 @@ static bool take_text(void *context, const generate_sample *t, err *e)
     run *r = s->run;
     const generate_ask *ask = &s->ask[t->owner];
     const book_part *p = s->of[t->owner];
-    if (!s->writing && !store_begin(r->store, e)) return false;
-    s->writing = true;
+    if (!begin_writing(s, e)) return false;
     for (int32_t i = 0; i < p->n_answer; i++) s->answer[i] = t->answer_logprob[i];
     find_same_answers(s, &ask->follow);
     find_class_scores(s, p);
@@ -201,20 +232,29 @@ static bool take_text(void *context, const generate_sample *t, err *e)
 static bool end_group(void *context, err *e)
 {
     scoring *s = context;
-    if (s->writing && !store_commit(s->run->store, e)) return false;
-    s->writing = false;
+    if (!begin_writing(s, e) || !end_writing(s, true, e)) return false;
     s->clock = s->step_clock = run_clock();
-    return run_tell(s->run, "scoring", e);
+    return true;
+}
+
+/* Another rank's failure ends this one too. */
+static bool go_on(const scoring *s, err *e)
+{
+    if (!s->dealing->failed) return true;
+    return err_set(e, ERR_STOPPED, "stopped: another rank failed");
 }
 
 static bool after_step(void *context, int32_t n_row, err *e)
 {
     scoring *s = context;
     double now = run_clock();
+    pool_lock(s->crew->together);
     s->run->state.drawn_done += n_row;
-    s->run->state.seconds_drawn += now - s->step_clock;
+    s->run->state.seconds_drawn += (now - s->step_clock) / s->crew->n;
     s->step_clock = now;
-    return run_tell(s->run, "scoring", e);
+    bool ok = go_on(s, e) && run_tell(s->run, "scoring", e);
+    pool_unlock(s->crew->together);
+    return ok;
 }
 
 /* What seeds a row's texts: made of its id alone. */
@@ -261,13 +301,11 @@ static void add_ask(scoring *s, const book_part *p, double before_ms)
 /* Parts whose texts are all there already, but for the killed run's last step. */
 static bool finish_kept_texts(scoring *s, err *e)
 {
-    bool ok = store_begin(s->run->store, e);
+    bool ok = begin_writing(s, e);
     for (int32_t i = 0; ok && i < s->n_ask; i++) {
         if (s->ask[i].first >= s->ask[i].samples) ok = finish_texts(s, i, e);
     }
-    if (ok) return store_commit(s->run->store, e);
-    if (s->run->store) store_undo(s->run->store);
-    return false;
+    return end_writing(s, ok, e);
 }
 
 static bool draw_batch(scoring *s, err *e)
@@ -282,9 +320,7 @@ static bool draw_batch(scoring *s, err *e)
     s->clock = s->step_clock = run_clock();
     bool ok =
         s->engine->scorer.schedule->options.streams == 0 || generator_run(g, s->ask, s->n_ask, e);
-    if (!ok && s->writing) store_undo(s->run->store);
-    s->writing = false;
-    return ok;
+    return end_writing(s, ok, e);
 }
 
 /* ---- batches ---- */
@@ -309,15 +345,15 @@ static bool score_batch(scoring *s, int32_t b, err *e)
     double seconds = run_clock() - start;
     int32_t rows = schedule_batch_rows(of, b);
     s->n_ask = 0;
-    if (!store_begin(r->store, e)) return false;
-    for (int32_t i = of->batch[b]; i < of->batch[b + 1]; i++) {
+    if (!begin_writing(s, e)) return false;
+    bool ok = true;
+    for (int32_t i = of->batch[b]; ok && i < of->batch[b + 1]; i++) {
         double share = 1e3 * seconds * (double)of->item[i].rows / (double)(rows > 0 ? rows : 1);
-        if (!take_item(s, &of->item[i], share, e)) return store_undo(r->store), false;
+        ok = take_item(s, &of->item[i], share, e);
     }
-    if (!store_commit(r->store, e)) return false;
     r->state.tokens_done += rows;
-    r->state.seconds_forward += seconds;
-    return run_tell(r, "scoring", e) && draw_batch(s, e);
+    r->state.seconds_forward += seconds / s->crew->n;
+    return end_writing(s, ok, e) && draw_batch(s, e);
 }
 
 static bool make_lists(scoring *s, err *e)
@@ -341,22 +377,63 @@ static bool make_lists(scoring *s, err *e)
     return e->code == ERR_NONE;
 }
 
-static bool score_chapter(scoring *s, err *e)
+/* The number of a batch that no rank has; the chapter's number of them when none is left. */
+static int32_t take_batch(scoring *s)
 {
-    run *r = s->run;
+    const int32_t n = s->chapter->schedule.n_batch;
+    pool_lock(s->crew->together);
+    int32_t b = s->dealing->failed ? n : s->dealing->next;
+    if (b < n) s->dealing->next++;
+    pool_unlock(s->crew->together);
+    return b;
+}
+
+/* The kept heads of the chapter, which every rank forwards for itself. */
+static bool score_heads(scoring *s, err *e)
+{
     const schedule *of = &s->chapter->schedule;
-    size_t mark = arena_mark(&r->memory);
     double start = run_clock();
-    bool ok = make_lists(s, e) && engine_take_scorer(s->engine, of, e) &&
-              scorer_run_heads(&s->engine->scorer, e);
-    r->state.tokens_done += of->rows_head;
-    r->state.seconds_forward += run_clock() - start;
-    for (int32_t b = 0; ok && b < of->n_batch; b++) ok = score_batch(s, b, e);
-    arena_reset(&r->memory, mark);
+    if (!engine_take_scorer(s->engine, of, e) || !scorer_run_heads(&s->engine->scorer, e))
+        return false;
+    pool_lock(s->crew->together);
+    if (!s->dealing->headed) s->run->state.tokens_done += of->rows_head;
+    s->dealing->headed = true;
+    s->run->state.seconds_forward += (run_clock() - start) / s->crew->n;
+    pool_unlock(s->crew->together);
+    return true;
+}
+
+/* A rank's share of the chapter. */
+static bool score_share(void *context, int32_t rank, err *e)
+{
+    scoring *s = (scoring *)context + rank;
+    const int32_t n_batch = s->chapter->schedule.n_batch;
+    int32_t b = take_batch(s);
+    bool ok = b == n_batch || score_heads(s, e);
+    for (; ok && b < n_batch; b = take_batch(s)) ok = score_batch(s, b, e);
+    if (ok) return true;
+    pool_lock(s->crew->together);
+    s->dealing->failed = true;
+    pool_unlock(s->crew->together);
+    return false;
+}
+
+static bool score_chapter(scoring *s, chapter *c, err *e)
+{
+    arena *a = &s->run->memory;
+    crew *all = s->crew;
+    size_t mark = arena_mark(a);
+    *s->dealing = (dealing){0};
+    for (int32_t i = 0; i < all->n; i++) {
+        s[i].chapter = c;
+        if (!make_lists(&s[i], e)) return false;
+    }
+    bool ok = crew_run(all, score_share, s, e);
+    arena_reset(a, mark);
     return ok;
 }
 
-/* Which tokens may come under each arm's form. */
+/* Which tokens may come under each arm's form; found as they are asked for, by each rank. */
 static bool make_forms(scoring *s, err *e)
 {
     const model_header *h = &s->engine->header;
@@ -379,13 +456,18 @@ static bool make_forms(scoring *s, err *e)
 
 bool pass_score(run *r, pass *p, err *e)
 {
-    scoring s = {.run = r, .pass = p, .engine = &r->model[p->model].engine};
-    if (!make_forms(&s, e)) return false;
-    for (int32_t i = 0; i < book_count(&p->book); i++) {
-        s.chapter = book_chapter(&p->book, i);
-        if (!score_chapter(&s, e)) return false;
+    crew *c = &r->model[p->model].crew;
+    dealing d = {0};
+    scoring *s = arena_take(&r->memory, (size_t)c->n, sizeof *s, e);
+    for (int32_t i = 0; s && i < c->n; i++) {
+        s[i] = (scoring){.run = r, .pass = p, .crew = c, .dealing = &d, .engine = c->rank[i]};
+        if (i > 0) s[i].vocabulary = s->vocabulary;
+        if (!make_forms(&s[i], e)) return false;
     }
-    return true;
+    for (int32_t i = 0; s && i < book_count(&p->book); i++) {
+        if (!score_chapter(s, book_chapter(&p->book, i), e)) return false;
+    }
+    return s != NULL;
 }
 
 bool pass_complete(run *r, pass *p, err *e)

@@ -76,7 +76,8 @@ static bool add_model(run *r, int32_t arm, err *e)
     run_model *new = &r->model[r->n_model];
     engine_options o = r->options.engine;
     o.model = path;
-    if (!run_tell(r, "reading", e) || !engine_peek(&new->engine, &o, e)) {
+    if (!run_tell(r, "reading", e) || !crew_peek(&new->crew, &new->engine, &o, e)) {
+        crew_close(&new->crew);
         engine_close(&new->engine);
         return false;
     }
@@ -277,6 +278,7 @@ bool run_describe_plan(run *r, buf *out, err *e)
         if (p->bytes_device > 0)
             buf_printf(out, "on the GPU: %.1f MB of weights, adapter and session, in one block\n",
                        (double)p->bytes_device / 1e6);
+        buf_add(out, p->ranks_text.data, p->ranks_text.size);
     }
     return buf_check(out, "the plan", e);
 }
@@ -309,9 +311,9 @@ static bool end_record(run *r, int64_t number, double seconds, err *e)
     find_peak(r, &planned, &peak);
     snprintf(record, sizeof record,
              "{\"texts\": %lld, \"tokens\": %lld, \"seconds\": %.3f, \"threads\": %d, "
-             "\"bytes_planned\": %lld, \"bytes_peak\": %lld, \"numerics\": \"%s\"}",
+             "\"ranks\": %d, \"bytes_planned\": %lld, \"bytes_peak\": %lld, \"numerics\": \"%s\"}",
              (long long)r->state.texts_now, (long long)r->state.tokens_done, seconds,
-             pool_size(first->engine.threads), (long long)planned, (long long)peak,
+             pool_size(first->engine.threads), first->crew.n, (long long)planned, (long long)peak,
              first->numerics);
     return store_begin(r->store, e) &&
            store_run_end(r->store, number, str_of(ended), str_of(record), e) &&
@@ -360,7 +362,10 @@ bool run_score(run *r, err *e)
 
 void run_close_models(run *r)
 {
-    for (int32_t i = 0; i < r->n_model; i++) engine_close(&r->model[i].engine);
+    for (int32_t i = 0; i < r->n_model; i++) {
+        crew_close(&r->model[i].crew);
+        engine_close(&r->model[i].engine);
+    }
     r->n_model = 0;
 }
 

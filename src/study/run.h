@@ -15,7 +15,7 @@
 #include "data/store.h"
 #include "study/arms.h"
 #include "study/baseline.h"
-#include "study/engine.h"
+#include "study/crew.h"
 #include "study/pass.h"
 #include "text/automaton.h"
 
@@ -60,7 +60,8 @@ typedef struct run_options {
 
 typedef struct run_model { /* a model of the study, peeked at */
     const char *path;
-    engine engine;
+    engine engine; /* the first rank */
+    crew crew;
     hash_text hash, tokenizer_hash, template_hash;
     char numerics[160]; /* scorer version, backend, instruction set: part of every key */
 } run_model;

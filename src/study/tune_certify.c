@@ -25,13 +25,15 @@ bool tune_certify(tune *t, const tune_plan *p, buf *shown, err *e)
         return true;
     }
     if (!tune_path(path, p->folder, "certificate.json", e)) return false;
-    const certificate_job j = {.model = x->model->path,
+    certificate_job j = {.model = x->model->path,
                                .adapter = p->folder,
                                .prompts = &x->choose,
                                .scratch = path,
                                .engine = t->run->options.engine,
                                .progress = tell,
                                .context = t};
+    j.engine.device = x->engine->device; /* one rank does */
+    j.engine.ranks = 0;
     t->state.unit = p->unit;
     if (!certificate_make(&j, &c, e) || !certificate_write(&c, path, e)) return false;
     certificate_describe(&c, shown);

@@ -218,6 +218,8 @@ static int64_t room_left(const backend *b)
     return cudaMemGetInfo(&left, &total) == cudaSuccess ? (int64_t)left : -1;
 }
 
+static void enter(const backend *b) { cudaSetDevice(cuda_of(b)->card); }
+
 static bool open_beside(backend *b, const backend *other, err *e)
 {
     char name[32];
@@ -233,6 +235,7 @@ static const device_table memory_ops = {.reserve = reserve,
                                         .sync = sync_all,
                                         .beside = open_beside,
                                         .room = room_left,
+                                        .enter = enter,
                                         .close = close_state};
 static const op_table cuda_ops;
 

@@ -1,0 +1,125 @@
+/* Several ranks: threads of one process, each with a backend and a session of its own, give the
+ * same bits as one: scores, generated texts, and what a stop leaves. On tiny random models. */
+#include "compute/ranks.h"
+#include "study.h" /* beside this file */
+
+static void test_lists_of_devices(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *device;
+        int32_t ranks, n;
+        const char *last;
+    } good[] = {{"cpu", 0, 1, "cpu"},         {"cpu", 3, 3, "cpu"},
+                {"cpu,cpu", 0, 2, "cpu"},     {"cuda:0,1", 0, 2, "cuda:1"},
+                {"cuda:0,1", 4, 4, "cuda:1"}, {"cuda:2:fp32,3:fp32", 0, 2, "cuda:3:fp32"},
+                {"0,1,2", 0, 3, "cuda:2"}};
+    static const struct {
+        const char *device;
+        int32_t ranks;
+    } bad[] = {{"", 0}, {"cpu,", 0}, {",cpu", 0}, {"cpu,cpu", 1}, {"cpu", 65}};
+    rank_list l;
+    for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
+        err e = {0};
+        assert_true(ranks_read(&l, good[i].device, good[i].ranks, &e));
+        assert_int_equal(l.n, good[i].n);
+        assert_string_equal(l.name[l.n - 1], good[i].last);
+    }
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        err e = {0};
+        assert_false(ranks_read(&l, bad[i].device, bad[i].ranks, &e));
+        assert_int_equal(e.code, ERR_USAGE);
+    }
+}
+
+static const char *const arms =
+    "question: Bad?\narms:\n  - name: zero\n  - {name: one, shots: 1, seed: 2}\n"
+    "  - {name: ways, wordings: {questions: [Bad?, \"{text} -- bad?\"]}}\n"
+    "  - {name: texts, method: [cot], think: {samples: 3, temperature: 0.9, max_tokens: 6}}\n"
+    "  - {name: form, framing: text, constrain: {choice: labels}}\n"
+    "limits: {max_tokens: 250, cut: head+tail}\n";
+
+static void test_scores_are_the_same_bits(void **state)
+{
+    static const struct {
+        const char *model;
+        bool gguf;
+    } models[] = {{"llama2", true}, {"gemma3", false}, {"qwen3", false}, {"phi3", false}};
+    static const caseload_engine_options ways[] = {
+        {.ranks = 2, .batch = 1, .threads = 2},
+        {.device = "cpu,cpu,cpu", .batch = 2, .threads = 3},
+        {.device = "cpu,cpu", .ranks = 5, .rows = 64, .threads = 1},
+    };
+    const size_t n_model = *(const bool *)*state ? sizeof models / sizeof *models : 1;
+    for (size_t m = 0; m < n_model; m++) {
+        world w;
+        open_world(&w, models[m].model, models[m].gguf);
+        write_study(&w, models[m].gguf ? "model.gguf" : "model", arms);
+        must_run(&w, w.out, (caseload_engine_options){.threads = 1});
+        for (size_t i = 0; i < sizeof ways / sizeof *ways; i++) {
+            char out[200];
+            snprintf(out, sizeof out, "%s/way%zu", w.dir, i);
+            must_run(&w, out, ways[i]);
+            assert_same_scores(w.out, out);
+        }
+        close_world(&w);
+    }
+}
+
+/* Stopped with two ranks anywhere, gone on with three, or one. */
+static void test_stopped_anywhere_goes_on(void **state)
+{
+    world w;
+    char out[200];
+    int stops = 0;
+    const int most = *(const bool *)*state ? 60 : 20;
+    open_world(&w, "smollm2", true);
+    write_study(&w, "model.gguf", arms);
+    must_run(&w, w.out, (caseload_engine_options){.threads = 1});
+    for (int at = 3; at < most; at += 7) {
+        snprintf(out, sizeof out, "%s/stop%d", w.dir, at);
+        w.stop_at = at;
+        w.calls = 0;
+        bool done = run_study(&w, out, (caseload_engine_options){.ranks = 2, .batch = 1});
+        if (!done) assert_int_equal(w.e.code, CASELOAD_STOPPED);
+        stops += !done;
+        w.stop_at = -1;
+        must_run(&w, out, (caseload_engine_options){.ranks = at % 2 ? 3 : 1, .batch = 2});
+        assert_same_scores(w.out, out);
+    }
+    assert_true(stops > 1);
+    close_world(&w);
+}
+
+static void test_ranks_must_compute_alike(void **state)
+{
+    (void)state;
+    world w;
+    open_world(&w, "smollm2", true);
+    assert_false(run_study(&w, w.out, (caseload_engine_options){.device = "cpu,ref"}));
+    if (!strstr(w.e.text, "do not compute the same bits")) fail_msg("%s", w.e.text);
+    assert_int_equal(w.e.code, CASELOAD_USAGE);
+    assert_false(run_study(&w, w.out, (caseload_engine_options){.device = "cpu,tpu"}));
+    assert_non_null(strstr(w.e.text, "unknown device \"tpu\""));
+    close_world(&w);
+}
+
+static bool everything; /* `t_ranks all`: every family, more stops */
+
+static int set_up(void **state)
+{
+    *state = &everything;
+    return 0;
+}
+
+int main(int argc, char **argv)
+{
+    everything = argc > 1 && !strcmp(argv[1], "all");
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_lists_of_devices),
+        cmocka_unit_test(test_scores_are_the_same_bits),
+        cmocka_unit_test(test_stopped_anywhere_goes_on),
+        cmocka_unit_test(test_ranks_must_compute_alike),
+    };
+    return cmocka_run_group_tests(tests, set_up, NULL);
+}
