@@ -173,7 +173,7 @@ static bool fit_all(const caseload_fit_options *o, buf *out, err *e)
     if (ok && study && !o->json) ok = fit_study_write_text(study, o->colour, out, e);
     if (ok && study && !o->json && trains(&w.run)) {
         buf_add_text(out, "Training of adapters on this computer:\n");
-        ok = tune_describe(w.tune, NULL, out, e);
+        ok = tune_describe(w.tune, out, e);
         buf_add_char(out, '\n');
     }
     if (ok && study) w.fit = (fit){.target = w.study.target, .ask = w.study.ask};
@@ -374,7 +374,7 @@ static bool tell_preparing(void *context, const run_state *s)
 
 static bool tune_prepared(const caseload_tune_options *o, tune *t, run *r, buf *shown, err *e)
 {
-    return o->plan ? tune_describe(t, o->arm, shown, e) : tune_train_all(t, r, o->arm, shown, e);
+    return o->plan ? tune_describe(t, shown, e) : tune_train_all(t, r, shown, e);
 }
 
 bool caseload_tune(const caseload_tune_options *o, caseload_error *e)
@@ -384,6 +384,8 @@ bool caseload_tune(const caseload_tune_options *o, caseload_error *e)
     buf shown = buf_up_to(OUTPUT_BYTES_MAX);
     tune_watch w = {.o = o, .start = seconds_now()};
     tune_options what = {.out = o->out ? o->out : ".",
+                         .arm = o->arm,
+                         .needed = true,
                          .stop_after = o->steps,
                          .checkpoint_every = o->checkpoint,
                          .certify = o->certify,
@@ -443,7 +445,7 @@ bool caseload_run(const caseload_run_options *o, caseload_error *e)
     bool ok = t && run_prepare(&r, &how, &failure);
     if (o->plan)
         ok = ok && run_describe_plan(&r, &shown, &failure) &&
-             (!tune_trains(t) || tune_describe(t, NULL, &shown, &failure));
+             (!tune_trains(t) || tune_describe(t, &shown, &failure));
     else ok = ok && run_score(&r, &failure);
     if (ok && !o->plan) {
         run_say_cost(&r, &memory);

@@ -206,6 +206,29 @@ static bool make_one(void *context, run *r, int32_t arm, err *e)
     return true;
 }
 
+/* The arm's record: the hash of the adapter that its scores were made with, in the very run that
+ * made it. */
+static void check_adapter_hash(const char *out)
+{
+    arena a;
+    err e = {0};
+    store_study study;
+    char path[300];
+    snprintf(path, sizeof path, "%s/study.db", out);
+    store *s = store_open(path, &e);
+    assert_true(s && arena_open(&a, 1 << 24, "test", &e) && store_get_study(s, &study, &a, &e));
+    for (int32_t i = 0; i < 2; i++) {
+        const str json = study.arm[i].record_json;
+        json_t *record = json_loadb(json.data, json.size, 0, NULL);
+        const char *adapter = json_string_value(json_object_get(record, "adapter_sha256"));
+        assert_int_equal(strlen(adapter), i == 1 ? 64 : 0);
+        assert_int_equal(json_integer_value(json_object_get(record, "adapter_rank")), 3 * i);
+        json_decref(record);
+    }
+    store_close(s);
+    arena_close(&a);
+}
+
 static void test_an_adapter_made_on_the_way(void **state)
 {
     (void)state;
@@ -225,6 +248,7 @@ static void test_an_adapter_made_on_the_way(void **state)
         assert_int_equal(m.made, round == 1);
         assert_int_equal(r.state.texts_done, round ? r.state.texts_all : 12);
         run_close(&r);
+        if (round > 0) check_adapter_hash(w.out);
         e = (err){0};
     }
     char out[200];

@@ -66,6 +66,7 @@ static const char *const sql[SQL_COUNT] = {
     [SQL_ADD_CLASS] = "INSERT INTO class VALUES(?, ?, ?)",
     [SQL_ADD_FLOW] = "INSERT INTO flow VALUES(?, ?, ?)",
     [SQL_ADD_ARM] = "INSERT INTO arm VALUES(?1, ?2, iif(json_valid(?3), ?3, NULL))",
+    [SQL_SET_ARM] = "UPDATE arm SET record = iif(json_valid(?2), ?2, NULL) WHERE arm = ?1",
     [SQL_ADD_ROW] = "INSERT INTO row VALUES(?, ?, ?, ?, ?)",
     [SQL_ADD_GROUP] = "INSERT INTO row_group VALUES(?, ?, ?, ?)",
     [SQL_ADD_ASKED] = "INSERT OR REPLACE INTO asked VALUES(?, ?, ?, ?, ?, ?, ?)",
@@ -672,6 +673,14 @@ hash_text store_key(const store_key_parts *k)
         hash_add_field(&h, (str){(const char *)ids, (size_t)n * sizeof *ids});
     }
     return hash_finish(&h);
+}
+
+bool store_set_arm(store *s, int32_t arm, str record_json, err *e)
+{
+    assert(s->in_transaction);
+    sqlite3_bind_int(s->stmt[SQL_SET_ARM], 1, arm);
+    store_bind_text(s->stmt[SQL_SET_ARM], 2, record_json);
+    return store_do(s, SQL_SET_ARM, e);
 }
 
 bool store_add_asked(store *s, const store_asked *asked, err *e)

@@ -78,6 +78,7 @@ typedef struct store_study {   /* what is studied now; replaces what was there, 
 
 bool store_set_study(store *s, const store_study *study,
                      err *e); /* inside a transaction; clears `asked` */
+bool store_set_arm(store *s, int32_t arm, str record_json, err *e); /* its record, anew */
 bool store_get_study(const store *s, store_study *study, arena *a, err *e);
 
 typedef struct store_key_parts {              /* everything that shapes a score */

@@ -24,6 +24,7 @@ typedef enum statement {
     SQL_ADD_CLASS,
     SQL_ADD_FLOW,
     SQL_ADD_ARM,
+    SQL_SET_ARM,
     SQL_ADD_ROW,
     SQL_ADD_GROUP,
     SQL_ADD_ASKED,

@@ -164,7 +164,7 @@ static bool make_adapter(run *r, pass *p, err *e)
     r->state.tokens_all -= p->tokens_todo;
     r->state.drawn_all -= p->drawn_todo;
     if (!store_begin(r->store, e)) return false;
-    if (pass_ask(r, p, e)) return store_commit(r->store, e);
+    if (pass_ask(r, p, e) && run_record_arms(r, p, e)) return store_commit(r->store, e);
     store_undo(r->store);
     return false;
 }

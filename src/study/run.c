@@ -29,7 +29,9 @@ double run_clock(void)
 static bool read_inputs(run *r, err *e)
 {
     const run_options *o = &r->options;
+    const run_maker *m = &o->maker;
     if (!spec_read(&r->spec, o->study, &r->memory, e)) return false;
+    if (m->check && !m->check(m->context, &r->spec, e)) return false;
     const spec_data *data = &r->spec.data;
     const char *file = arena_copy_text(&r->memory, data->file.text.data, data->file.text.size, e);
     table_options how = {.encoding = data->encoding};

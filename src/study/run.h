@@ -39,6 +39,7 @@ typedef struct run_adapter {
  * nothing else is open then, prompts and rows of `r` stand; afterwards the adapter is in its
  * folder. Its hash becomes part of every key, so the pass is then asked anew. */
 typedef struct run_maker {
+    bool (*check)(void *context, const spec *s, err *e); /* NULL: none; of the study as read */
     bool (*find)(void *context, const struct run *r, int32_t arm, run_adapter *out, err *e);
     bool (*make)(void *context, struct run *r, int32_t arm, err *e);
     void *context;

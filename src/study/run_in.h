@@ -12,6 +12,9 @@ bool run_record_baselines(run *r, err *e);
 bool run_record_split(run *r, err *e);
 bool run_set_number(run *r, const char *key, int64_t n, err *e);
 
+/* The records of a pass's arms anew: its adapter is made, and has a hash. */
+bool run_record_arms(run *r, const pass *p, err *e);
+
 /* What asking counted: facts "tokens_forwarded/ARM" and "tokens_unshared/ARM", each arm alone. */
 bool run_record_tokens(run *r, const pass *p, err *e);
 

@@ -164,6 +164,20 @@ bool run_record_study(run *r, err *e)
     return ok && e->code == ERR_NONE && store_set_study(r->store, &s, e);
 }
 
+bool run_record_arms(run *r, const pass *p, err *e)
+{
+    buf record = buf_up_to(64 << 20);
+    bool ok = true;
+    for (int32_t i = 0; ok && i < p->n_arm; i++) {
+        buf_clear(&record);
+        write_arm_record(r, p->arm[i], &record);
+        ok = buf_check(&record, "an arm's record", e) &&
+             store_set_arm(r->store, p->arm[i], buf_view(&record), e);
+    }
+    buf_close(&record);
+    return ok;
+}
+
 static void add_warning(buf *list, const char *sentence)
 {
     buf_add_text(list, list->size > 1 ? ", \"" : "\"");

@@ -362,7 +362,28 @@ static bool make(void *context, run *r, int32_t arm, err *e)
     return g && train_unit(t, g, (int32_t)(&r->spec.arms[arm] - g->arm), e);
 }
 
-run_maker tune_maker(tune *t) { return (run_maker){.find = find, .make = make, .context = t}; }
+static bool is_wanted(const tune *t, const spec_training *training)
+{
+    return training && (!t->options.arm || str_is(training->arm, t->options.arm));
+}
+
+static bool check(void *context, const spec *s, err *e)
+{
+    const tune *t = context;
+    bool any = !t->options.needed;
+    for (int32_t i = 0; i < s->n_arm; i++) any = any || is_wanted(t, s->arms[i].training);
+    if (any) return true;
+    if (t->options.arm)
+        return err_set(e, ERR_USAGE, "%s has no arm '%s' with `lora`", s->path, t->options.arm);
+    return err_set(e, ERR_USAGE,
+                   "%s has no arm with `lora`; add one, such as `- {name: tuned, lora: {}}`",
+                   s->path);
+}
+
+run_maker tune_maker(tune *t)
+{
+    return (run_maker){.check = check, .find = find, .make = make, .context = t};
+}
 
 /* ---- by itself ---- */
 
@@ -386,29 +407,12 @@ static void show_adapter(const tune_group *g, int32_t i, buf *shown)
     json_decref(root);
 }
 
-static bool is_wanted(const tune_group *g, const char *arm)
-{
-    return !arm || str_is(g->arm->training->arm, arm);
-}
-
-static bool check_wanted(const tune *t, const char *arm, err *e)
-{
-    for (int32_t i = 0; i < t->n_group; i++) {
-        if (is_wanted(&t->group[i], arm)) return true;
-    }
-    const char *path = t->run ? t->run->spec.path : "the study";
-    if (arm) return err_set(e, ERR_USAGE, "%s has no arm '%s' with `lora`", path, arm);
-    return err_set(e, ERR_USAGE,
-                   "%s has no arm with `lora`; add one, such as `- {name: tuned, lora: {}}`", path);
-}
-
-bool tune_train_all(tune *t, run *r, const char *arm, buf *shown, err *e)
+bool tune_train_all(tune *t, run *r, buf *shown, err *e)
 {
     t->run = r;
-    if (!check_wanted(t, arm, e)) return false;
     for (int32_t i = 0; i < t->n_group; i++) {
         tune_group *g = &t->group[i];
-        if (!is_wanted(g, arm)) continue;
+        if (!is_wanted(t, g->arm->training)) continue;
         for (int32_t k = 0; k < g->n_unit; k++) {
             if (!train_unit(t, g, k, e)) return false;
             if (!g->chosen || !g->done[k]) continue;
@@ -438,14 +442,13 @@ static void describe_plan(const tune_plan *p, buf *out)
                    p->shape.rerun_layers, (double)p->bytes_keep_all / 1e6);
 }
 
-bool tune_describe(const tune *t, const char *arm, buf *out, err *e)
+bool tune_describe(const tune *t, buf *out, err *e)
 {
-    if (!check_wanted(t, arm, e)) return false;
     buf_printf(out, "%-28s %6s %6s %8s %12s %12s %9s\n", "adapter", "rows", "tune", "updates",
                "tokens", "unshared", "MB");
     for (int32_t i = 0; i < t->n_group; i++) {
         const tune_group *g = &t->group[i];
-        if (!is_wanted(g, arm)) continue;
+        if (!is_wanted(t, g->arm->training)) continue;
         for (int32_t k = 0; k < g->n_trial; k++) describe_plan(&g->trial[k].plan, out);
         for (int32_t k = 0; k < g->n_unit; k++) describe_plan(&g->unit[k], out);
         if (g->texts.n_left_out > 0)

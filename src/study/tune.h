@@ -44,7 +44,9 @@ typedef struct tune_state {
 } tune_state;
 
 typedef struct tune_options {
-    const char *out;          /* the study's folder of results; NULL: nothing will be trained */
+    const char *out; /* the study's folder of results; NULL: nothing will be trained */
+    const char *arm; /* train this one alone, as the study file names it; NULL: all */
+    bool needed;     /* a study without such an arm is refused, before anything else is done */
     int32_t stop_after;       /* updates of each adapter; 0: all. It can go on later */
     int32_t checkpoint_every; /* updates; 0: by time */
     bool certify;             /* each finished adapter in every form (certificate.h) */
@@ -61,16 +63,15 @@ void tune_close(tune *t); /* before the run; NULL is fine */
  * no weight is read), trains those that are not there just before their arms are scored. */
 run_maker tune_maker(tune *t);
 
-/* Trains what is not there yet of a prepared run whose maker this is: of the arm as the study file
- * names it, or NULL: all. What was done is added to `shown`. ERR_STOPPED when progress() said so,
- * after a checkpoint. A loss that is no number is ERR_USAGE, a full disk ERR_RESOURCE: the best
- * adapter so far stays. */
-bool tune_train_all(tune *t, run *r, const char *arm, buf *shown, err *e);
+/* Trains what is not there yet of a prepared run whose maker this is. What was done is added to
+ * `shown`. ERR_STOPPED when progress() said so, after a checkpoint. A loss that is no number is
+ * ERR_USAGE, a full disk ERR_RESOURCE: the best adapter so far stays. */
+bool tune_train_all(tune *t, run *r, buf *shown, err *e);
 
 /* Has the study that was prepared an arm to train? */
 bool tune_trains(const tune *t);
 
 /* What it will take, as text for people. */
-bool tune_describe(const tune *t, const char *arm, buf *out, err *e);
+bool tune_describe(const tune *t, buf *out, err *e);
 
 #endif

@@ -53,6 +53,11 @@ int64_t tune_bytes_peak(void)
     return getrusage(RUSAGE_SELF, &u) == 0 ? (int64_t)u.ru_maxrss * 1024 : 0;
 }
 
+int64_t tune_bytes_device(const tune_plan *p)
+{
+    return (int64_t)(p->there_trainer + p->there_scoring);
+}
+
 bool tune_path(char path[4096], const char *folder, const char *name, err *e)
 {
     int n = snprintf(path, 4096, "%s/%s", folder, name);
@@ -353,6 +358,8 @@ static void add_record(const tune_job *j, const hash_text *adapter, buf *b)
                "\"updates_done\": %lld, ",
                (long long)p->bytes, (long long)tune_bytes_peak(), j->at.seconds,
                (long long)j->at.updates);
+    if (tune_bytes_device(p) > 0)
+        buf_printf(b, "\"bytes_device\": %lld, ", (long long)tune_bytes_device(p));
     add_curve(&j->at, b);
     buf_add_text(b, "}\n");
 }

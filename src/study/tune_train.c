@@ -285,9 +285,12 @@ static bool log_update(tune_job *j, const update *u, err *e)
                u->rate);
     buf_printf(&line,
                "\"grad_norm\": %.9g, \"rows\": %d, \"tokens\": %lld, \"seconds\": %.4f, "
-               "\"tokens_per_s\": %.1f, \"bytes_peak\": %lld}\n",
+               "\"tokens_per_s\": %.1f, \"bytes_peak\": %lld",
                u->norm, u->rows, (long long)u->tokens, u->seconds, per_second,
                (long long)tune_bytes_peak());
+    if (tune_bytes_device(j->plan) > 0)
+        buf_printf(&line, ", \"bytes_device\": %lld", (long long)tune_bytes_device(j->plan));
+    buf_add_text(&line, "}\n");
     const event_value value[] = {{"loss/train", u->loss},
                                  {"rate", u->rate},
                                  {"gradient norm", u->norm},

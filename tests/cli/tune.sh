@@ -122,11 +122,15 @@ bad() { # CODE WORDS SED
 bad 2 "is a whole number from 1 to 4096" 's/rank: 4/rank: 0/'
 bad 2 "choose one from 1 to" 's/rank: 4/rank: 4000/'
 bad 3 "no row to train arm 'tuned' on" 's/splits.csv}/splits.csv, train: nothing}/'
-bad 2 "has no arm with" 's/, lora: .*}/}/'
+sed "s/, lora: .*}/}/" "$work/study.yaml" > "$work/bad.yaml"
+want 2 "has no arm with" "$CASELOAD" tune "$work/bad.yaml" --out "$work/bare"
+[ ! -e "$work/bare" ] || fail "a study without an arm to train leaves a folder"
+grep -q "hashing\|tokenising" "$work/stderr" && fail "a study without an arm to train is refused late"
 bad 2 "'rerun_layers: 900'" 's/rank: 4/rerun_layers: 900/'
 bad 2 "no column 'reason'" 's/rank: 4/learn: {column: reason}/'
 bad 2 "usable" 's/rank: 4/sizes: 5000/'
-want 2 "has no arm 'nobody'" "$CASELOAD" tune "$work/study.yaml" --out "$work/bad" --arm nobody --quiet
+want 2 "has no arm 'nobody'" "$CASELOAD" tune "$work/study.yaml" --out "$work/none" --arm nobody
+[ ! -e "$work/none" ] || fail "an arm that is not there leaves a folder"
 awk -F, '$2 == "train" {print "/^" $1 ",/s/,not-serious,/,serious,/"}' "$work/splits.csv" > "$work/lacking.sed"
 sed -f "$work/lacking.sed" "$work/notes.csv" > "$work/lacking.csv"
 bad 3 "an adapter cannot learn a label that no row has" 's/notes.csv/lacking.csv/'
