@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Multiple choice as lm-evaluation-harness scores it, on transformers, beside caseload: same rows, same prompts.
 
-    python3 bench/peer_choices.py CASELOAD MODEL.gguf DATA SET [--rows N] [--threads N]
+    python3 bench/peer_choices.py CASELOAD MODEL.gguf DATA SET [--rows N] [--first N] [--threads N] --work DIR
 
 SET is pubmedqa, medqa-us or kormedmcqa (DATA/SET/questions.jsonl). The study file is written here, run by the
 program CASELOAD, and its class log-probabilities are read from study.db. The peer builds the same prompt from
@@ -9,6 +9,11 @@ the same line of the table and scores each answer as the harness does: context a
 together, the continuation's tokens are those behind the length of the encoded context (trailing blanks of the
 context moved into the continuation), their log-probabilities are summed, and the largest sum is the choice.
 Weights are the same file, dequantised by transformers to float32.
+
+Rows are taken in the table's order from --first on, CHUNK at a time: caseload runs a chunk, then the peer reads it,
+one forward pass a row where all answers are single tokens. Each row's result is appended to DIR/SET.jsonl before
+the next begins, and rows that stand there are not read again: stopped at any time, the file is a valid figure over
+the rows that it holds (--summary prints it and computes nothing).
 
 Printed: accuracy of both, rows with the same choice, and for every other row the gap between the two choices
 as each of the two programs sees it, with the largest difference of log-probabilities over all rows.
@@ -24,6 +29,7 @@ import torch
 import transformers
 
 LETTERS = "ABCDEFGHIJ"
+CHUNK = 10
 SETS = {
     "medqa-us": {"question": "Question: {text}\n{options}", "end": "Answer:", "text": ["question"]},
     "kormedmcqa": {"question": "{text}\n{options}", "end": "정답:", "text": ["question"]},
@@ -73,27 +79,27 @@ def score_peer(model, tokens, context, answers):
             if len(rest) == 1 and ids == start:
                 out.append(float(last[rest[0]]))
                 continue
-            logits = model(torch.tensor([ids + rest[:-1]])).logits[0].float()
-            logprob = torch.log_softmax(logits[len(ids) - 1:], dim=-1)
+            logits = model(torch.tensor([ids + rest[:-1]]), logits_to_keep=len(rest)).logits[0].float()
+            logprob = torch.log_softmax(logits, dim=-1)
             start, last = ids, logprob[0]
             out.append(sum(float(logprob[i, t]) for i, t in enumerate(rest)))
-    return out
+    return out, len(start)
 
 
-def run_caseload(program, how, rows, model, folder, threads):
-    table = os.path.join(folder, "rows.jsonl")
-    with open(table, "w") as f:
+def run_caseload(o, how, rows, folder):
+    os.makedirs(folder, exist_ok=True)
+    with open(os.path.join(folder, "rows.jsonl"), "w") as f:
         for r in rows:
             f.write(json.dumps(r, ensure_ascii=False) + "\n")
     study = os.path.join(folder, "study.yaml")
-    open(study, "w").write(study_of(how, "rows.jsonl", os.path.abspath(model)))
-    command = [program, "run", study, "--out", os.path.join(folder, "out"), "--quiet", "--no-paper"]
-    if threads:
-        command += ["--threads", str(threads)]
-    subprocess.run(command, check=True)
+    open(study, "w").write(study_of(how, "rows.jsonl", os.path.abspath(o.model)))
+    command = [o.caseload, "run", study, "--out", os.path.join(folder, "out"), "--quiet", "--no-paper"]
+    if o.threads:
+        command += ["--threads", str(o.threads)]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     db = sqlite3.connect(os.path.join(folder, "out", "study.db"))
     query = "select r.id, s.class_logprob from asked a join row r on r.row = a.row join score s on s.key = a.key"
-    return {i: z for i, z in db.execute(query)}
+    return {i: numbers(z) for i, z in db.execute(query)}
 
 
 def numbers(blob):
@@ -103,40 +109,61 @@ def numbers(blob):
     return list(struct.unpack("<%dd" % (len(blob) // 8), blob))
 
 
+def compare_row(row, ours, peer):
+    ours = ours[:len(peer)]
+    x, y = ours.index(max(ours)), peer.index(max(peer))
+    return {"row": row["id"], "same": x == y, "right_caseload": x == row["answer"], "right_peer": y == row["answer"],
+            "largest_difference": max(abs(u - v) for u, v in zip(ours, peer)),
+            "gap_caseload": ours[x] - ours[y], "gap_peer": peer[y] - peer[x],
+            "gap_first_second": sorted(peer)[-1] - sorted(peer)[-2]}
+
+
+def summary(o, done):
+    n = len(done)
+    return {"set": o.set, "model": os.path.basename(o.model), "rows": n,
+            "accuracy_caseload": sum(d["right_caseload"] for d in done) / n,
+            "accuracy_peer": sum(d["right_peer"] for d in done) / n,
+            "same_choice": sum(d["same"] for d in done),
+            "largest_difference": max(d["largest_difference"] for d in done),
+            "smallest_gap": min(d["gap_first_second"] for d in done),
+            "tokens_mean": sum(d["tokens"] for d in done) / n,
+            "apart": [{k: d[k] for k in ("row", "gap_caseload", "gap_peer")} for d in done if not d["same"]],
+            "peer": "transformers %s, torch %s" % (transformers.__version__, torch.__version__)}
+
+
 def main():
-    p = argparse.ArgumentParser()
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("caseload"), p.add_argument("model"), p.add_argument("data"), p.add_argument("set", choices=SETS)
     p.add_argument("--rows", type=int, default=200)
+    p.add_argument("--first", type=int, default=0)
     p.add_argument("--threads", type=int, default=0)
+    p.add_argument("--work", required=True)
+    p.add_argument("--summary", action="store_true")
     o = p.parse_args()
     how = SETS[o.set]
-    rows = [json.loads(x) for x in open(os.path.join(o.data, o.set, "questions.jsonl"))][:o.rows]
-    if o.threads:
-        torch.set_num_threads(o.threads)
-    with tempfile.TemporaryDirectory() as folder:
-        ours = run_caseload(o.caseload, how, rows, o.model, folder, o.threads)
-    folder, name = os.path.split(os.path.abspath(o.model))
-    tokens = transformers.AutoTokenizer.from_pretrained(folder, gguf_file=name)
-    model = transformers.AutoModelForCausalLM.from_pretrained(folder, gguf_file=name, torch_dtype=torch.float32).eval()
-    same = right_ours = right_peer = 0
-    largest = 0.0
-    apart = []
-    for n, r in enumerate(rows):
-        a = numbers(ours[r["id"]])
-        answers = how.get("words") or list(LETTERS[:len(r["options"])])
-        b = score_peer(model, tokens, prompt_of(r, how), answers)
-        a = a[:len(b)]
-        x, y = a.index(max(a)), b.index(max(b))
-        largest = max([largest] + [abs(u - v) for u, v in zip(a, b)])
-        same += x == y
-        right_ours += x == r["answer"]
-        right_peer += y == r["answer"]
-        if x != y:
-            apart.append({"row": r["id"], "gap_caseload": a[x] - a[y], "gap_peer": b[y] - b[x]})
-    print(json.dumps({"set": o.set, "model": name, "rows": len(rows), "accuracy_caseload": right_ours / len(rows),
-                      "accuracy_peer": right_peer / len(rows), "same_choice": same / len(rows),
-                      "largest_difference": largest, "apart": apart,
-                      "peer": "transformers %s, torch %s" % (transformers.__version__, torch.__version__)}))
+    os.makedirs(o.work, exist_ok=True)
+    path = os.path.join(o.work, o.set + ".jsonl")
+    done = [json.loads(x) for x in open(path)] if os.path.exists(path) else []
+    if not o.summary:
+        rows = [json.loads(x) for x in open(os.path.join(o.data, o.set, "questions.jsonl"))][o.first:o.first + o.rows]
+        have = {d["row"] for d in done}
+        rows = [r for r in rows if r["id"] not in have]
+        if o.threads:
+            torch.set_num_threads(o.threads)
+        folder, name = os.path.split(os.path.abspath(o.model))
+        tokens = transformers.AutoTokenizer.from_pretrained(folder, gguf_file=name)
+        model = transformers.AutoModelForCausalLM.from_pretrained(folder, gguf_file=name, dtype=torch.float32).eval()
+        for at in range(0, len(rows), CHUNK):
+            part = rows[at:at + CHUNK]
+            with tempfile.TemporaryDirectory() as place:
+                ours = run_caseload(o, how, part, place)
+            for r in part:
+                answers = how.get("words") or list(LETTERS[:len(r["options"])])
+                peer, n = score_peer(model, tokens, prompt_of(r, how), answers)
+                done.append(dict(compare_row(r, ours[r["id"]], peer), tokens=n))
+                with open(path, "a") as f:
+                    f.write(json.dumps(done[-1]) + "\n")
+    print(json.dumps(summary(o, done)))
 
 
 main()

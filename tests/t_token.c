@@ -11,6 +11,7 @@
 #include "base/rng.h"
 #include "model/files.h"
 #include "text/token.h"
+#include "text/utf8.h"
 
 #include <jansson.h>
 #include <setjmp.h>
@@ -1018,9 +1019,42 @@ static void test_threads_share_a_tokenizer(void **state)
     json_decref(root);
 }
 
+/* Expected: what Python 3.11 makes of the same bytes by decode("utf-8", "replace"). */
+static void test_mended_text(void **state)
+{
+    (void)state;
+    static const struct {
+        str broken;
+        const char *mended;
+    } cases[] = {
+        {STR("\xEA\xB0"), "\xEF\xBF\xBD"},
+        {STR("\xEA\xB0\x80\xEA"), "\xEA\xB0\x80\xEF\xBF\xBD"},
+        {STR("\x61\xF0\x9F\x98\x62"), "\x61\xEF\xBF\xBD\x62"},
+        {STR("\xC3"), "\xEF\xBF\xBD"},
+        {STR("\xFF\xFE"), "\xEF\xBF\xBD\xEF\xBF\xBD"},
+        {STR("\xED\xA0\x80"), "\xEF\xBF\xBD\xEF\xBF\xBD\xEF\xBF\xBD"},
+        {STR("\xE0\x80\x80"), "\xEF\xBF\xBD\xEF\xBF\xBD\xEF\xBF\xBD"},
+        {STR("\xF4\x90\x80\x80"), "\xEF\xBF\xBD\xEF\xBF\xBD\xEF\xBF\xBD\xEF\xBF\xBD"},
+        {STR("\x80\x80\x78"), "\xEF\xBF\xBD\xEF\xBF\xBD\x78"},
+        {STR("\xF0\x9F\xC3\xA9"), "\xEF\xBF\xBD\xC3\xA9"},
+        {STR("\xC3\xC3\xA9"), "\xEF\xBF\xBD\xC3\xA9"},
+        {STR("\xF5\x80"), "\xEF\xBF\xBD\xEF\xBF\xBD"},
+        {STR("\x6F\x6B"), "\x6F\x6B"},
+        {STR("\xE2\x82"), "\xEF\xBF\xBD"},
+    };
+    for (size_t i = 0; i < countof(cases); i++) {
+        buf out = buf_up_to(100);
+        utf8_mend(cases[i].broken, &out);
+        if (!str_is(buf_view(&out), cases[i].mended)) fail_msg("case %zu", i);
+        assert_int_equal(utf8_check(buf_view(&out)), -1);
+        buf_close(&out);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_mended_text),
         cmocka_unit_test(test_llama_cpp_vectors),
         cmocka_unit_test(test_vocabulary_only_gguf),
         cmocka_unit_test(test_clinical_korean),

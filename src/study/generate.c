@@ -2,6 +2,8 @@
  * fall into two. */
 #include "study/generate_in.h"
 
+#include "text/utf8.h"
+
 #include <assert.h>
 
 enum { STOP_WINDOW_TOKENS = 64, TEXT_BYTES_MAX = 16 << 20 };
@@ -96,20 +98,23 @@ static int32_t count_within(const generator *g, const decode_stream *s, size_t b
 }
 
 typedef struct finished { /* a stream's text */
-    buf text;
-    size_t size; /* bytes before the first stop string */
+    buf text;             /* up to the first stop string, mended: valid UTF-8 */
     bool stopped;
 } finished;
 
 static void finish(generator *g, int32_t i, finished *f, int32_t *kept)
 {
     const decode_stream *s = &g->stream[i];
-    f->text = buf_up_to(TEXT_BYTES_MAX);
-    token_decode(g->tokens, s->id, s->n, false, &f->text);
-    int64_t stop = find_stop(g->ask[i], buf_view(&f->text));
+    buf drawn = buf_up_to(TEXT_BYTES_MAX);
+    token_decode(g->tokens, s->id, s->n, false, &drawn);
+    int64_t stop = find_stop(g->ask[i], buf_view(&drawn));
     f->stopped = stop >= 0;
-    f->size = f->stopped ? (size_t)stop : f->text.size;
-    *kept = f->stopped ? count_within(g, s, f->size) : s->n;
+    size_t size = f->stopped ? (size_t)stop : drawn.size;
+    *kept = f->stopped ? count_within(g, s, size) : s->n;
+    f->text = buf_up_to(3 * (size_t)TEXT_BYTES_MAX); /* U+FFFD is three bytes */
+    utf8_mend(str_part(buf_view(&drawn), 0, size), &f->text);
+    f->text.failed = f->text.failed || drawn.failed;
+    buf_close(&drawn);
 }
 
 static bool hand_out(generator *g, int32_t i, int32_t n_group, const finished *f, err *e)
@@ -124,7 +129,7 @@ static bool hand_out(generator *g, int32_t i, int32_t n_group, const finished *f
                               .n_group = n_group,
                               .id = s->id,
                               .n = s->n,
-                              .text = str_part(buf_view(&f->text), 0, f->size),
+                              .text = buf_view(&f->text),
                               .end = whole ? "end" : ends[s->end]};
     if (g->ask[i]->follow.n_answer > 0) sample.answer_logprob = generate_answers(g, i);
     return buf_check(&f->text, "a sample", e) && g->done(g->context, &sample, e);

@@ -35,16 +35,17 @@ static const number_key keys[KEY_COUNT] = {
 
 static bool check_names(const json_t *object, err *e)
 {
-    const char *known[KEY_COUNT + 1], *name = NULL;
+    const char *known[KEY_COUNT + 2], *name = NULL;
     json_t *value = NULL;
     for (int i = 0; i < KEY_COUNT; i++) known[i] = keys[i].name;
     known[KEY_COUNT] = "stop";
+    known[KEY_COUNT + 1] = "constrain"; /* read by requests_form.c */
     json_object_foreach((json_t *)(uintptr_t)object, name, value)
     {
         bool found = false;
-        for (int i = 0; i <= KEY_COUNT; i++) found = found || !strcmp(name, known[i]);
+        for (int i = 0; i < KEY_COUNT + 2; i++) found = found || !strcmp(name, known[i]);
         if (found) continue;
-        const char *near = str_nearest(str_of(name), known, KEY_COUNT + 1);
+        const char *near = str_nearest(str_of(name), known, KEY_COUNT + 2);
         return err_set(e, ERR_DATA, "`generate` has no key '%.40s'%s%s%s", name,
                        near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
     }

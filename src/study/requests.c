@@ -22,6 +22,7 @@ typedef struct work {
     buf requests; /* request[] */
     buf forced;   /* one byte an answer */
     buf asks;     /* generate_ask[], one a request */
+    request_forms forms;
 } work;
 
 static request *request_at(const work *w, int64_t i)
@@ -205,8 +206,9 @@ static bool add_ask(work *w, const json_t *object, err *e)
     generate_ask ask;
     buf id = buf_up_to(1 << 26);
     write_id(&id, json_object_get(object, "id"));
-    bool ok = buf_check(&id, "an id", e) &&
-              requests_read_generate(json_object_get(object, "generate"), buf_view(&id), &ask, e);
+    const json_t *how = json_object_get(object, "generate");
+    bool ok = buf_check(&id, "an id", e) && requests_read_generate(how, buf_view(&id), &ask, e) &&
+              requests_read_form(&w->forms, json_object_get(how, "constrain"), &ask.only, e);
     buf_close(&id);
     if (ok) buf_add(&w->asks, &ask, sizeof ask);
     return ok && buf_check(&w->asks, "the requests", e);
@@ -369,9 +371,11 @@ bool requests_run(engine *g, str jsonl, requests_options o, buf *out, err *e)
     work w = {.engine = g,
               .requests = buf_up_to((size_t)REQUESTS_MAX * sizeof(request)),
               .forced = buf_up_to((size_t)1 << 31),
-              .asks = buf_up_to((size_t)REQUESTS_MAX * sizeof(generate_ask) + 1)};
+              .asks = buf_up_to((size_t)REQUESTS_MAX * sizeof(generate_ask) + 1),
+              .forms = {.header = &g->header, .kept = buf_up_to(REQUESTS_FORMS_BYTES)}};
     arena a;
     if (!arena_open_up_to(&a, (size_t)8 << 30, "the requests", e)) return false;
+    w.forms.memory = &a;
     tree_open(&w.tree, (int64_t)1 << 28, ids_max);
     bool ok = read_lines(&w, jsonl, e) && compute(&w, o, &a, out, e);
     for (int64_t i = 0; i < request_count(&w); i++) {
@@ -379,6 +383,7 @@ bool requests_run(engine *g, str jsonl, requests_options o, buf *out, err *e)
         buf_close(&request_at(&w, i)->samples);
     }
     buf_close(&w.asks);
+    buf_close(&w.forms.kept);
     tree_close(&w.tree);
     buf_close(&w.requests);
     buf_close(&w.forced);

@@ -7,8 +7,11 @@
  *         "top": [[id, logprob] x 10], "prompt_logprob": x}
  *
  * With "generate": {"samples": 1, "max_tokens": 256, "temperature": 0, "top_k", "top_p", "min_p",
- * "repetition_penalty", "seed", "stop": [..]} (all optional; greedy by default) the output also has
+ * "repetition_penalty", "seed", "stop": [..], "constrain": {"choice": [..]} or {"pattern": ".."} or
+ * {"schema": {..}}} (all optional; greedy by default) the output also has
  *         "samples": [{"text": "..", "ids": [..], "end": "end" | "stop" | "length"}, ..]
+ * A text keeps to its form (text/automaton.h) but where "end" is "length". It is always UTF-8:
+ * bytes that are no character, as where a text ended inside one, are written as U+FFFD.
  * A sample is seeded by (seed, the request's id, its number): the same in any company.
  *
  * A prompt is taken verbatim: special tokens in it are recognised, BOS is added where the model

@@ -4,6 +4,7 @@
 
 #include "data/store_parts.h"
 #include "stats/score.h"
+#include "text/utf8.h"
 
 #include <math.h>
 
@@ -12,7 +13,7 @@ static void colour(buf *out, bool on, const char *code)
     if (on) buf_printf(out, "\033[%sm", code);
 }
 
-/* A token as visible text: new lines and control characters shown. */
+/* A token as visible text: new lines, control characters and parts of characters shown. */
 static void add_token(buf *out, const tokenizer *t, int32_t id)
 {
     buf piece = buf_up_to(1 << 20);
@@ -20,10 +21,14 @@ static void add_token(buf *out, const tokenizer *t, int32_t id)
     str s = buf_view(&piece);
     for (size_t i = 0; i < s.size; i++) {
         unsigned char c = (unsigned char)s.data[i];
+        bool whole = utf8_check(str_part(s, i, s.size - i)) != 0; /* a character begins here */
         if (c == '\n') buf_add_text(out, "⏎");
         else if (c == '\t') buf_add_text(out, "⇥");
-        else if (c < 0x20 || c == 0x7F) buf_printf(out, "\\x%02X", c);
-        else buf_add_char(out, (char)c);
+        else if (c < 0x20 || c == 0x7F || !whole) buf_printf(out, "\\x%02X", c);
+        else {
+            buf_add(out, s.data + i, (size_t)utf8_size(c));
+            i += (size_t)utf8_size(c) - 1;
+        }
     }
     buf_close(&piece);
 }

@@ -46,6 +46,32 @@ int64_t utf8_check(str s)
     return -1;
 }
 
+/* Bytes at p that begin a character but do not end it: at least 1. */
+static size_t broken_at(const unsigned char *p, size_t room)
+{
+    size_t n = 1;
+    unsigned char c = p[0];
+    if (c < 0xC2 || c > 0xF4 || room < 2) return 1;
+    unsigned char least = c == 0xE0 ? 0xA0 : c == 0xF0 ? 0x90 : 0x80;
+    unsigned char most = c == 0xED ? 0x9F : c == 0xF4 ? 0x8F : 0xBF;
+    if (p[1] < least || p[1] > most) return 1;
+    while (n < (size_t)utf8_size(c) && n < room && is_tail(p[n])) n++;
+    return n;
+}
+
+void utf8_mend(str s, buf *out)
+{
+    while (s.size > 0) {
+        int64_t bad = utf8_check(s);
+        size_t good = bad < 0 ? s.size : (size_t)bad;
+        buf_add(out, s.data, good);
+        if (bad < 0) return;
+        buf_add_text(out, "\xEF\xBF\xBD");
+        good += broken_at((const unsigned char *)s.data + good, s.size - good);
+        s = str_part(s, good, s.size - good);
+    }
+}
+
 int32_t utf8_next(str s, size_t *at)
 {
     assert(*at < s.size);

@@ -12,6 +12,11 @@
  * of the first byte that is not. */
 int64_t utf8_check(str s);
 
+/* Appends s with every run of bytes that is no character as U+FFFD: one for each start of a
+ * character that is cut short, one for each other byte (Unicode 3.9, "maximal subparts"; Python's
+ * errors="replace" and Rust's from_utf8_lossy do the same). Valid text is appended as it is. */
+void utf8_mend(str s, buf *out);
+
 /* The code point at *at, which is moved past it. *at < s.size. */
 int32_t utf8_next(str s, size_t *at);
 
