@@ -2,7 +2,7 @@
  * odd, prime, one-row and empty shapes, and the promise that a row's bits do not depend on the
  * rows beside it. In the usual mode ref gets the same numbers rounded to bf16, so that what is
  * left is the order of sums. Without a GPU every test is skipped, with one line. */
-#include "backend_tests.h" /* beside this file */
+#include "attend_tests.h" /* beside this file */
 
 #include "compute/cuda/cuda.h"
 #include "compute/device.h"
@@ -371,49 +371,19 @@ static void test_glu_add_move(void **state)
 
 /* ---- attention ---- */
 
-typedef struct job { /* a small tree: a head, cases under it, each with its own rows */
-    attend_span span[8];
-    attend_range range[24];
-    attend_plan plan;
-    int32_t rows, slots;
-} job;
-
-static void job_make(job *j, rng *r, int n_span, int32_t head, float softcap, int32_t window)
-{
-    *j = (job){.plan = {.scale = 0.2f, .softcap = softcap, .window = window, .n_span = n_span}};
-    int32_t slot = head, n_range = 0;
-    for (int i = 0; i < n_span; i++) {
-        int32_t middle = (int32_t)rng_below(r, 140), own = 1 + (int32_t)rng_below(r, 90);
-        attend_span *s = &j->span[i];
-        *s = (attend_span){j->rows, own, head + middle, n_range, 3};
-        j->range[n_range++] = (attend_range){0, head, 0};
-        j->range[n_range++] = (attend_range){slot, middle, head};
-        slot += middle;
-        j->range[n_range++] = (attend_range){slot, own, s->position};
-        slot += own;
-        j->rows += own;
-    }
-    j->slots = slot;
-    j->plan.span = j->span;
-    j->plan.range = j->range;
-}
-
 static tensor heads(gpu *g, rng *r, int64_t n, int64_t h, int64_t hd)
 {
-    tensor t = randoms(&g->p, r, n, h * hd);
-    t.rank = 3, t.dim[1] = h, t.dim[2] = hd;
+    tensor t = heads_of(&g->p, r, n, h, hd);
     round_all(g, t);
     return t;
 }
-
-static const int32_t dims[] = {2, 8, 16, 30, 32, 64, 80, 96, 128, 256};
 
 static void test_attend(void **state)
 {
     gpu g = gpu_open(*state);
     rng r = rng_for(1, 2, 3);
     for (int c = 0; c < 80; c++) {
-        int64_t hd = dims[c % (int)countof(dims)], n_kv = 1 + (int64_t)rng_below(&r, 3);
+        int64_t hd = job_dims[c % (int)countof(job_dims)], n_kv = 1 + (int64_t)rng_below(&r, 3);
         int64_t h = n_kv * (1 + (int64_t)rng_below(&r, 5));
         job j;
         job_make(&j, &r, 1 + c % 3, (int32_t)rng_below(&r, 200), c % 4 == 1 ? 5.0f : 0,
@@ -439,7 +409,7 @@ static void test_attend_rows_stand_alone(void **state)
     gpu g = gpu_open(*state);
     rng r = rng_for(3, 2, 1);
     for (int c = 0; c < 40; c++) {
-        int64_t hd = dims[c % (int)countof(dims)], n_kv = 1 + (int64_t)rng_below(&r, 2);
+        int64_t hd = job_dims[c % (int)countof(job_dims)], n_kv = 1 + (int64_t)rng_below(&r, 2);
         int64_t h = n_kv * (1 + (int64_t)rng_below(&r, 4));
         job j;
         job_make(&j, &r, 3, (int32_t)rng_below(&r, 100), c % 4 == 1 ? 5.0f : 0,
@@ -455,18 +425,12 @@ static void test_attend_rows_stand_alone(void **state)
             for (int32_t first = 0, n = 0; first < j.span[i].count; first += n) {
                 n = 1 + (int32_t)rng_below(&r, 30);
                 if (n > j.span[i].count - first) n = j.span[i].count - first;
-                attend_span s = j.span[i];
-                attend_range range[3];
-                memcpy(range, j.range + s.first_range, sizeof range);
-                range[2].count = first + n; /* later rows are not there yet */
-                int32_t row = s.row + first;
-                s = (attend_span){.count = n, .position = s.position + first, .n_range = 3};
-                attend_plan plan = j.plan;
-                plan.span = &s, plan.range = range, plan.n_span = 1;
+                job_piece t;
+                job_piece_make(&t, &j, i, first, n);
                 tensor zi = z, qi = q;
-                zi.data = (char *)z.data + row * row_bytes, zi.dim[0] = n;
-                qi.data = (char *)q.data + row * row_bytes, qi.dim[0] = n;
-                op_attend(&g.p.b, zi, qi, k, v, &plan);
+                zi.data = (char *)z.data + t.row * row_bytes, zi.dim[0] = n;
+                qi.data = (char *)q.data + t.row * row_bytes, qi.dim[0] = n;
+                op_attend(&g.p.b, zi, qi, k, v, &t.plan);
             }
         }
         assert_memory_equal(here(&g, y).data, here(&g, z).data, (size_t)tensor_count(&y) * 4);
@@ -482,7 +446,7 @@ static void test_attend_samples(void **state)
     rng r = rng_for(3, 5, 1);
     for (int c = 0; c < 30; c++) {
         enum { PROMPTS = 3, SAMPLES = 9, OWN = 70 };
-        int64_t hd = dims[c % (int)countof(dims)], n_kv = 1 + (int64_t)rng_below(&r, 2);
+        int64_t hd = job_dims[c % (int)countof(job_dims)], n_kv = 1 + (int64_t)rng_below(&r, 2);
         int64_t h = n_kv * (1 + (int64_t)rng_below(&r, 5));
         attend_span span[PROMPTS * SAMPLES];
         attend_range range[3 * PROMPTS * SAMPLES];
@@ -592,7 +556,7 @@ static void test_attend_back(void **state)
     gpu g = gpu_open(*state);
     rng r = rng_for(9, 2, 3);
     for (int c = 0; c < 30; c++) {
-        int64_t hd = dims[c % (int)countof(dims)], n_kv = 1 + (int64_t)rng_below(&r, 2);
+        int64_t hd = job_dims[c % (int)countof(job_dims)], n_kv = 1 + (int64_t)rng_below(&r, 2);
         int64_t h = n_kv * (1 + (int64_t)rng_below(&r, 4));
         job j;
         do {

@@ -1,48 +1,8 @@
 /* Tests of attention and of the answer head, on every path against ref, and of the promise that a
  * row's bits depend on its own query and keys alone. */
-#include "backend_tests.h"
+#include "attend_tests.h" /* beside this file */
 
 #include <stdlib.h>
-
-static tensor heads(place *p, rng *r, int64_t n, int64_t h, int64_t hd)
-{
-    tensor t = randoms(p, r, n, h * hd);
-    t.rank = 3, t.dim[1] = h, t.dim[2] = hd;
-    return t;
-}
-
-typedef struct job { /* a small tree: a head, cases under it, each with its own rows */
-    attend_span span[8];
-    attend_range range[24];
-    attend_plan plan;
-    int32_t rows, slots;
-} job;
-
-/* `n_span` cases share a head of `head` keys; each has a middle segment of its own, then its own
- * rows. */
-static void job_make(job *j, rng *r, int n_span, int32_t head, float softcap, int32_t window)
-{
-    *j = (job){.plan = {.scale = 0.2f, .softcap = softcap, .window = window, .n_span = n_span}};
-    int32_t slot = head, n_range = 0;
-    for (int i = 0; i < n_span; i++) {
-        int32_t middle = (int32_t)rng_below(r, 140), own = 1 + (int32_t)rng_below(r, 90);
-        attend_span *s = &j->span[i];
-        *s = (attend_span){.row = j->rows, .count = own, .position = head + middle};
-        s->first_range = n_range;
-        s->n_range = 3;
-        j->range[n_range++] = (attend_range){.slot = 0, .count = head, .position = 0};
-        j->range[n_range++] = (attend_range){.slot = slot, .count = middle, .position = head};
-        slot += middle;
-        j->range[n_range++] = (attend_range){.slot = slot, .count = own, .position = s->position};
-        slot += own;
-        j->rows += own;
-    }
-    j->slots = slot;
-    j->plan.span = j->span;
-    j->plan.range = j->range;
-}
-
-static const int32_t dims[] = {2, 8, 16, 30, 32, 64, 80, 96, 128, 256};
 
 static void test_attend_against_ref(void **state)
 {
@@ -51,13 +11,13 @@ static void test_attend_against_ref(void **state)
         place p = place_open(device(d), 2), q = place_open("ref", 2);
         rng r = rng_for(1, 2, 3);
         for (int c = 0; c < 60; c++) {
-            int64_t hd = dims[c % (int)countof(dims)], g = 1 + (int64_t)rng_below(&r, 3);
+            int64_t hd = job_dims[c % (int)countof(job_dims)], g = 1 + (int64_t)rng_below(&r, 3);
             int64_t h = g * (1 + (int64_t)rng_below(&r, 5));
             job j;
             job_make(&j, &r, 1 + c % 3, (int32_t)rng_below(&r, 200), c % 4 == 1 ? 5.0f : 0,
                      c % 3 == 1 ? 1 + (int32_t)rng_below(&r, 150) : 0);
-            tensor x = heads(&p, &r, j.rows, h, hd), k = heads(&p, &r, j.slots, g, hd);
-            tensor v = heads(&p, &r, j.slots, g, hd), y = copy(&p, x), z = copy(&p, x);
+            tensor x = heads_of(&p, &r, j.rows, h, hd), k = heads_of(&p, &r, j.slots, g, hd);
+            tensor v = heads_of(&p, &r, j.slots, g, hd), y = copy(&p, x), z = copy(&p, x);
             op_attend(&p.b, y, x, k, v, &j.plan);
             op_attend(&q.b, z, x, k, v, &j.plan);
             assert_close(y, z, 6e-6 * (1 + largest_of(rows_of(k, 0, 1))));
@@ -78,28 +38,22 @@ static void test_attend_rows_stand_alone(void **state)
         place *places[] = {&two, &one, &three};
         rng r = rng_for(3, 2, 1);
         for (int c = 0; c < 40; c++) {
-            int64_t hd = dims[c % (int)countof(dims)], g = 1 + (int64_t)rng_below(&r, 2);
+            int64_t hd = job_dims[c % (int)countof(job_dims)], g = 1 + (int64_t)rng_below(&r, 2);
             int64_t h = g * (1 + (int64_t)rng_below(&r, 4));
             job j;
             job_make(&j, &r, 3, (int32_t)rng_below(&r, 100), c % 4 == 1 ? 5.0f : 0,
                      c % 3 == 1 ? 1 + (int32_t)rng_below(&r, 150) : 0);
-            tensor q = heads(&two, &r, j.rows, h, hd), k = heads(&two, &r, j.slots, g, hd);
-            tensor v = heads(&two, &r, j.slots, g, hd), y = copy(&two, q), z = copy(&two, q);
+            tensor q = heads_of(&two, &r, j.rows, h, hd), k = heads_of(&two, &r, j.slots, g, hd);
+            tensor v = heads_of(&two, &r, j.slots, g, hd), y = copy(&two, q), z = copy(&two, q);
             op_attend(&two.b, y, q, k, v, &j.plan);
             for (int i = 0; i < 3; i++) {
                 for (int32_t first = 0, n = 0; first < j.span[i].count; first += n) {
                     n = 1 + (int32_t)rng_below(&r, 30);
                     if (n > j.span[i].count - first) n = j.span[i].count - first;
-                    attend_span s = j.span[i];
-                    attend_range range[3];
-                    memcpy(range, j.range + s.first_range, sizeof range);
-                    range[2].count = first + n; /* later rows are not there yet */
-                    int32_t row = s.row + first;
-                    s = (attend_span){.count = n, .position = s.position + first, .n_range = 3};
-                    attend_plan plan = j.plan;
-                    plan.span = &s, plan.range = range, plan.n_span = 1;
-                    op_attend(&places[n % 3]->b, rows_of(z, row, n), rows_of(q, row, n), k, v,
-                              &plan);
+                    job_piece t;
+                    job_piece_make(&t, &j, i, first, n);
+                    op_attend(&places[n % 3]->b, rows_of(z, t.row, n), rows_of(q, t.row, n), k, v,
+                              &t.plan);
                 }
             }
             assert_memory_equal(y.data, z.data, (size_t)tensor_count(&y) * 4);
@@ -115,7 +69,7 @@ static void test_attend_to_nothing(void **state)
     for (int d = 0; d <= n_device(); d++) {
         place p = place_open(d < n_device() ? device(d) : "ref", 1);
         rng r = rng_for(9, 9, 9);
-        tensor q = heads(&p, &r, 2, 2, 16), k = heads(&p, &r, 4, 1, 16), y = copy(&p, q);
+        tensor q = heads_of(&p, &r, 2, 2, 16), k = heads_of(&p, &r, 4, 1, 16), y = copy(&p, q);
         attend_range range = {.slot = 0, .count = 4, .position = 5};
         attend_span span = {.row = 0, .count = 2, .position = 4, .n_range = 1};
         attend_plan plan = {.span = &span, .range = &range, .n_span = 1, .scale = 1};
@@ -136,8 +90,8 @@ static void test_attend_large_logits(void **state)
         job j;
         job_make(&j, &r, 2, 150, 0, 0);
         j.plan.scale = 100;
-        tensor x = heads(&p, &r, j.rows, 3, 64), k = heads(&p, &r, j.slots, 1, 64);
-        tensor v = heads(&p, &r, j.slots, 1, 64), y = copy(&p, x), z = copy(&p, x);
+        tensor x = heads_of(&p, &r, j.rows, 3, 64), k = heads_of(&p, &r, j.slots, 1, 64);
+        tensor v = heads_of(&p, &r, j.slots, 1, 64), y = copy(&p, x), z = copy(&p, x);
         op_attend(&p.b, y, x, k, v, &j.plan);
         op_attend(&q.b, z, x, k, v, &j.plan);
         assert_close(y, z, 2e-2); /* logits of +-4,000: their last bit is worth 2e-4 */

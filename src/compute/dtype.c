@@ -280,24 +280,7 @@ static void iq4_xs_to_f32(float *out, const void *in, int64_t n)
     }
 }
 
-const float dtype_nf4_table[16] = {
-    -1.0f,
-    -0.6961928009986877f,
-    -0.5250730514526367f,
-    -0.39491748809814453f,
-    -0.28444138169288635f,
-    -0.18477343022823334f,
-    -0.09105003625154495f,
-    0.0f,
-    0.07958029955625534f,
-    0.16093020141124725f,
-    0.24611230194568634f,
-    0.33791524171829224f,
-    0.44070982933044434f,
-    0.5626170039176941f,
-    0.7229568362236023f,
-    1.0f,
-};
+const float dtype_nf4_table[16] = {DTYPE_NF4_VALUES};
 
 static void nf4_blocks(float *out, const uint8_t *p, int64_t n, int block)
 {

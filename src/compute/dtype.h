@@ -63,6 +63,13 @@ static inline void dtype_to_f32(dtype t, float *out, const void *in, int64_t n)
 float dtype_half_to_f32(uint16_t h);
 
 /* The sixteen values of NF4 (Dettmers et al. 2023, arXiv 2305.14314, appendix E). */
+/* clang-format off */
+#define DTYPE_NF4_VALUES /* for tables of other devices */ \
+    -1.0f, -0.6961928009986877f, -0.5250730514526367f, -0.39491748809814453f, \
+    -0.28444138169288635f, -0.18477343022823334f, -0.09105003625154495f, 0.0f, \
+    0.07958029955625534f, 0.16093020141124725f, 0.24611230194568634f, 0.33791524171829224f, \
+    0.44070982933044434f, 0.5626170039176941f, 0.7229568362236023f, 1.0f
+/* clang-format on */
 extern const float dtype_nf4_table[16];
 
 /* Only stored, as part of a packed form: no row of it is a row of weights. */

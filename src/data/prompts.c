@@ -93,7 +93,7 @@ bool prompts_parse(prompt_version *v, str bytes, const char *path, arena *a, err
     if (bytes.size > PROMPTS_BYTES_MAX)
         return err_set(e, ERR_USAGE, "%s: a version of a question has at most %d bytes", path,
                        PROMPTS_BYTES_MAX);
-    if (encoding_utf8_valid(bytes) >= 0 || memchr(bytes.data, 0, bytes.size))
+    if (encoding_utf8_valid(bytes) >= 0 || str_find(bytes, STR("\0")) >= 0)
         return err_set(e, ERR_USAGE, "%s: not UTF-8 text; save it as UTF-8", path);
     if (str_starts(bytes, "\xEF\xBB\xBF")) bytes = str_part(bytes, 3, bytes.size - 3);
     buf composed = buf_up_to(4 * PROMPTS_BYTES_MAX);

@@ -106,7 +106,7 @@ static bool sort_keys(run *r, value item, value path, bool exact, value *out)
 {
     int64_t n = 1, i = 0;
     seq *q = NULL;
-    if (path.kind != V_STR || !memchr(path.s.data, ',', path.s.size))
+    if (path.kind != V_STR || str_find(path.s, STR(",")) < 0)
         return sort_key(r, item, path, exact, out);
     for (size_t k = 0; k < path.s.size; k++) n += path.s.data[k] == ',';
     if (!chat_value_seq(r, n, &q)) return false;
