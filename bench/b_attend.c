@@ -1,8 +1,7 @@
 /* b_attend: attention of the shapes of small models, against the measured peak.
  *   --device cpu|cpu:avx2|cpu:avx512   --threads N   --repeats 9   --csv FILE   --only NAME
  * Counted: 4 h hd flop for every pair of a query and a key it sees. Ratio: of the peak. */
-#include "bench.h"
-#include "compute/backend.h"
+#include "bench_ops.h"
 
 #include "base/rng.h"
 
@@ -27,13 +26,16 @@ static const shape shapes[] = {
     {"phi-3 512", 32, 32, 96, 0, 512, 1, 0},
 };
 
-typedef struct bench {
-    backend b;
-    pool *threads;
-    arena space, data;
-    int repeats;
-    const char *csv;
-} bench;
+typedef struct attention {
+    tensor o, q, key, v;
+    attend_plan plan;
+} attention;
+
+static void attend_once(backend *b, void *of)
+{
+    attention *a = of;
+    op_attend(b, a->o, a->q, a->key, a->v, &a->plan);
+}
 
 static tensor heads(bench *k, rng *r, int64_t n, int64_t h, int64_t hd)
 {
@@ -60,40 +62,29 @@ static void run(bench *k, const shape *s)
                                           .count = s->rows,
                                           .position = s->before};
     }
-    attend_plan plan = {.span = span, .range = range, .n_span = s->spans, .window = s->window};
-    plan.scale = 1 / __builtin_sqrtf((float)s->hd);
     double pairs = 0;
     for (int i = 0; i < s->rows; i++) {
         int seen = s->before + i + 1;
         pairs += s->window && seen > s->window ? s->window : seen;
     }
     double flop = 4.0 * s->h * s->hd * pairs * s->spans;
-    tensor q = heads(k, &r, rows, s->h, s->hd), o = heads(k, &r, rows, s->h, s->hd);
-    tensor key = heads(k, &r, slots, s->g, s->hd), v = heads(k, &r, slots, s->g, s->hd);
-    int inner = (int)(1e9 / flop) + 1, threads = pool_size(k->threads);
-    double gflops[100], peaks[100];
-    op_attend(&k->b, o, q, key, v, &plan);
-    for (int i = 0; i < k->repeats; i++) {
-        double t = seconds_work(threads);
-        for (int j = 0; j < inner; j++) op_attend(&k->b, o, q, key, v, &plan);
-        gflops[i] = flop * inner / (seconds_work(threads) - t) / 1e9;
-        peaks[i] = peak_gflops(k->threads, k->b.isa, 1);
-    }
+    attention of = {.o = heads(k, &r, rows, s->h, s->hd),
+                    .q = heads(k, &r, rows, s->h, s->hd),
+                    .key = heads(k, &r, slots, s->g, s->hd),
+                    .v = heads(k, &r, slots, s->g, s->hd),
+                    .plan = {.span = span,
+                             .range = range,
+                             .n_span = s->spans,
+                             .window = s->window,
+                             .scale = 1 / __builtin_sqrtf((float)s->hd)}};
     char name[100];
     snprintf(name, sizeof name, "%s attend %s", k->b.isa, s->name);
-    double reached = median(gflops, k->repeats);
-    report(k->csv, name, reached, "GFLOP/s", reached / median(peaks, k->repeats));
-    arena_reset(&k->data, 0);
+    bench_measure(k, name, flop, attend_once, &of);
 }
 
 int main(int argc, char **argv)
 {
-    err e = {0};
-    bench k = {.repeats = atoi(option(argc, argv, "--repeats", "9")),
-               .csv = option(argc, argv, "--csv", NULL)};
-    const char *only = option(argc, argv, "--only", "");
-    if (k.repeats < 1 || k.repeats > 100) return 2;
-    k.threads = pool_open(atoi(option(argc, argv, "--threads", "0")), &e);
+    bench k;
     backend_shape most = {.rows = 512,
                           .d_model = 64,
                           .d_ff = 64,
@@ -101,19 +92,10 @@ int main(int argc, char **argv)
                           .n_head = 32,
                           .n_head_kv = 1,
                           .head_dim = 256};
-    if (!k.threads || !backend_open(&k.b, option(argc, argv, "--device", "cpu"), k.threads, &e) ||
-        !arena_open(&k.space, (size_t)4 << 30, "workspace", &e) ||
-        !arena_open(&k.data, (size_t)4 << 30, "data", &e) ||
-        !backend_lay_out(&k.b, &most, &k.space, &e)) {
-        fprintf(stderr, "%s\n", e.text);
-        return (int)e.code;
-    }
-    report(k.csv, "peak", peak_gflops(k.threads, k.b.isa, 9), "GFLOP/s", 1);
+    if (!bench_open(&k, argc, argv, most)) return 2;
     for (size_t i = 0; i < countof(shapes); i++) {
-        if (strstr(shapes[i].name, only)) run(&k, &shapes[i]);
+        if (strstr(shapes[i].name, k.only)) run(&k, &shapes[i]);
     }
-    arena_close(&k.space);
-    arena_close(&k.data);
-    pool_close(k.threads);
+    bench_close(&k);
     return 0;
 }

@@ -5,16 +5,12 @@
  * streams draw `new` tokens each, none ends early. Prints tokens/s of the fastest repeat, the bytes
  * of weights read a second, and the share of the machine's own reading speed, measured in the same
  * run by summing a block of memory larger than any cache: the wall of one stream. */
-#include "bench.h"
+#include "bench_model.h"
 #include "model/decode.h"
 #include "model/describe.h"
 
 typedef struct run {
-    pool *threads;
-    backend b;
-    arena keep, block;
-    model_header header;
-    model m;
+    bench_model on;
     session s;
     decoder d;
     decode_stream *stream;
@@ -23,30 +19,18 @@ typedef struct run {
     sampling how;
 } run;
 
-static void stop(const err *e)
-{
-    fprintf(stderr, "%s\n", e->text);
-    exit((int)e->code);
-}
-
 static void *take(run *r, int64_t n, size_t size)
 {
     err e = {0};
-    void *p = arena_take_zero(&r->keep, (size_t)n, size, &e);
-    if (!p) stop(&e);
+    void *p = arena_take_zero(&r->on.keep, (size_t)n, size, &e);
+    if (!p) bench_stop(&e);
     return p;
 }
 
-static void open_run(run *r, const char *path, const char *device, int threads)
+static void open_run(run *r)
 {
     err e = {0};
     const int32_t streams = r->texts * r->samples;
-    if (!arena_open(&r->keep, (size_t)2 << 30, "model", &e)) stop(&e);
-    if (!model_peek_without_tokenizer(&r->header, path, &r->keep, &e)) stop(&e);
-    r->m = (model){.header = &r->header, .config = &r->header.config};
-    if (!model_bind(&r->m.weights, &r->header, &r->keep, &e)) stop(&e);
-    r->threads = pool_open(threads, &e);
-    if (!r->threads || !backend_open(&r->b, device, r->threads, &e)) stop(&e);
     session_shape shape = {.rows = r->prompt > streams ? r->prompt : streams,
                            .slots = r->texts * r->prompt + streams * r->fresh,
                            .positions = r->prompt + r->fresh + 1,
@@ -54,19 +38,13 @@ static void open_run(run *r, const char *path, const char *device, int threads)
                            .n_top = 1,
                            .logit_rows = streams};
     if (shape.slots < shape.rows) shape.slots = shape.rows;
-    arena plan = ARENA_MEASURE;
-    if (!session_lay_out(&r->s, &r->m, &r->b, shape, &plan, &e)) stop(&e);
-    if (!arena_open(&r->block, plan.used, "session", &e)) stop(&e);
-    if (!session_lay_out(&r->s, &r->m, &r->b, shape, &r->block, &e)) stop(&e);
-    if (!decoder_lay_out(&r->d, &r->s, streams, &r->keep, &e)) stop(&e);
+    bench_model_session(&r->on, &r->s, shape);
+    if (!decoder_lay_out(&r->d, &r->s, streams, &r->on.keep, &e)) bench_stop(&e);
     r->stream = take(r, streams, sizeof *r->stream);
     r->id = take(r, (int64_t)streams * r->fresh, sizeof *r->id);
-    r->prompt_id = take(r, (int64_t)r->texts * r->prompt, sizeof *r->prompt_id);
+    r->prompt_id = bench_ids(&r->on, (int64_t)r->texts * r->prompt);
     r->position = take(r, r->prompt, sizeof *r->position);
     for (int32_t i = 0; i < r->prompt; i++) r->position[i] = i;
-    for (int32_t i = 0; i < r->texts * r->prompt; i++) {
-        r->prompt_id[i] = (int32_t)((1000 + 7919LL * i) % r->header.config.n_vocab);
-    }
 }
 
 static void prefill(run *r)
@@ -105,9 +83,9 @@ static double generate(run *r)
                                        .max_new = r->fresh,
                                        .id = r->id + i * r->fresh};
     }
-    double start = seconds_work(pool_size(r->threads));
-    if (!decode_run(&r->d, r->stream, streams, &rules, &e)) stop(&e);
-    return seconds_work(pool_size(r->threads)) - start;
+    double start = seconds_work(pool_size(r->on.threads));
+    if (!decode_run(&r->d, r->stream, streams, &rules, &e)) bench_stop(&e);
+    return seconds_work(pool_size(r->on.threads)) - start;
 }
 
 typedef struct read_work {
@@ -157,9 +135,9 @@ static double reading_speed(pool *p)
 /* Bytes of the matrices of a decode step: all but the embedding, unless it is the head too. */
 static double bytes_a_step(const run *r)
 {
-    const model_weights *w = &r->m.weights;
+    const model_weights *w = &r->on.m.weights;
     int64_t embed = 0;
-    double all = (double)r->header.bytes_weights;
+    double all = (double)r->on.header.bytes_weights;
     if (w->embed.data != w->lm_head.data &&
         dtype_row_bytes(w->embed.type, w->embed.dim[1], &embed)) {
         all -= (double)embed * (double)w->embed.dim[0];
@@ -170,17 +148,17 @@ static double bytes_a_step(const run *r)
 int main(int argc, char **argv)
 {
     if (argc < 2) return fprintf(stderr, "usage: b_decode MODEL [--texts N] ...\n"), 2;
-    run r = {.texts = atoi(option(argc, argv, "--texts", "16")),
-             .samples = atoi(option(argc, argv, "--samples", "8")),
-             .prompt = atoi(option(argc, argv, "--prompt", "256")),
-             .fresh = atoi(option(argc, argv, "--new", "32"))};
+    run r = {.texts = number(argc, argv, "--texts", "16"),
+             .samples = number(argc, argv, "--samples", "8"),
+             .prompt = number(argc, argv, "--prompt", "256"),
+             .fresh = number(argc, argv, "--new", "32")};
     r.how.temperature = (float)atof(option(argc, argv, "--temperature", "1"));
-    r.how.top_k = atoi(option(argc, argv, "--top-k", "40"));
-    int repeats = atoi(option(argc, argv, "--repeats", "3"));
-    bool bare = !strcmp(argv[argc - 1], "--seconds-only");
+    r.how.top_k = number(argc, argv, "--top-k", "40");
+    int repeats = number(argc, argv, "--repeats", "3");
+    bool bare = has(argc, argv, "--seconds-only");
     if (r.texts < 1 || r.samples < 1 || r.prompt < 1 || r.fresh < 1 || repeats < 1) return 2;
-    open_run(&r, argv[1], option(argc, argv, "--device", "cpu"),
-             atoi(option(argc, argv, "--threads", "0")));
+    bench_model_open(&r.on, argc, argv);
+    open_run(&r);
     prefill(&r);
     double best = 1e30;
     for (int i = 0; i < repeats; i++) {
@@ -191,20 +169,17 @@ int main(int argc, char **argv)
     if (!bare) {
         const char *csv = option(argc, argv, "--csv", NULL);
         double steps = r.fresh, tokens = steps * r.texts * r.samples;
-        double speed = bytes_a_step(&r) * steps / best / 1e9, wall = reading_speed(r.threads);
+        double speed = bytes_a_step(&r) * steps / best / 1e9, wall = reading_speed(r.on.threads);
         char name[300];
         uint64_t sum = 1469598103934665603ull;
         for (int64_t i = 0; i < (int64_t)tokens; i++)
             sum = (sum ^ (uint64_t)r.id[i]) * 1099511628211ull;
         printf("tokens drawn: %016llx\n", (unsigned long long)sum);
-        snprintf(name, sizeof name, "decode %s %d x %d behind %d", r.header.name, r.texts,
+        snprintf(name, sizeof name, "decode %s %d x %d behind %d", r.on.header.name, r.texts,
                  r.samples, r.prompt);
         report(csv, name, tokens / best, "tokens/s", speed / wall);
         report(csv, "weights read", speed, "GB/s", speed / wall);
     }
-    model_close_header(&r.header);
-    arena_close(&r.block);
-    arena_close(&r.keep);
-    pool_close(r.threads);
+    bench_model_close(&r.on);
     return 0;
 }

@@ -4,8 +4,7 @@
  *   --only NAME
  * Weights are random, rows of x too; a figure is the median over the repeats, the peak is measured
  * between them. Ratio: of the peak. */
-#include "bench.h"
-#include "compute/backend.h"
+#include "bench_ops.h"
 
 #include "base/rng.h"
 
@@ -41,14 +40,17 @@ static const shape shapes[] = {
     {"wide iq4_nl", DTYPE_IQ4_NL, 2048, 2048, 1},
 };
 
-typedef struct bench {
-    backend b;
-    pool *threads;
-    arena space, data;
-    int64_t rows;
-    int repeats;
-    const char *csv;
-} bench;
+typedef struct product {
+    tensor x;
+    matmul_part part[MATMUL_PARTS_MAX];
+    int parts;
+} product;
+
+static void multiply_once(backend *b, void *of)
+{
+    product *p = of;
+    op_matmul_group(b, p->x, p->part, p->parts);
+}
 
 static tensor weight(bench *k, rng *r, const shape *s)
 {
@@ -70,54 +72,29 @@ static void run(bench *k, const shape *s)
 {
     err e = {0};
     rng r = rng_for(1, 2, 3);
-    matmul_part part[MATMUL_PARTS_MAX];
-    tensor x = tensor_f32(arena_take(&k->data, (size_t)(k->rows * s->in), 4, &e), k->rows, s->in);
-    for (int64_t i = 0; i < k->rows * s->in; i++) ((float *)x.data)[i] = (float)rng_unit(&r) - 0.5f;
+    product p = {.parts = s->parts};
+    p.x = tensor_f32(arena_take(&k->data, (size_t)(k->rows * s->in), 4, &e), k->rows, s->in);
+    for (int64_t i = 0; i < k->rows * s->in; i++)
+        ((float *)p.x.data)[i] = (float)rng_unit(&r) - 0.5f;
     for (int i = 0; i < s->parts; i++) {
         float *y = arena_take(&k->data, (size_t)(k->rows * s->out), 4, &e);
-        part[i] = (matmul_part){.y = tensor_f32(y, k->rows, s->out), .w = weight(k, &r, s)};
+        p.part[i] = (matmul_part){.y = tensor_f32(y, k->rows, s->out), .w = weight(k, &r, s)};
     }
     double flop = 2.0 * (double)k->rows * (double)s->in * (double)s->out * s->parts;
-    int inner = (int)(1e9 / flop) + 1;
-    double gflops[100], peaks[100];
-    op_matmul_group(&k->b, x, part, s->parts);
-    for (int i = 0; i < k->repeats; i++) {
-        double t = seconds_work(pool_size(k->threads));
-        for (int j = 0; j < inner; j++) op_matmul_group(&k->b, x, part, s->parts);
-        gflops[i] = flop * inner / (seconds_work(pool_size(k->threads)) - t) / 1e9;
-        peaks[i] = peak_gflops(k->threads, k->b.isa, 1);
-    }
     char name[100];
     snprintf(name, sizeof name, "%s %s %lldx%lld rows %lld", k->b.isa, s->name, (long long)s->out,
              (long long)s->in, (long long)k->rows);
-    double reached = median(gflops, k->repeats);
-    report(k->csv, name, reached, "GFLOP/s", reached / median(peaks, k->repeats));
-    arena_reset(&k->data, 0);
+    bench_measure(k, name, flop, multiply_once, &p);
 }
 
 int main(int argc, char **argv)
 {
-    err e = {0};
-    bench k = {.rows = atoi(option(argc, argv, "--rows", "512")),
-               .repeats = atoi(option(argc, argv, "--repeats", "9")),
-               .csv = option(argc, argv, "--csv", NULL)};
-    const char *only = option(argc, argv, "--only", "");
-    if (k.rows < 1 || k.repeats < 1 || k.repeats > 100) return 2;
-    k.threads = pool_open(atoi(option(argc, argv, "--threads", "0")), &e);
-    backend_shape most = {.rows = k.rows, .d_model = 2048, .d_ff = 151936, .n_vocab = 1};
-    if (!k.threads || !backend_open(&k.b, option(argc, argv, "--device", "cpu"), k.threads, &e) ||
-        !arena_open(&k.space, (size_t)4 << 30, "workspace", &e) ||
-        !arena_open(&k.data, (size_t)4 << 30, "data", &e) ||
-        !backend_lay_out(&k.b, &most, &k.space, &e)) {
-        fprintf(stderr, "%s\n", e.text);
-        return (int)e.code;
-    }
-    report(k.csv, "peak", peak_gflops(k.threads, k.b.isa, 9), "GFLOP/s", 1);
+    bench k;
+    if (!bench_open(&k, argc, argv, (backend_shape){.d_model = 2048, .d_ff = 151936, .n_vocab = 1}))
+        return 2;
     for (size_t i = 0; i < countof(shapes); i++) {
-        if (strstr(shapes[i].name, only)) run(&k, &shapes[i]);
+        if (strstr(shapes[i].name, k.only)) run(&k, &shapes[i]);
     }
-    arena_close(&k.space);
-    arena_close(&k.data);
-    pool_close(k.threads);
+    bench_close(&k);
     return 0;
 }

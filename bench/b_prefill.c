@@ -5,54 +5,31 @@
  * the products and the attention together reach; then `memory`: the largest resident set in MB
  * beside the file's size + K/V. With --seconds-only prints the seconds of each repeat, one a line,
  * for run_prefill. */
-#include "bench.h"
-#include "model/session.h"
+#include "bench_model.h"
 
 #include <sys/resource.h>
 
 typedef struct run {
-    pool *threads;
-    backend b;
-    arena keep, block;
-    model_header header;
-    model m;
+    bench_model on;
     session s;
     int32_t tokens, rows;
     int32_t *id, *position;
 } run;
 
-static void stop(const err *e)
-{
-    fprintf(stderr, "%s\n", e->text);
-    exit((int)e->code);
-}
-
-static void open_run(run *r, const char *path, const char *device, int threads)
+static void open_run(run *r)
 {
     err e = {0};
-    if (!arena_open(&r->keep, (size_t)2 << 30, "model", &e)) stop(&e);
-    if (!model_peek_without_tokenizer(&r->header, path, &r->keep, &e)) stop(&e);
-    r->m = (model){.header = &r->header, .config = &r->header.config};
-    if (!model_bind(&r->m.weights, &r->header, &r->keep, &e)) stop(&e);
-    r->threads = pool_open(threads, &e);
-    if (!r->threads || !backend_open(&r->b, device, r->threads, &e)) stop(&e);
     session_shape shape = {.rows = r->rows,
                            .slots = r->tokens > r->rows ? r->tokens : r->rows,
                            .positions = r->tokens,
                            .out_rows = 1,
                            .picks = 0,
                            .n_top = 10};
-    arena plan = ARENA_MEASURE;
-    if (!session_lay_out(&r->s, &r->m, &r->b, shape, &plan, &e)) stop(&e);
-    if (!arena_open(&r->block, plan.used, "session", &e)) stop(&e);
-    if (!session_lay_out(&r->s, &r->m, &r->b, shape, &r->block, &e)) stop(&e);
-    r->id = arena_take(&r->keep, (size_t)r->tokens, sizeof *r->id, &e);
-    r->position = arena_take(&r->keep, (size_t)r->tokens, sizeof *r->position, &e);
-    if (!r->id || !r->position) stop(&e);
-    for (int32_t i = 0; i < r->tokens; i++) {
-        r->id[i] = (int32_t)((1000 + 7919LL * i) % r->header.config.n_vocab);
-        r->position[i] = i;
-    }
+    bench_model_session(&r->on, &r->s, shape);
+    r->id = bench_ids(&r->on, r->tokens);
+    r->position = arena_take(&r->on.keep, (size_t)r->tokens, sizeof *r->position, &e);
+    if (!r->position) bench_stop(&e);
+    for (int32_t i = 0; i < r->tokens; i++) r->position[i] = i;
 }
 
 static void forward(run *r)
@@ -80,7 +57,7 @@ static void forward(run *r)
 /* Multiply-adds count 2; the head is one row. */
 static double flop_of(const run *r)
 {
-    const model_config *c = &r->header.config;
+    const model_config *c = &r->on.header.config;
     double width = (double)c->head_dim * (2.0 * c->n_head + 2.0 * c->n_head_kv);
     double each = 2.0 * c->n_layer * c->d_model * (width + 3.0 * c->d_ff);
     double pairs = 0;
@@ -97,11 +74,11 @@ static void report_memory(const run *r, const char *csv)
 {
     struct rusage used;
     getrusage(RUSAGE_SELF, &used);
-    double file = (double)r->header.bytes_weights;
-    double kv = (double)session_bytes_slot(&r->header.config, r->b.rows) * r->s.shape.slots;
+    double file = (double)r->on.header.bytes_weights;
+    double kv = (double)session_bytes_slot(&r->on.header.config, r->on.b.rows) * r->s.shape.slots;
     double resident = (double)used.ru_maxrss * 1024;
     char name[300];
-    snprintf(name, sizeof name, "memory %s (file %.0f MB + K/V %.0f MB)", r->header.name,
+    snprintf(name, sizeof name, "memory %s (file %.0f MB + K/V %.0f MB)", r->on.header.name,
              file / 1e6, kv / 1e6);
     report(csv, name, resident / 1e6, "MB", resident / (file + kv + 150e6));
 }
@@ -109,34 +86,31 @@ static void report_memory(const run *r, const char *csv)
 int main(int argc, char **argv)
 {
     if (argc < 2) return fprintf(stderr, "usage: b_prefill MODEL [--tokens N] ...\n"), 2;
-    run r = {.tokens = atoi(option(argc, argv, "--tokens", "512")),
-             .rows = atoi(option(argc, argv, "--rows", "512"))};
-    int repeats = atoi(option(argc, argv, "--repeats", "5"));
-    bool bare = !strcmp(argv[argc - 1], "--seconds-only");
+    run r = {.tokens = number(argc, argv, "--tokens", "512"),
+             .rows = number(argc, argv, "--rows", "512")};
+    int repeats = number(argc, argv, "--repeats", "5");
+    bool bare = has(argc, argv, "--seconds-only");
     const char *csv = option(argc, argv, "--csv", NULL);
     if (r.tokens < 1 || r.rows < 1 || repeats < 1 || repeats > 100) return 2;
-    open_run(&r, argv[1], option(argc, argv, "--device", "cpu"),
-             atoi(option(argc, argv, "--threads", "0")));
+    bench_model_open(&r.on, argc, argv);
+    open_run(&r);
     double took[100], peaks[100];
     forward(&r); /* weights come in from the disk */
     for (int i = 0; i < repeats; i++) {
-        double t = seconds_work(pool_size(r.threads));
+        double t = seconds_work(pool_size(r.on.threads));
         forward(&r);
-        took[i] = seconds_work(pool_size(r.threads)) - t;
+        took[i] = seconds_work(pool_size(r.on.threads)) - t;
         if (bare) printf("%.6f\n", took[i]), fflush(stdout);
-        else peaks[i] = peak_gflops(r.threads, r.b.isa, 1);
+        else peaks[i] = peak_gflops(r.on.threads, r.on.b.isa, 1);
     }
     if (!bare) {
         double t = median(took, repeats), peak = median(peaks, repeats);
         char name[300];
-        snprintf(name, sizeof name, "prefill %s %d tokens, rows %d", r.header.name, r.tokens,
+        snprintf(name, sizeof name, "prefill %s %d tokens, rows %d", r.on.header.name, r.tokens,
                  r.rows);
         report(csv, name, r.tokens / t, "tokens/s", flop_of(&r) / t / 1e9 / peak);
         report_memory(&r, csv);
     }
-    model_close_header(&r.header);
-    arena_close(&r.block);
-    arena_close(&r.keep);
-    pool_close(r.threads);
+    bench_model_close(&r.on);
     return 0;
 }

@@ -8,7 +8,7 @@
  * of the measured peak that products and attention reach; with --ops the share of each kind of op.
  * With --seconds-only prints the seconds of each step, one a line, for run_train. */
 #include "base/rng.h"
-#include "bench.h"
+#include "bench_model.h"
 #include "model/describe.h"
 #include "model/train_batch.h"
 
@@ -220,11 +220,7 @@ static void put_clock(backend *b, timed *t)
 }
 
 typedef struct run {
-    pool *threads;
-    backend b;
-    arena keep, block;
-    model_header header;
-    model m;
+    bench_model on;
     lora adapter;
     trainer t;
     tree tree;
@@ -233,12 +229,6 @@ typedef struct run {
     size_t bytes;
 } run;
 
-static void stop(const err *e)
-{
-    fprintf(stderr, "%s\n", e->text);
-    exit((int)e->code);
-}
-
 static void add_segment(run *r, tree_segment s, int32_t n, uint64_t seed)
 {
     err e = {0};
@@ -246,34 +236,28 @@ static void add_segment(run *r, tree_segment s, int32_t n, uint64_t seed)
     if (!id) exit(5);
     for (int32_t i = 0; i < n; i++) {
         rng at = rng_for(seed, (uint64_t)i, 0);
-        id[i] = (int32_t)(rng_next(&at) >> 33) % r->header.config.n_vocab;
+        id[i] = (int32_t)(rng_next(&at) >> 33) % r->on.header.config.n_vocab;
     }
-    if (tree_add(&r->tree, s, id, n, &e) < 0) stop(&e);
+    if (tree_add(&r->tree, s, id, n, &e) < 0) bench_stop(&e);
     free(id);
 }
 
-static void open_run(run *r, const char *path, const char *device, int threads, int rank, int rerun)
+static void open_run(run *r, int rank, int rerun)
 {
     err e = {0};
-    if (!arena_open(&r->keep, (size_t)4 << 30, "model", &e)) stop(&e);
-    if (!model_peek_without_tokenizer(&r->header, path, &r->keep, &e)) stop(&e);
-    r->m = (model){.header = &r->header, .config = &r->header.config};
-    if (!model_bind(&r->m.weights, &r->header, &r->keep, &e)) stop(&e);
-    r->threads = pool_open(threads, &e);
-    if (!r->threads || !backend_open(&r->b, device, r->threads, &e)) stop(&e);
     lora_config config = {.rank = rank, .alpha = 2.0 * rank};
-    if (!lora_lay_out(&r->adapter, &r->header.config, config, &r->keep, &e)) stop(&e);
+    if (!lora_lay_out(&r->adapter, &r->on.header.config, config, &r->on.keep, &e)) bench_stop(&e);
     lora_start(&r->adapter, 1);
     train_shape shape = {.rows = r->head + r->prompts * r->text,
                          .out_rows = r->prompts,
                          .positions = r->head + r->text,
                          .rerun_layers = rerun};
-    train_setup setup = {&r->m, &r->b, &r->adapter, shape};
+    train_setup setup = {&r->on.m, &r->on.b, &r->adapter, shape};
     arena plan = ARENA_MEASURE;
-    if (!trainer_lay_out(&r->t, &setup, &plan, &e)) stop(&e);
+    if (!trainer_lay_out(&r->t, &setup, &plan, &e)) bench_stop(&e);
     r->bytes = plan.used;
-    if (!arena_open(&r->block, plan.used, "trainer", &e)) stop(&e);
-    if (!trainer_lay_out(&r->t, &setup, &r->block, &e)) stop(&e);
+    if (!arena_open(&r->on.block, plan.used, "trainer", &e)) bench_stop(&e);
+    if (!trainer_lay_out(&r->t, &setup, &r->on.block, &e)) bench_stop(&e);
     tree_open(&r->tree, 10000, 10000000);
     int32_t parent = TREE_ROOT;
     if (r->head > 0) {
@@ -286,7 +270,7 @@ static void open_run(run *r, const char *path, const char *device, int threads, 
         int32_t text = tree_count(&r->tree) - 1;
         add_segment(r, (tree_segment){.parent = text, .kind = TREE_ANSWER}, 1, 5);
     }
-    if (!batcher_lay_out(&r->batch, &r->tree, shape, &r->keep, &e)) stop(&e);
+    if (!batcher_lay_out(&r->batch, &r->tree, shape, &r->on.keep, &e)) bench_stop(&e);
     for (int32_t i = 0; i < tree_count(&r->tree); i++) {
         if (tree_at(&r->tree, i)->kind != TREE_ANSWER) continue;
         if (!batcher_take(&r->batch, i, 1.0f / (float)r->prompts)) exit(1);
@@ -296,13 +280,13 @@ static void open_run(run *r, const char *path, const char *device, int threads, 
 static double one_step(run *r)
 {
     err e = {0};
-    double loss = 0, norm = 0, start = seconds_work(pool_size(r->threads));
+    double loss = 0, norm = 0, start = seconds_work(pool_size(r->on.threads));
     optim_config o = {
         .rate = 2e-4, .clip = 1, .warmup = 10, .updates = 1000, .schedule = OPTIM_CONSTANT};
     train_batch b = batcher_view(&r->batch);
-    if (!trainer_add(&r->t, &b, &loss, &e)) stop(&e);
-    if (!trainer_update(&r->t, &o, &norm, &e)) stop(&e);
-    return seconds_work(pool_size(r->threads)) - start;
+    if (!trainer_add(&r->t, &b, &loss, &e)) bench_stop(&e);
+    if (!trainer_update(&r->t, &o, &norm, &e)) bench_stop(&e);
+    return seconds_work(pool_size(r->on.threads)) - start;
 }
 
 static double flop_of(const timed *t)
@@ -326,26 +310,18 @@ static void report_ops(const timed *t, double all, double peak)
     }
 }
 
-static bool has(int argc, char **argv, const char *name)
-{
-    for (int i = 1; i < argc; i++) {
-        if (!strcmp(argv[i], name)) return true;
-    }
-    return false;
-}
-
 static void report_run(run *r, double took, const char *csv, bool ops)
 {
     static timed clock; /* too large for comfort on a stack */
-    double peak = peak_gflops(r->threads, r->b.isa, 5);
-    put_clock(&r->b, &clock);
+    double peak = peak_gflops(r->on.threads, r->on.b.isa, 5);
+    put_clock(&r->on.b, &clock);
     double watched = one_step(r);
     char name[300];
     const double rows = r->head + (double)r->prompts * r->text;
-    snprintf(name, sizeof name, "train %s %d x %d, head %d, rows", r->header.name, r->prompts,
+    snprintf(name, sizeof name, "train %s %d x %d, head %d, rows", r->on.header.name, r->prompts,
              r->text, r->head);
     report(csv, name, rows / took, "rows/s", flop_of(&clock) / took / 1e9 / peak);
-    snprintf(name, sizeof name, "train %s %d x %d, head %d, tokens", r->header.name, r->prompts,
+    snprintf(name, sizeof name, "train %s %d x %d, head %d, tokens", r->on.header.name, r->prompts,
              r->text, r->head);
     double tokens = (double)r->prompts * (r->head + r->text);
     report(csv, name, tokens / took, "tokens/s", tokens / rows);
@@ -353,7 +329,7 @@ static void report_run(run *r, double took, const char *csv, bool ops)
     getrusage(RUSAGE_SELF, &used);
     report(csv, "resident", (double)used.ru_maxrss * 1024 / 1e6, "MB",
            (double)used.ru_maxrss * 1024 /
-               ((double)r->bytes + (double)r->header.bytes_weights +
+               ((double)r->bytes + (double)r->on.header.bytes_weights +
                 4.0 * (double)r->adapter.n_value));
     if (ops) report_ops(&clock, watched, peak);
 }
@@ -363,14 +339,13 @@ int main(int argc, char **argv)
     if (argc < 2) return fprintf(stderr, "usage: b_train MODEL [--prompts N] ...\n"), 2;
     run *r = calloc(1, sizeof *r);
     if (!r) return 5;
-    r->prompts = atoi(option(argc, argv, "--prompts", "8"));
-    r->text = atoi(option(argc, argv, "--text", "256"));
-    r->head = atoi(option(argc, argv, "--head", "0"));
-    int repeats = atoi(option(argc, argv, "--repeats", "3"));
+    r->prompts = number(argc, argv, "--prompts", "8");
+    r->text = number(argc, argv, "--text", "256");
+    r->head = number(argc, argv, "--head", "0");
+    int repeats = number(argc, argv, "--repeats", "3");
     if (r->prompts < 1 || r->text < 1 || r->head < 0 || repeats < 1) return 2;
-    open_run(r, argv[1], option(argc, argv, "--device", "cpu"),
-             atoi(option(argc, argv, "--threads", "0")), atoi(option(argc, argv, "--rank", "16")),
-             atoi(option(argc, argv, "--rerun", "0")));
+    bench_model_open(&r->on, argc, argv);
+    open_run(r, number(argc, argv, "--rank", "16"), number(argc, argv, "--rerun", "0"));
     double best = one_step(r); /* weights come in from the disk */
     for (int i = 0; i < repeats; i++) {
         double took = one_step(r);
@@ -380,11 +355,8 @@ int main(int argc, char **argv)
     if (!has(argc, argv, "--seconds-only")) {
         report_run(r, best, option(argc, argv, "--csv", NULL), has(argc, argv, "--ops"));
     }
-    model_close_header(&r->header);
     tree_close(&r->tree);
-    arena_close(&r->block);
-    arena_close(&r->keep);
-    pool_close(r->threads);
+    bench_model_close(&r->on);
     free(r);
     return 0;
 }

@@ -1,5 +1,5 @@
-/* attend_tests: what the tests of attention share, on the CPU and on a GPU: a small tree of spans with
- * random lengths, tensors by heads, and the widths that are tried. */
+/* attend_tests: what the tests of attention share, on the CPU and on a GPU: a small tree of spans
+ * with random lengths, tensors by heads, and the widths that are tried. */
 #ifndef CASELOAD_TESTS_ATTEND_TESTS_H
 #define CASELOAD_TESTS_ATTEND_TESTS_H
 
