@@ -15,11 +15,12 @@ LDLIBS  += $(shell pkg-config --libs $(PKGS)) -lm -pthread
 
 # CUDA=1: GPUs (src/compute/cuda). Without it one file stands there that refuses them in words.
 CUDA    ?= 0
-SRC     := $(shell find src -name '*.c' -not -path 'src/compute/cuda/*' | LC_ALL=C sort)
+SRC     := $(shell find src -name '*.c' -not -path 'src/compute/cuda/*' -not -name comm_nccl.c \
+                    -not -name comm_none.c | LC_ALL=C sort)
 ifeq ($(CUDA),1)
 include src/compute/cuda/build.mk
 else
-SRC     += src/compute/cuda/none.c src/compute/cuda/space.c
+SRC     += src/compute/cuda/none.c src/compute/cuda/space.c src/compute/comm_none.c
 endif
 CLI     := $(wildcard cli/*.c)
 TESTS   := $(patsubst tests/%.c,$(BUILD)/tests/%,$(sort $(wildcard tests/t_*.c)))

@@ -19,7 +19,7 @@ static const cli_option engine_options[] = {
     {"--model", "PATH", "a .gguf file or a Hugging Face folder"},
     {"--device", "NAME",
      "cpu (default), cpu:avx2, cpu:avx512, ref, cuda[:N][:fp32], auto; several share\n"
-     "                     the work of run: cuda:0,1 or cuda:all"},
+     "                     the work of run and tune: cuda:0,1 or cuda:all"},
     {"--ranks", "N", "so many on the devices listed, in turn (default one each); no score changes"},
     {"--threads", "N", "threads; default: OMP_NUM_THREADS, else all cores this process may use"},
     {"--batch", "N", "most texts a step; changes speed, no score"},

@@ -159,7 +159,10 @@ static bool open_trainer(opened *o, const char *name, options how)
         fail_msg("%s", e.text);
     start_adapter(o);
     make_tree(o, !how.unshared);
-    train_shape shape = {ROWS, OUT_ROWS, POSITIONS, how.rerun};
+    train_shape shape = {.rows = ROWS,
+                         .out_rows = OUT_ROWS,
+                         .positions = POSITIONS,
+                         .rerun_layers = how.rerun};
     assert_true(batcher_lay_out(&o->batcher, &o->tree, shape, &o->memory, &e));
     arena plan = ARENA_MEASURE;
     trainer *t = &o->trainer;

@@ -91,6 +91,101 @@ static void test_stopped_anywhere_goes_on(void **state)
     close_world(&w);
 }
 
+/* ---- training ---- */
+
+static void write_learning(const char *dir)
+{
+    static char table[20000];
+    size_t n = (size_t)snprintf(table, sizeof table, "id,text,label,patient,split,site\n");
+    for (int i = 0; i < 44; i++) {
+        const bool bad = i % 3 == 0;
+        n += (size_t)snprintf(table + n, sizeof table - n,
+                              "r%02d,\"" SECRET " %d fever %.*s\",%s,p%d,%s,A\n", i, i * 7,
+                              bad ? 17 : i % 9, "and died at night", bad ? "bad" : "good", i / 2,
+                              i < 24   ? "train"
+                              : i < 36 ? "tune"
+                                       : "test");
+    }
+    write_text(dir, "texts.csv", table);
+}
+
+static bool tune_study(world *w, const char *out, caseload_engine_options engine, int steps)
+{
+    caseload_tune_options o = {.study = w->study, .out = out, .engine = engine, .steps = steps};
+    w->e = (caseload_error){0};
+    return caseload_tune(&o, &w->e);
+}
+
+static void find_words(void *context, const char *text, size_t size)
+{
+    bool *found = context;
+    *found = memmem(text, size, "3 ranks", 7) != NULL &&
+             memmem(text, size, "at most 4 micro-batches an update", 33) != NULL;
+    if (!*found) print_message("%.*s", (int)size, text);
+}
+
+static void check_plan(const world *w)
+{
+    bool found = false;
+    caseload_error e = {0};
+    caseload_tune_options o = {.study = w->study,
+                               .plan = true,
+                               .engine = {.ranks = 3},
+                               .sink = find_words,
+                               .context = &found};
+    assert_true(caseload_tune(&o, &e));
+    assert_true(found);
+}
+
+static void assert_same_adapter(const char *a, const char *b)
+{
+    size_t n = 0, m = 0;
+    char *x = read_file(a, "adapters/tuned/adapter_model.safetensors", &n);
+    char *y = read_file(b, "adapters/tuned/adapter_model.safetensors", &m);
+    assert_non_null(x);
+    assert_non_null(y);
+    assert_true(n > 100);
+    assert_int_equal(n, m);
+    assert_memory_equal(x, y, n);
+    free(x);
+    free(y);
+}
+
+/* Updates of 9 rows in micro-batches of two or three: more than ranks, and not a multiple. */
+static const char *const learning =
+    "question: Bad?\nbaselines: none\narms:\n  - {name: tuned, lora: {rank: 3, epochs: 2, batch: "
+    "9, learning_rate: 0.01, micro_tokens: 110, evaluate: 1}}\nlimits: {max_tokens: 250}\n";
+
+static void test_adapters_are_the_same_bits(void **state)
+{
+    static const char *const models[] = {"llama2", "gemma3", "qwen3", "phi3"};
+    static const caseload_engine_options ways[] = {{.ranks = 2, .threads = 2},
+                                                   {.device = "cpu,cpu,cpu", .threads = 3},
+                                                   {.ranks = 7}};
+    const size_t n_model = *(const bool *)*state ? sizeof models / sizeof *models : 1;
+    for (size_t m = 0; m < n_model; m++) {
+        world w;
+        open_world(&w, models[m], false);
+        write_learning(w.dir);
+        write_study(&w, "model", learning);
+        must_run(&w, w.out, (caseload_engine_options){.threads = 1});
+        if (m == 0) check_plan(&w);
+        for (size_t i = 0; i < sizeof ways / sizeof *ways; i++) {
+            char out[200];
+            snprintf(out, sizeof out, "%s/way%zu", w.dir, i);
+            must_run(&w, out, ways[i]);
+            assert_same_adapter(w.out, out);
+            assert_same_scores(w.out, out);
+        }
+        char cut[200]; /* three updates by two ranks, the rest by three */
+        snprintf(cut, sizeof cut, "%s/cut", w.dir);
+        assert_true(tune_study(&w, cut, ways[0], 3));
+        if (!tune_study(&w, cut, ways[1], 0)) fail_msg("%s", w.e.text);
+        assert_same_adapter(w.out, cut);
+        close_world(&w);
+    }
+}
+
 static void test_ranks_must_compute_alike(void **state)
 {
     (void)state;
@@ -119,6 +214,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_lists_of_devices),
         cmocka_unit_test(test_scores_are_the_same_bits),
         cmocka_unit_test(test_stopped_anywhere_goes_on),
+        cmocka_unit_test(test_adapters_are_the_same_bits),
         cmocka_unit_test(test_ranks_must_compute_alike),
     };
     return cmocka_run_group_tests(tests, set_up, NULL);

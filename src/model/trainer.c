@@ -97,6 +97,7 @@ bool trainer_lay_out(trainer *t, const train_setup *s, arena *a, err *e)
     *t = (trainer){.model = s->model, .backend = b, .adapter = adapter, .shape = shape};
     size_t start = device_mark(b, a);
     t->grad = take_floats(t->backend, a, adapter->n_value, 1, e);
+    t->total = shape.micros > 1 ? take_floats(t->backend, a, adapter->n_value, 1, e) : t->grad;
     t->first = take_floats(t->backend, a, adapter->n_value, 1, e);
     t->second = take_floats(t->backend, a, adapter->n_value, 1, e);
     t->bytes_optimiser = device_mark(b, a) - start;
@@ -123,7 +124,11 @@ bool trainer_lay_out(trainer *t, const train_setup *s, arena *a, err *e)
     return true;
 }
 
-void trainer_zero(trainer *t) { op_zero(t->backend, tensor_f32(t->grad, 1, t->adapter->n_value)); }
+void trainer_zero(trainer *t)
+{
+    op_zero(t->backend, tensor_f32(t->grad, 1, t->adapter->n_value));
+    if (t->total != t->grad) op_zero(t->backend, tensor_f32(t->total, 1, t->adapter->n_value));
+}
 
 /* Each out row alone: the span that holds it, cut to that row. */
 static void cut_out_rows(trainer *t, const train_batch *b)
@@ -196,7 +201,7 @@ bool trainer_add(trainer *t, const train_batch *b, double *loss, err *e)
 bool trainer_update(trainer *t, const optim_config *o, double *norm, err *e)
 {
     adamw_state s = {.value = t->adapter->placed,
-                     .grad = t->grad,
+                     .grad = t->total,
                      .first = t->first,
                      .second = t->second,
                      .n = t->adapter->n_value};

@@ -26,6 +26,7 @@ typedef struct train_shape { /* the largest of each */
     int32_t rows, out_rows;  /* of a micro-batch */
     int32_t positions;
     int32_t rerun_layers; /* 0 .. n_layer */
+    int32_t micros;       /* micro-batches an update; beyond 1 their gradients are added apart */
 } train_shape;
 
 typedef struct train_batch { /* K/V slots are row numbers */
@@ -56,9 +57,10 @@ typedef struct trainer {
     backend *backend;
     lora *adapter;
     train_shape shape;
-    layer_keep *keep;                /* [n_layer] */
-    float *grad, *first, *second;    /* [adapter->n_value] */
-    int64_t updates;                 /* done so far */
+    layer_keep *keep;             /* [n_layer] */
+    float *grad, *first, *second; /* [adapter->n_value] */
+    float *total;    /* [n_value] the update's: what comm_add adds up; grad itself for one micro */
+    int64_t updates; /* done so far */
     float *rope_global, *rope_local; /* [positions, rotary_dim] */
     void *normed;                    /* [rows, d] */
     float *dx, *dh;                  /* [rows, d] */
@@ -89,14 +91,14 @@ typedef struct train_setup { /* what a trainer is made of; all borrowed */
 
 bool trainer_lay_out(trainer *t, const train_setup *s, arena *a, err *e);
 
-/* Forgets the gradient gathered so far. */
+/* Forgets the gradients gathered so far. */
 void trainer_zero(trainer *t);
 
 /* Adds the gradient of a micro-batch's weighted loss; *loss = that loss. ERR_USAGE when it is not
  * finite. */
 bool trainer_add(trainer *t, const train_batch *b, double *loss, err *e);
 
-/* One step of the optimiser with the gradient gathered, which is then forgotten. */
+/* One step of the optimiser with `total`, which is then forgotten, as `grad` is. */
 bool trainer_update(trainer *t, const optim_config *o, double *norm, err *e);
 
 #endif

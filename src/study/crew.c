@@ -62,6 +62,17 @@ void crew_close(crew *c)
     *c = (crew){0};
 }
 
+int32_t crew_beside(const crew *c)
+{
+    int32_t most = 1;
+    for (int32_t i = 0; i < c->n && c->n > 1; i++) {
+        int32_t n = 0;
+        for (int32_t k = 0; k < c->n; k++) n += !strcmp(c->rank[i]->device, c->rank[k]->device);
+        if (n > most) most = n;
+    }
+    return most;
+}
+
 bool crew_plan(crew *c, const engine_work *w, int64_t *bytes, err *e)
 {
     *bytes = 0;

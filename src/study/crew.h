@@ -24,6 +24,9 @@ typedef struct crew {
 bool crew_peek(crew *c, engine *first, const engine_options *o, err *e);
 void crew_close(crew *c); /* but for the first; a zero crew is fine */
 
+/* The most ranks that stand on one device. */
+int32_t crew_beside(const crew *c);
+
 /* As engine_plan, engine_start and engine_stop, for every rank; bytes: of all together. */
 bool crew_plan(crew *c, const engine_work *w, int64_t *bytes, err *e);
 bool crew_start(crew *c, const engine_work *w, const lora *adapter, err *e);

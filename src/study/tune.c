@@ -38,7 +38,7 @@ void tune_close(tune *t)
     if (!t) return;
     for (int32_t i = 0; i < t->n_group; i++) {
         tune_texts_close(&t->group[i].texts);
-        backend_close(&t->group[i].backend);
+        for (int32_t k = 0; k < t->group[i].n_rank; k++) backend_close(&t->group[i].backend[k]);
     }
     arena memory = t->memory; /* `t` lies in it */
     arena_close(&memory);
@@ -236,6 +236,18 @@ static bool same_arm(const spec_arm *a, const spec_arm *b)
     return b->training && a->training->lora == b->training->lora;
 }
 
+/* Beside each rank's own, which scores. */
+static bool open_backends(tune *t, tune_group *g, const crew *c, err *e)
+{
+    g->backend = arena_take_zero(&t->memory, (size_t)c->n, sizeof *g->backend, e);
+    for (int32_t i = 0; g->backend && i < c->n; i++) {
+        if (!device_open_beside(&g->backend[i], &c->rank[i]->backend, e)) return false;
+        g->n_rank = i + 1;
+    }
+    device_enter(&c->rank[0]->backend);
+    return g->backend != NULL;
+}
+
 /* The group of an arm, planned when it is first asked for. */
 static tune_group *group_of(tune *t, const run *r, int32_t arm, err *e)
 {
@@ -251,9 +263,9 @@ static tune_group *group_of(tune *t, const run *r, int32_t arm, err *e)
     tune_group *g = &t->group[t->n_group++];
     run_model *m = &r->model[r->model_of[arm]];
     *g = (tune_group){.arm = &s->arms[first], .n_unit = end - first};
-    if (!device_open_beside(&g->backend, &m->engine.backend, e)) return NULL;
-    g->texts =
-        (tune_texts){.arm = g->arm, .model = m, .engine = &m->engine, .backend = &g->backend};
+    if (!open_backends(t, g, &m->crew, e)) return NULL;
+    g->texts = (tune_texts){
+        .arm = g->arm, .model = m, .engine = &m->engine, .crew = &m->crew, .backend = g->backend};
     return plan_group(t, g, e) ? g : NULL;
 }
 
@@ -429,6 +441,22 @@ bool tune_train_all(tune *t, run *r, buf *shown, err *e)
 
 bool tune_trains(const tune *t) { return t->n_group > 0; }
 
+/* How the ranks share an update. */
+static void describe_ranks(const tune_plan *p, buf *out)
+{
+    comm all = {.n = p->texts->crew->n};
+    if (all.n == 1) return;
+    for (int32_t i = 0; i < all.n; i++) all.rank[i].backend = &p->texts->backend[i];
+    buf_printf(out, "%-28s %d ranks, each with so much; at most %d micro-batches an update, ", "",
+               all.n, p->micros);
+    buf_printf(out, "gradients added %s\n", comm_way(&all));
+    if (p->micros < all.n)
+        buf_printf(out,
+                   "%-28s %d ranks wait: a lower `micro_tokens` or a larger `batch` gives them "
+                   "work\n",
+                   "", all.n - p->micros);
+}
+
 static void describe_plan(const tune_plan *p, buf *out)
 {
     buf_printf(out, "%-28s %6d %6d %8lld %12lld %12lld %9.1f\n", p->unit, p->n_row,
@@ -440,6 +468,7 @@ static void describe_plan(const tune_plan *p, buf *out)
     if (p->shape.rerun_layers > 0)
         buf_printf(out, "%-28s layers forwarded again: %d (%.1f MB with all kept)\n", "",
                    p->shape.rerun_layers, (double)p->bytes_keep_all / 1e6);
+    describe_ranks(p, out);
 }
 
 bool tune_describe(const tune *t, buf *out, err *e)

@@ -82,7 +82,7 @@ bool tune_write_checkpoint(tune_job *j, err *e)
 {
     char path[4096];
     hashed_out o;
-    backend *b = j->plan->texts->backend;
+    backend *b = j->backend;
     const size_t numbers = (size_t)j->adapter.n_value * sizeof(float);
     lora_download(&j->adapter, b);
     device_read(b, j->first, j->trainer.first, numbers);
@@ -242,8 +242,8 @@ bool tune_write_adapter(tune_job *j, err *e)
 {
     const adapter_about about = {.base = j->plan->texts->engine->header.name,
                                  .patient_derived = true};
-    lora_download(&j->adapter, j->plan->texts->backend);
-    if (!backend_sync(j->plan->texts->backend, e)) return false;
+    lora_download(&j->adapter, j->backend);
+    if (!backend_sync(j->backend, e)) return false;
     return adapter_write(&j->adapter, j->plan->folder, &about, e);
 }
 

@@ -4,9 +4,9 @@
 
 #include "compute/device.h"
 #include "model/adapter_files.h"
-#include "model/train_batch.h"
 #include "study/arms.h"
 #include "study/tune.h"
+#include "study/tune_job_in.h"
 
 /* ---- tune_rows.c: an arm's prompts over the rows that it learns from and chooses by ---- */
 
@@ -14,7 +14,8 @@ typedef struct tune_texts {
     const spec_arm *arm;
     const run_model *model;
     engine *engine;     /* the model's: peeked */
-    backend *backend;   /* of training: a session has another */
+    crew *crew;         /* it and the other ranks */
+    backend *backend;   /* [ranks] of training: a session has another */
     char numerics[160]; /* trainer version, backend, instruction set, format */
     arms arms;
     rows view; /* `scored` are the rows to learn from, then those to choose by, each by id */
@@ -55,8 +56,9 @@ typedef struct tune_plan { /* one adapter's training, decided before a weight is
     int64_t tokens, tokens_unshared, n_micro; /* of the whole training */
     int64_t tokens_choose;                    /* of all evaluations */
     int32_t n_evaluation;
-    int64_t bytes, bytes_keep_all;       /* as planned; with no layer forwarded again */
-    size_t there_trainer, there_scoring; /* of a device with memory of its own */
+    int32_t micros;                      /* the most that an update has */
+    int64_t bytes, bytes_keep_all;       /* of a rank as planned; with no layer forwarded again */
+    size_t there_trainer, there_scoring; /* likewise of a device with memory of its own */
     hash_text key;
 } tune_plan;
 
@@ -65,36 +67,6 @@ bool tune_plan_make(tune *t, tune_plan *p, err *e);
 bool tune_is_evaluation(const tune_plan *p, int64_t number); /* after update `number`? */
 
 /* ---- tune_train.c ---- */
-
-typedef struct tune_evaluation {
-    int64_t update;
-    double auroc, loss; /* NaN: none; mean of -log p(right class) */
-} tune_evaluation;
-
-typedef struct tune_progress {  /* of an adapter: what a checkpoint keeps besides its numbers */
-    int64_t updates;            /* done */
-    int32_t n_evaluation, best; /* index; -1: none */
-    int32_t n_worse;            /* evaluations since the best */
-    int64_t log_bytes, event_bytes;
-    double seconds;              /* spent */
-    tune_evaluation *evaluation; /* [n_evaluation] */
-    double *loss;                /* [updates] */
-} tune_progress;
-
-typedef struct tune_job { /* an adapter in training */
-    tune *tune;
-    const tune_plan *plan;
-    arena block; /* exactly what was planned */
-    lora adapter;
-    trainer trainer;
-    float *first, *second; /* [n_value] the trainer's moments on the host, for checkpoints */
-    batcher batcher;
-    session session;
-    scorer scorer;
-    tune_progress at;
-    double *way_z, *class_z, *part, *score, *chance; /* of an evaluation */
-    double time_checkpoint;
-} tune_job;
 
 bool tune_lay_out(tune_job *j, arena *a, err *e);
 bool tune_train(tune *t, const tune_plan *p, bool *finished, err *e); /* false: stop_after */
@@ -126,7 +98,8 @@ typedef struct tune_trial tune_trial;
 typedef struct tune_group { /* the adapters of one arm of the study file */
     const spec_arm *arm;    /* [n_unit] */
     int32_t n_unit, n_trial;
-    backend backend; /* of training */
+    backend *backend; /* [n_rank] of training */
+    int32_t n_rank;
     tune_texts texts;
     tune_plan *unit;       /* [n_unit] */
     tune_adapter *adapter; /* [n_unit] */

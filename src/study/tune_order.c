@@ -193,8 +193,9 @@ static void measure_targets(tune_plan *p, const batcher *b)
     p->most.out_rows = p->most.rows;
 }
 
-static void end_micro(tune_plan *p, batcher *b)
+static void end_micro(tune_plan *p, batcher *b, int32_t *number)
 {
+    if (++*number > p->micros) p->micros = *number;
     if (b->n_row > p->shape.rows) p->shape.rows = b->n_row;
     if (b->n_out > p->shape.out_rows) p->shape.out_rows = b->n_out;
     p->tokens += b->n_row;
@@ -211,15 +212,20 @@ static bool cut_micro(tune *t, tune_plan *p, err *e)
     p->shape = (train_shape){.positions = p->most.positions};
     if (!batcher_lay_out(&b, &p->texts->learn, p->most, &t->memory, e)) return false;
     const int32_t batch = p->training->lora->batch;
+    int32_t number = 0; /* within the update */
     for (int64_t i = 0; i < p->n_draw; i++) {
-        if (i > 0 && i % batch == 0) end_micro(p, &b);
+        if (i > 0 && i % batch == 0) {
+            end_micro(p, &b, &number);
+            number = 0;
+        }
         if (batcher_take(&b, p->draw[i], 1)) continue;
-        end_micro(p, &b);
+        end_micro(p, &b, &number);
         bool fits = batcher_take(&b, p->draw[i], 1);
         assert(fits);
         (void)fits;
     }
-    end_micro(p, &b);
+    end_micro(p, &b, &number);
+    p->shape.micros = p->micros > 1 || p->texts->crew->n == 1 ? p->micros : 2;
     arena_reset(&t->memory, mark);
     int32_t n_context = p->texts->engine->header.config.n_context;
     if (n_context <= 0 || p->shape.positions <= n_context) return true;
@@ -251,7 +257,7 @@ static void count_evaluations(tune_plan *p)
 
 static bool plan_bytes(tune *t, tune_plan *p, int64_t *bytes, err *e)
 {
-    tune_job j = {.tune = t, .plan = p};
+    tune_job j = {.tune = t, .plan = p, .engine = p->texts->engine, .backend = p->texts->backend};
     arena plan = ARENA_MEASURE;
     device_measure(p->texts->backend);
     device_measure(&p->texts->engine->backend);
@@ -269,6 +275,7 @@ static bool choose_rerun(tune *t, tune_plan *p, err *e)
     const int32_t wanted = p->training->lora->rerun_layers;
     const room now = engine_room(p->texts->engine);
     const bool apart = device_is_apart(p->texts->backend);
+    const int32_t n = p->texts->crew->n, beside = crew_beside(p->texts->crew);
     const int64_t weights = apart ? 0 : p->texts->engine->header.bytes_weights;
     const int64_t card = device_room(p->texts->backend);
     if (!plan_bytes(t, p, &p->bytes_keep_all, e)) return false;
@@ -279,25 +286,26 @@ static bool choose_rerun(tune *t, tune_plan *p, err *e)
     for (int32_t k = wanted >= 0 ? wanted : 0; k <= n_layer; k++) {
         p->shape.rerun_layers = k;
         if (!plan_bytes(t, p, &p->bytes, e)) return false;
-        bool fits = weights + p->bytes <= now.bytes && p->bytes <= now.bytes_mapping;
-        fits = fits && (card < 0 || (int64_t)(p->there_trainer + p->there_scoring) <= card);
+        bool fits = weights + n * p->bytes <= now.bytes && n * p->bytes <= now.bytes_mapping;
+        fits =
+            fits && (card < 0 || beside * (int64_t)(p->there_trainer + p->there_scoring) <= card);
         if (fits) return true;
         if (wanted >= 0) break;
     }
-    if (card >= 0 && (int64_t)(p->there_trainer + p->there_scoring) > card)
+    if (card >= 0 && beside * (int64_t)(p->there_trainer + p->there_scoring) > card)
         return err_set(
             e, ERR_RESOURCE,
             "training takes %.2f GB of the GPU with %d of %d layers forwarded again, and "
             "%.2f GB are free there; set `micro_tokens` below %d, or take a smaller or "
             "quantised model",
-            (double)(p->there_trainer + p->there_scoring) / 1e9, p->shape.rerun_layers, n_layer,
-            (double)card / 1e9, p->training->lora->micro_tokens);
+            beside * (double)(p->there_trainer + p->there_scoring) / 1e9, p->shape.rerun_layers,
+            n_layer, (double)card / 1e9, p->training->lora->micro_tokens);
     return err_set(e, ERR_RESOURCE,
                    "training takes %.2f GB (weights %.2f, the trainer %.2f with %d of %d layers "
                    "forwarded again), but %s %.2f GB; set `micro_tokens` below %d, %sa lower "
                    "`rank`, or take the model in fewer bits or a smaller one",
-                   (double)(weights + p->bytes) / 1e9, (double)weights / 1e9,
-                   (double)p->bytes / 1e9, p->shape.rerun_layers, n_layer, now.bound,
+                   (double)(weights + n * p->bytes) / 1e9, (double)weights / 1e9,
+                   (double)(n * p->bytes) / 1e9, p->shape.rerun_layers, n_layer, now.bound,
                    (double)now.bytes / 1e9, p->training->lora->micro_tokens,
                    wanted >= 0 ? "leave out `rerun_layers`, " : "");
 }

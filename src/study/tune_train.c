@@ -25,7 +25,7 @@ static session_shape scoring_shape(const tune_job *j)
 static bool lay_out_scoring(tune_job *j, arena *a, err *e)
 {
     const tune_texts *x = j->plan->texts;
-    engine *g = x->engine;
+    engine *g = j->engine;
     const int32_t n_class = j->tune->run->spec.n_class;
     int32_t n_answer = 0, n_way = 1;
     if (j->plan->n_evaluation == 0) return true;
@@ -51,8 +51,8 @@ static bool lay_out_scoring(tune_job *j, arena *a, err *e)
 /* Weights and adapter where training computes; the tune rows' session reads them there. */
 static bool place(tune_job *j, err *e)
 {
-    engine *g = j->plan->texts->engine;
-    backend *b = j->plan->texts->backend;
+    engine *g = j->engine;
+    backend *b = j->backend;
     if (!device_is_apart(b)) return true;
     if (!g->model.weights.layer && !model_bind(&g->model.weights, &g->header, &g->memory, e))
         return false;
@@ -64,22 +64,32 @@ static void lay_out_moments(tune_job *j, arena *a, err *e)
 {
     const size_t n = (size_t)j->adapter.n_value;
     j->first = j->trainer.first, j->second = j->trainer.second;
-    if (!device_is_apart(j->plan->texts->backend)) return;
+    if (!device_is_apart(j->backend)) return;
     j->first = arena_take(a, n, sizeof *j->first, e);
     j->second = arena_take(a, n, sizeof *j->second, e);
+}
+
+/* What adding the gradients of all ranks takes on this one. */
+static bool lay_out_gradients(tune_job *j, arena *a, err *e)
+{
+    comm_rank unused, *own = &unused;
+    if (j->all) own = &j->all->comm.rank[j - j->all->job];
+    *own = (comm_rank){.backend = j->backend, .grad = j->trainer.grad, .total = j->trainer.total};
+    return comm_lay_out(own, j->plan->texts->crew->n, j->adapter.n_value, a, e);
 }
 
 bool tune_lay_out(tune_job *j, arena *a, err *e)
 {
     const tune_plan *p = j->plan;
-    const engine *g = p->texts->engine;
+    const engine *g = j->engine;
     if (!lora_lay_out(&j->adapter, &g->header.config, p->lora, a, e) || !place(j, e)) return false;
-    train_setup setup = {&g->model, p->texts->backend, &j->adapter, p->shape};
+    train_setup setup = {&g->model, j->backend, &j->adapter, p->shape};
     j->at.loss = arena_take(a, (size_t)p->optim.updates, sizeof(double), e);
     j->at.evaluation = arena_take(a, (size_t)p->n_evaluation, sizeof(tune_evaluation), e);
     if (!trainer_lay_out(&j->trainer, &setup, a, e)) return false;
     lay_out_moments(j, a, e);
-    return batcher_lay_out(&j->batcher, &p->texts->learn, p->most, a, e) &&
+    return lay_out_gradients(j, a, e) &&
+           batcher_lay_out(&j->batcher, &p->texts->learn, p->most, a, e) &&
            lay_out_scoring(j, a, e) && e->code == ERR_NONE;
 }
 
@@ -193,17 +203,61 @@ static bool log_evaluation(tune_job *j, const tune_evaluation *v, double seconds
     return ok;
 }
 
-/* Log-probabilities of the tune rows' answers under the adapter as it is. */
-static bool score_rows(tune_job *j, err *e)
+/* The number of a batch of tune rows that no rank has; theirs all when none is left. */
+static int32_t take_batch(tune_job *j)
 {
+    tune_ranks *all = j->all;
+    const int32_t n = j->plan->texts->schedule.n_batch;
+    pool *together = j->plan->texts->crew->together;
+    pool_lock(together);
+    const int32_t b = all->failed ? n : all->next;
+    if (b < n) all->next++;
+    pool_unlock(together);
+    return b;
+}
+
+/* What was scored is told; false when it stops. Nothing of it is kept then. */
+static bool tell_scored(tune_job *j, int64_t tokens, err *e)
+{
+    pool *together = j->plan->texts->crew->together;
+    pool_lock(together);
+    j->tune->state.tokens_now += tokens;
+    const bool ok = tune_tell(j->tune, "scoring tune rows", e);
+    pool_unlock(together);
+    return ok;
+}
+
+static bool score_share(void *context, int32_t rank, err *e)
+{
+    tune_ranks *all = context;
+    tune_job *j = &all->job[rank];
     const schedule *s = &j->plan->texts->schedule;
     memset(j->scorer.logprob, 0, (size_t)tree_count(s->tree) * sizeof *j->scorer.logprob);
-    if (!scorer_run_heads(&j->scorer, e)) return false;
+    int32_t b = take_batch(j);
+    bool ok = b == s->n_batch || scorer_run_heads(&j->scorer, e);
+    for (; ok && b < s->n_batch; b = take_batch(j)) {
+        ok = scorer_run_batch(&j->scorer, b, e) && tell_scored(j, schedule_batch_rows(s, b), e);
+    }
+    if (ok) return true;
+    pool_lock(j->plan->texts->crew->together);
+    all->failed = true;
+    pool_unlock(j->plan->texts->crew->together);
+    return false;
+}
+
+/* Log-probabilities of the tune rows' answers under the adapter as it is, on the first rank: a
+ * segment that another one has scored is 0 there. */
+static bool score_rows(tune_job *j, err *e)
+{
+    tune_ranks *all = j->all;
+    const schedule *s = &j->plan->texts->schedule;
+    all->next = 0;
+    all->failed = false;
     j->tune->state.tokens_now += s->rows_head;
-    for (int32_t b = 0; b < s->n_batch; b++) {
-        if (!scorer_run_batch(&j->scorer, b, e)) return false;
-        j->tune->state.tokens_now += schedule_batch_rows(s, b);
-        if (!tune_tell(j->tune, "scoring tune rows", e)) return false; /* nothing of it is kept */
+    if (!crew_run(j->plan->texts->crew, score_share, all, e)) return false;
+    for (int32_t k = 1; k < all->n; k++) {
+        for (int32_t i = 0; i < tree_count(s->tree); i++)
+            j->scorer.logprob[i] += all->job[k].scorer.logprob[i];
     }
     return true;
 }
@@ -244,34 +298,70 @@ static double weight_of(const tune_job *j, int32_t target)
     return j->plan->weight[x->label[tree_at(&x->learn, target)->owner]];
 }
 
-static bool add_micro(tune_job *j, update *u, err *e)
+static bool add_micro(void *context, int32_t rank, err *e)
 {
+    tune_ranks *all = context;
+    tune_job *j = &all->job[rank];
+    if (rank >= all->used) return true;
     train_batch b = batcher_view(&j->batcher);
-    double loss = 0;
-    if (!trainer_add(&j->trainer, &b, &loss, e)) return false;
-    u->loss += loss;
-    u->tokens += b.n_row;
-    j->tune->state.tokens_now += 3 * b.n_row;
-    batcher_reset(&j->batcher);
+    return trainer_add(&j->trainer, &b, &all->loss[rank], e);
+}
+
+/* The micro-batches of the first `used` ranks, whose gradients are added in that order. */
+static bool add_round(tune_job *j, int32_t used, update *u, err *e)
+{
+    tune_ranks *all = j->all;
+    all->used = used;
+    if (!crew_run(j->plan->texts->crew, add_micro, all, e) || !comm_add(&all->comm, used, e))
+        return false;
+    for (int32_t i = 0; i < used; i++) {
+        const int32_t rows = all->job[i].batcher.n_row;
+        u->loss += all->loss[i];
+        u->tokens += rows;
+        j->tune->state.tokens_now += 3 * rows;
+        batcher_reset(&all->job[i].batcher);
+    }
     return true;
 }
 
 static bool add_rows(tune_job *j, const int32_t *target, int32_t n, update *u, err *e)
 {
     const tree *tree = &j->plan->texts->learn;
+    tune_ranks *all = j->all;
     double sum = 0;
+    int32_t k = 0; /* the rank whose micro-batch is filled */
     for (int32_t i = 0; i < n; i++)
         sum += weight_of(j, target[i]) * tree_at(tree, target[i])->count;
-    batcher_reset(&j->batcher);
+    for (int32_t i = 0; i < all->n; i++) batcher_reset(&all->job[i].batcher);
     for (int32_t i = 0; i < n; i++) {
         const float weight = (float)(weight_of(j, target[i]) / sum);
-        if (batcher_take(&j->batcher, target[i], weight)) continue;
-        if (!add_micro(j, u, e)) return false;
-        bool fits = batcher_take(&j->batcher, target[i], weight);
+        if (batcher_take(&all->job[k].batcher, target[i], weight)) continue;
+        if (++k == all->n) {
+            if (!add_round(j, k, u, e)) return false;
+            k = 0;
+        }
+        bool fits = batcher_take(&all->job[k].batcher, target[i], weight);
         assert(fits);
         (void)fits;
     }
-    return add_micro(j, u, e);
+    return add_round(j, k + 1, u, e);
+}
+
+/* The same numbers on every rank. */
+static bool update_rank(void *context, int32_t rank, err *e)
+{
+    tune_ranks *all = context;
+    tune_job *j = &all->job[rank];
+    return trainer_update(&j->trainer, &j->plan->optim, &all->norm[rank], e);
+}
+
+static bool update_all(tune_job *j, double *norm, err *e)
+{
+    tune_ranks *all = j->all;
+    if (!comm_share(&all->comm, e) || !crew_run(j->plan->texts->crew, update_rank, all, e))
+        return false;
+    *norm = all->norm[0];
+    return true;
 }
 
 static bool log_update(tune_job *j, const update *u, err *e)
@@ -311,9 +401,7 @@ static bool one_update(tune_job *j, err *e)
     if (n > p->training->lora->batch) n = p->training->lora->batch;
     update u = {.rows = (int32_t)n, .rate = optim_rate(&p->optim, j->trainer.updates + 1)};
     const double start = tune_clock();
-    if (!add_rows(j, p->draw + first, u.rows, &u, e) ||
-        !trainer_update(&j->trainer, &p->optim, &u.norm, e))
-        return false;
+    if (!add_rows(j, p->draw + first, u.rows, &u, e) || !update_all(j, &u.norm, e)) return false;
     u.seconds = tune_clock() - start;
     j->at.seconds += u.seconds;
     j->at.updates = j->trainer.updates;
@@ -408,22 +496,32 @@ static void show_place(tune_job *j)
     s->auroc = j->at.best >= 0 ? j->at.evaluation[j->at.best].auroc : (double)NAN;
 }
 
-static void close_job(tune_job *j)
+static void close_ranks(tune_ranks *all)
 {
-    engine *g = j->plan->texts->engine;
-    if (device_is_apart(&g->backend)) { /* weights go with the block that they are in */
-        device_measure(j->plan->texts->backend);
-        device_measure(&g->backend);
-        g->model.weights = (model_weights){0};
+    comm_close(&all->comm);
+    for (int32_t i = 0; i < all->n; i++) {
+        tune_job *j = &all->job[i];
+        engine *g = j->engine;
+        if (device_is_apart(&g->backend)) { /* weights go with the block that they are in */
+            device_measure(j->backend);
+            device_measure(&g->backend);
+            g->model.weights = (model_weights){0};
+        }
+        arena_close(&j->block);
     }
-    arena_close(&j->block);
+    device_enter(&all->job[0].engine->backend);
 }
 
-static bool open_job(tune_job *j, err *e)
+/* Memory and weights of a rank. */
+static bool open_rank(void *context, int32_t rank, err *e)
 {
+    tune_ranks *all = context;
+    tune_job *j = &all->job[rank];
     const tune_plan *p = j->plan;
-    backend *b = p->texts->backend, *scoring = &p->texts->engine->backend;
-    bool there = false;
+    engine *g = j->engine;
+    backend *b = j->backend, *scoring = &g->backend;
+    if (!g->model.weights.layer && !model_bind(&g->model.weights, &g->header, &g->memory, e))
+        return false;
     if (!device_reserve(b, p->there_trainer, e) || !device_reserve(scoring, p->there_scoring, e))
         return false;
     if (!arena_open(&j->block, (size_t)p->bytes, "the training", e) ||
@@ -432,25 +530,64 @@ static bool open_job(tune_job *j, err *e)
     assert(j->block.used == (size_t)p->bytes); /* the estimate is the allocation */
     assert(device_used(b) == p->there_trainer && device_used(scoring) == p->there_scoring);
     if (p->n_evaluation > 0) j->session.adapter = &j->adapter;
+    return backend_sync(b, e);
+}
+
+/* The first rank's adapter and moments on all. */
+static bool place_numbers(void *context, int32_t rank, err *e)
+{
+    tune_ranks *all = context;
+    tune_job *j = &all->job[rank], *first = &all->job[0];
+    const size_t numbers = (size_t)first->adapter.n_value * sizeof(float);
+    j->trainer.updates = first->trainer.updates;
+    if (rank > 0) {
+        memcpy(j->adapter.value, first->adapter.value, numbers);
+        memcpy(j->first, first->first, numbers);
+        memcpy(j->second, first->second, numbers);
+    }
+    device_write(j->backend, j->adapter.placed, j->adapter.value, numbers);
+    if (j->trainer.updates > 0) {
+        device_write(j->backend, j->trainer.first, j->first, numbers);
+        device_write(j->backend, j->trainer.second, j->second, numbers);
+    }
+    return backend_sync(j->backend, e);
+}
+
+static bool open_ranks(tune_ranks *all, err *e)
+{
+    tune_job *j = &all->job[0];
+    const tune_plan *p = j->plan;
+    bool there = false;
+    if (!crew_run(p->texts->crew, open_rank, all, e)) return false;
+    all->comm.n = all->n;
+    all->comm.n_value = j->adapter.n_value;
+    if (!comm_open(&all->comm, e)) return false;
     lora_start(&j->adapter, p->training->seed);
     if (!file_make_folder(p->folder, e) || !tune_read_checkpoint(j, &there, e)) return false;
-    const size_t numbers = (size_t)j->adapter.n_value * sizeof(float);
-    device_write(b, j->adapter.placed, j->adapter.value, numbers);
-    if (there) {
-        device_write(b, j->trainer.first, j->first, numbers);
-        device_write(b, j->trainer.second, j->second, numbers);
-    }
-    if (!backend_sync(b, e)) return false;
+    if (!crew_run(p->texts->crew, place_numbers, all, e)) return false;
     show_place(j);
     return tune_open_logs(j, e);
 }
 
 bool tune_train(tune *t, const tune_plan *p, bool *finished, err *e)
 {
-    tune_job j = {.tune = t, .plan = p, .at = {.best = -1}, .time_checkpoint = tune_clock()};
+    const crew *c = p->texts->crew;
+    tune_ranks *all = arena_take_zero(&t->memory, 1, sizeof *all, e);
     *finished = false;
-    bool ok = open_job(&j, e) && tune_tell(t, "training", e) && run_updates(&j, finished, e);
-    if (!ok) fail_kept(&j, e);
-    close_job(&j);
+    if (!all) return false;
+    all->n = c->n;
+    for (int32_t i = 0; i < c->n; i++) {
+        all->job[i] = (tune_job){.tune = t,
+                                 .plan = p,
+                                 .engine = c->rank[i],
+                                 .backend = &p->texts->backend[i],
+                                 .all = all,
+                                 .at = {.best = -1},
+                                 .time_checkpoint = tune_clock()};
+    }
+    tune_job *j = &all->job[0];
+    bool ok = open_ranks(all, e) && tune_tell(t, "training", e) && run_updates(j, finished, e);
+    if (!ok) fail_kept(j, e);
+    close_ranks(all);
     return ok;
 }

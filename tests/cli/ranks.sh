@@ -27,3 +27,27 @@ want 2 "2 devices" "$CASELOAD" run "$work/study.yaml" --out "$work/no" --device 
 want 2 'unknown device "tpu"' "$CASELOAD" run "$work/study.yaml" --out "$work/no" --device cpu,tpu
 want 5 "" "$CASELOAD" run "$work/study.yaml" --out "$work/no" --device cuda:0,99
 echo '{"id": "a", "prompt": "Well"}' | want 2 "one --device" "$CASELOAD" score "$work/model" --device cpu,cpu
+
+# An adapter: killed with two ranks, gone on with three, as by one.
+cat > "$work/study.yaml" <<'END'
+study: tiny
+model: model
+data: {file: notes.csv, id: id, text: text, label: label, patient: patient, split: split}
+classes: {serious: [Yes], not-serious: [No]}
+positive: serious
+baselines: none
+question: Was the event serious? Answer Yes or No.
+arms:
+  - {name: tuned, lora: {epochs: 2, batch: 12, micro_tokens: 400, learning_rate: 0.01, evaluate: 0.5}}
+limits: {max_tokens: 1500, cut: head+tail}
+END
+"$CASELOAD" tune "$work/study.yaml" --out "$work/one" --quiet --threads 1 >/dev/null 2>"$work/stderr" || { cat "$work/stderr"; fail "tune by one"; }
+for wait in 0.5 0.9; do
+    "$CASELOAD" tune "$work/study.yaml" --out "$work/several" --quiet --ranks 2 --checkpoint 1 >/dev/null 2>&1 &
+    pid=$!
+    sleep $wait
+    kill -9 $pid 2>/dev/null
+    wait $pid 2>/dev/null
+done
+"$CASELOAD" tune "$work/study.yaml" --out "$work/several" --quiet --ranks 3 >/dev/null 2>"$work/stderr" || { cat "$work/stderr"; fail "tune goes on by three"; }
+same "$work/one/adapters/tuned/adapter_model.safetensors" "$work/several/adapters/tuned/adapter_model.safetensors"

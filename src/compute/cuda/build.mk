@@ -8,6 +8,14 @@ NVCCFLAGS  += -O3 -std=c++17 -Isrc $(foreach a,$(CUDA_ARCHS),-gencode arch=compu
               -Xcompiler -Wall,-Wextra
 CFLAGS     += -isystem $(CUDA_HOME)/include
 LDLIBS     += -L$(CUDA_HOME)/lib64 -Wl,-rpath,$(CUDA_HOME)/lib64 -lcublasLt -lcudart -lstdc++
+# NCCL carries gradients between GPUs where it is found; NCCL=0 leaves it out (through the host then).
+NCCL       ?= $(if $(wildcard $(CUDA_HOME)/include/nccl.h /usr/include/nccl.h),1,0)
+ifeq ($(NCCL),1)
+SRC        += src/compute/comm_nccl.c
+LDLIBS     += -lnccl
+else
+SRC        += src/compute/comm_none.c
+endif
 KERNELS    := $(sort $(wildcard src/compute/cuda/*.cu))
 SRC        += $(filter-out %/none.c,$(sort $(wildcard src/compute/cuda/*.c)))
 CUDA_OBJ    = $(KERNELS:%.cu=$(BUILD)/%.cu.o)

@@ -239,6 +239,13 @@ static const device_table memory_ops = {.reserve = reserve,
                                         .close = close_state};
 static const op_table cuda_ops;
 
+int32_t cuda_card_of(const backend *b) { return b->ops == &cuda_ops ? cuda_of(b)->card : -1; }
+
+cudaStream_t cuda_stream_of(const backend *b)
+{
+    return b->ops == &cuda_ops ? cuda_of(b)->stream : NULL;
+}
+
 static bool open_parts(backend *b, cuda_state *s, const cuda_card *card, err *e)
 {
     cudaSetDevice(s->card);

@@ -28,6 +28,11 @@ int32_t cuda_count(void);
 /* ERR_RESOURCE says why a card cannot be used. */
 bool cuda_describe(int32_t card, cuda_card *about, err *e);
 
+/* For who carries numbers between cards (compute/comm_nccl.c): -1 and NULL on other devices. */
+struct CUstream_st;
+int32_t cuda_card_of(const backend *b);
+struct CUstream_st *cuda_stream_of(const backend *b);
+
 /* `device` as above. ERR_USAGE: a name that is none; ERR_RESOURCE: a card that is not there. */
 bool cuda_open(backend *b, const char *device, err *e);
 

@@ -12,6 +12,18 @@ bool cuda_describe(int32_t card, cuda_card *about, err *e)
                    card);
 }
 
+int32_t cuda_card_of(const backend *b)
+{
+    (void)b;
+    return -1;
+}
+
+struct CUstream_st *cuda_stream_of(const backend *b)
+{
+    (void)b;
+    return NULL;
+}
+
 bool cuda_open(backend *b, const char *device, err *e)
 {
     (void)b;

@@ -1,0 +1,23 @@
+/* comm_in: numbers on their way between ranks; by NCCL in comm_nccl.c, or comm_none.c. */
+#ifndef CASELOAD_COMPUTE_COMM_IN_H
+#define CASELOAD_COMPUTE_COMM_IN_H
+
+#include "compute/comm.h"
+
+typedef struct comm_parcel {
+    int32_t from, to; /* ranks, not the same */
+    const float *source;
+    float *place;
+    int64_t count;
+} comm_parcel;
+
+/* Is every rank a GPU of its own, and NCCL there? */
+bool comm_can_join(const comm *c);
+/* Sets c->joined where that is so; else NULL. */
+bool comm_join(comm *c, err *e);
+void comm_leave(comm *c);
+
+/* All parcels at once; what was launched before on either rank is before them. */
+bool comm_carry(comm *c, const comm_parcel *parcel, int32_t n, err *e);
+
+#endif
