@@ -453,8 +453,8 @@ bool caseload_run(const caseload_run_options *o, caseload_error *e)
         tune_close(t);
         t = NULL;
         run_close_models(&r); /* drawing takes memory of its own */
-        ok = !spec_has_labels(&r.spec) || judge_folder(r.store, &show, &shown, &failure);
-        if (ok && likeness_wanted(&r)) ok = likeness_report(&r, o->out, &shown, &failure);
+        ok = !likeness_wanted(&r) || likeness_record(&r, &failure);
+        ok = ok && judge_folder(r.store, &show, &shown, &failure);
         buf_add_str(&shown, buf_view(&memory));
     }
     if (ok) pour(&shown, o->sink, o->context);

@@ -373,3 +373,73 @@ bool overlap_chrf(const overlap_corpus *c, double beta, bool every_order, arena 
     if (out->has_value) out->value = chrf_of(&sum, beta, every_order);
     return true;
 }
+
+/* --- counts of one text --- */
+
+static bool count(str reference, str generated, arena *a, overlap_counts *out, err *e)
+{
+    word_list list[2];
+    bleu_counts b = {0};
+    chrf_counts c;
+    if (!overlap_split_bleu(generated, OVERLAP_13A, a, &list[0], e) ||
+        !overlap_split_bleu(reference, OVERLAP_13A, a, &list[1], e) ||
+        !add_segment(list, 1, &b, a, e) || !chrf_segment(generated, reference, &c, a, e))
+        return false;
+    *out = (overlap_counts){.generated = b.generated, .reference = b.reference};
+    memcpy(out->match, b.match, sizeof b.match);
+    memcpy(out->total, b.total, sizeof b.total);
+    memcpy(out->same, c.match, sizeof c.match);
+    memcpy(out->drawn, c.generated, sizeof c.generated);
+    memcpy(out->wanted, c.reference, sizeof c.reference);
+    return true;
+}
+
+bool overlap_count(str reference, str generated, arena *scratch, overlap_counts *out, err *e)
+{
+    size_t mark = arena_mark(scratch);
+    bool fine = count(reference, generated, scratch, out, e);
+    arena_reset(scratch, mark);
+    return fine;
+}
+
+void overlap_counts_add(overlap_counts *sum, const overlap_counts *c, double times)
+{
+    for (int k = 0; k < OVERLAP_BLEU_ORDER; k++) {
+        sum->match[k] += times * c->match[k];
+        sum->total[k] += times * c->total[k];
+    }
+    sum->generated += times * c->generated;
+    sum->reference += times * c->reference;
+    for (int k = 0; k < OVERLAP_CHRF_ORDER; k++) {
+        sum->same[k] += times * c->same[k];
+        sum->drawn[k] += times * c->drawn[k];
+        sum->wanted[k] += times * c->wanted[k];
+    }
+}
+
+double overlap_counts_bleu(const overlap_counts *c)
+{
+    bleu_counts b = {.generated = c->generated, .reference = c->reference};
+    memcpy(b.match, c->match, sizeof b.match);
+    memcpy(b.total, c->total, sizeof b.total);
+    return bleu_of(&b, true);
+}
+
+double overlap_counts_chrf(const overlap_counts *c)
+{
+    chrf_counts s;
+    memcpy(s.match, c->same, sizeof s.match);
+    memcpy(s.generated, c->drawn, sizeof s.generated);
+    memcpy(s.reference, c->wanted, sizeof s.reference);
+    return chrf_of(&s, 2, false);
+}
+
+bool overlap_word_count(str text, overlap_words words, arena *scratch, int64_t *n, err *e)
+{
+    word_list list;
+    size_t mark = arena_mark(scratch);
+    bool fine = overlap_split(text, (overlap_options){.words = words}, scratch, &list, e);
+    *n = fine ? list.n : 0;
+    arena_reset(scratch, mark);
+    return fine;
+}

@@ -68,6 +68,21 @@ bool overlap_bleu(const overlap_corpus *c, overlap_bleu_words words, bool smooth
 bool overlap_chrf(const overlap_corpus *c, double beta, bool every_order, arena *scratch,
                   stat_estimate *out, err *e);
 
+/* What corpus BLEU (13a words) and chrF (beta 2) are made of, of one text against one reference.
+ * The counts of several texts add up, each as often as its row was drawn: so a bootstrap need not
+ * read the texts again. */
+typedef struct overlap_counts {
+    double match[OVERLAP_BLEU_ORDER], total[OVERLAP_BLEU_ORDER], generated, reference;
+    double same[OVERLAP_CHRF_ORDER], drawn[OVERLAP_CHRF_ORDER], wanted[OVERLAP_CHRF_ORDER];
+} overlap_counts;
+bool overlap_count(str reference, str generated, arena *scratch, overlap_counts *out, err *e);
+void overlap_counts_add(overlap_counts *sum, const overlap_counts *c, double times);
+double overlap_counts_bleu(const overlap_counts *c); /* smoothed; as overlap_bleu */
+double overlap_counts_chrf(const overlap_counts *c); /* as overlap_chrf */
+
+/* Words of a text. */
+bool overlap_word_count(str text, overlap_words words, arena *scratch, int64_t *n, err *e);
+
 /* Equal after trimming, joining runs of blanks, and case folding when `fold`. */
 bool overlap_exact(str reference, str generated, bool fold);
 

@@ -160,6 +160,9 @@ static bool read_study(compare_reader *r)
     if (!store_get_study(r->store, &r->study, r->a, r->e) ||
         !gather_rows_use(r->store, &r->study, &r->study.n_row, r->e))
         return false;
+    if (r->study.n_class == 1)
+        return err_set(r->e, ERR_USAGE,
+                       "this study has no labels; likeness.json and the report compare its arms");
     if (r->study.positive < 0)
         return err_set(r->e, ERR_USAGE,
                        "this study has several classes and no positive one: there is no one AUROC "

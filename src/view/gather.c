@@ -87,11 +87,7 @@ static bool read_store(gather *g, const store *s, err *e)
                        "study.db holds no study yet: its run ended before the first prompt was "
                        "written; run it again");
     }
-    if (study->n_class == 1)
-        return err_set(e, ERR_USAGE,
-                       "this study has no labels, only references: `caseload run` writes "
-                       "likeness.json, and there is no report");
-    if (study->n_class < 2 || (study->n_class == 2 && study->positive < 0)) {
+    if (study->n_class < 1 || (study->n_class == 2 && study->positive < 0)) {
         return err_set(
             e, ERR_DATA,
             "study.db is damaged: its classes are incomplete; move it away and run again");
@@ -132,6 +128,36 @@ static const double **take_scores(gather *g, const store_results *of, int32_t n_
     return z;
 }
 
+/* A study without labels: all its rows stand for judged ones, and there is nothing to judge. */
+static bool judge_nothing(gather *g, err *e)
+{
+    const store_study *s = &g->study;
+    int32_t *row = arena_take(&g->memory, (size_t)s->n_row, sizeof *row, e);
+    int64_t *count = arena_take_zero(&g->memory, 1, sizeof *count, e);
+    g->stats = (verdict){.n_arm = s->n_arm,
+                         .n_class = 1,
+                         .positive = -1,
+                         .n_row = s->n_row,
+                         .primary = -1,
+                         .level = 0.95,
+                         .row = row,
+                         .class_count = count};
+    g->stats.arm = arena_take_zero(&g->memory, (size_t)s->n_arm, sizeof *g->stats.arm, e);
+    if (!row || !count || !g->stats.arm) return false;
+    uint8_t *there = arena_take(&g->memory, (size_t)s->n_row, 1, e);
+    if (!there) return false;
+    memset(there, 1, (size_t)s->n_row);
+    for (int32_t k = 0; k < s->n_arm; k++) {
+        for (int32_t i = 0; i < g->got[k].n; i++)
+            if (!g->got[k].scored[i]) there[g->got[k].row[i]] = 0;
+    }
+    for (int32_t i = 0; i < s->n_row; i++) {
+        if (there[i]) row[(*count)++] = i;
+    }
+    g->stats.n = *count;
+    return true;
+}
+
 /* The point and the recalibration that the store's facts name; those of older stores name none. */
 static void read_declared(const gather *g, verdict_input *in)
 {
@@ -164,6 +190,7 @@ static void read_declared(const gather *g, verdict_input *in)
 static bool compute(gather *g, err *e)
 {
     const store_study *s = &g->study;
+    if (s->n_class == 1) return judge_nothing(g, e);
     size_t n = (size_t)s->n_row + (size_t)g->n_tune;
     int32_t *label = arena_take(&g->memory, n, sizeof *label, e);
     int32_t *patient = arena_take(&g->memory, n, sizeof *patient, e);
@@ -371,7 +398,10 @@ static const fact_row run_rows[] = {
 static report_facts determinism_facts(gather *g, err *e)
 {
     static const report_fact rows[] = {
-        {"randomness", "none in scoring; examples are drawn with the seeds above", false},
+        {"randomness",
+         "none in scoring; examples are drawn with the seeds above, generated texts with the "
+         "study's seed, the row's id and the text's number",
+         false},
         {"a score depends on",
          "its own text, the prompt, the model and the arithmetic named above; not on batch, order, "
          "threads, kill or resume",

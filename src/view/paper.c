@@ -278,10 +278,15 @@ bool paper_sheets(evidence *v, err *e)
 {
     paper p = {.v = v};
     arena *a = &v->g->memory;
-    report_sheet *list = arena_take_zero(a, countof(page_tables), sizeof *list, e);
-    int32_t n = 0;
+    report_input *in = &v->g->in;
+    int32_t n = in->n_sheet;
+    report_sheet *list = arena_take_zero(a, (size_t)n + countof(page_tables), sizeof *list, e);
     if (!list || !paper_read_arms(&p, e)) return false;
+    if (n > 0) memcpy(list, in->sheet, (size_t)n * sizeof *list);
     for (size_t i = 0; i < countof(page_tables); i++) {
+        /* without labels there are parts and costs, and no results here (texts.h) */
+        bool without = page_tables[i].table == 0 || page_tables[i].table == 9;
+        if (v->g->stats.n_class == 1 && !without) continue;
         sheet made;
         char why[200];
         buf html = buf_up_to(FILE_BYTES_MAX);
@@ -296,8 +301,8 @@ bool paper_sheets(evidence *v, err *e)
         sheet_close(&made);
         if (!ok) return false;
     }
-    v->g->in.sheet = list;
-    v->g->in.n_sheet = n;
+    in->sheet = list;
+    in->n_sheet = n;
     return true;
 }
 

@@ -21,7 +21,7 @@
 /* `out` is the study's folder. Appends a sentence for what a reader of the terminal should know. */
 bool paper_write(const evidence *v, const char *out, buf *shown, err *e);
 
-/* The tables that the page shows too, into v->g->in.sheet. */
+/* The tables that the page shows too, behind those of v->g->in.sheet. */
 bool paper_sheets(evidence *v, err *e);
 
 #endif

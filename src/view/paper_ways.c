@@ -48,7 +48,7 @@ static void add_whole(sheet *s, int64_t n)
 }
 
 /* Columns that some arm fills. */
-enum { SHOW_WAYS = 1, SHOW_TEXTS = 2 };
+enum { SHOW_WAYS = 1, SHOW_TEXTS = 2, SHOW_RULES = 4 };
 
 static void add_way_row(const paper *p, sheet *s, int32_t k, int shown)
 {
@@ -68,7 +68,7 @@ static void add_way_row(const paper *p, sheet *s, int32_t k, int shown)
     }
     if (shown & SHOW_TEXTS) {
         add_whole(s, w->n_sample);
-        add_share(s, w->n_unparsed, w->n_parsed + w->n_unparsed);
+        if (shown & SHOW_RULES) add_share(s, w->n_unparsed, w->n_parsed + w->n_unparsed);
         add_share(s, w->n_long, w->n_sample);
         add_whole(s, w->n_token);
     }
@@ -93,6 +93,7 @@ bool paper_ways(const paper *p, sheet *s, char why[200], err *e)
                                           "seconds"};
     bool any = false;
     int shown = paper_generates(p) ? SHOW_TEXTS : 0;
+    if (shown && p->v->g->stats.n_class > 1) shown |= SHOW_RULES; /* there is a right answer */
     for (int32_t k = 0; k < p->v->g->stats.n_arm; k++) {
         any = any || !p->v->g->in.arm[k].baseline;
         if (p->v->g->ways[k].n_way > 1) shown |= SHOW_WAYS;
@@ -104,7 +105,8 @@ bool paper_ways(const paper *p, sheet *s, char why[200], err *e)
     sheet_open(s, "S3", "Within the arms: ways, generated texts, cost");
     sheet_column(s, "arm", false);
     for (size_t i = 0; i < countof(columns); i++) {
-        if ((i < 4 && !(shown & SHOW_WAYS)) || (i >= 4 && i < 8 && !(shown & SHOW_TEXTS))) continue;
+        int needs = i < 4 ? SHOW_WAYS : i == 5 ? SHOW_RULES : i < 8 ? SHOW_TEXTS : 0;
+        if ((shown & needs) != needs) continue;
         sheet_column(s, columns[i], true);
     }
     for (int32_t k = 0; k < p->v->g->stats.n_arm; k++) {
@@ -114,7 +116,7 @@ bool paper_ways(const paper *p, sheet *s, char why[200], err *e)
         sheet_note(s,
                    "Ways: wordings, orders of options or answers, draws of examples within an arm; "
                    "their class probabilities are combined by the arm's rule.");
-    if (shown & SHOW_TEXTS)
+    if (shown & SHOW_RULES)
         sheet_note(s,
                    "A generated text without an answer by the rules counts as no answer there; its "
                    "label was still asked behind it and scored.");

@@ -84,6 +84,9 @@ static bool has_clusters(const verdict *r) { return r->n_patient > 0 && r->n_pat
 
 static bool has_positive(const report_input *in) { return in->stats->positive >= 0; }
 
+/* Texts beside references, and nothing is labelled. */
+static bool has_labels(const report_input *in) { return in->stats->n_class > 1; }
+
 /* --- head --- */
 
 static void add_head(const report_input *in, buf *b)
@@ -106,7 +109,9 @@ static void add_answer(const report_input *in, buf *b)
     const verdict *r = in->stats;
     buf_add_text(b, "<section>\n<p class=\"lead\">");
     report_add_count(b, r->n);
-    buf_add_text(b, r->n == 1 ? " text was judged" : " texts were judged");
+    const char *what =
+        has_labels(in) ? "judged" : "answered, and the answers compared with references";
+    buf_printf(b, r->n == 1 ? " text was %s" : " texts were %s", what);
     if (has_positive(in)) {
         buf_add_text(b, ", ");
         report_add_events(in, b);
@@ -234,7 +239,7 @@ static void add_warnings(const report_input *in, buf *b)
     for (int32_t i = 0; i < in->n_warning; i++) add_in(&list, "<li>", in->warning[i], "</li>\n");
     add_study_warnings(in, &list);
     for (int32_t k = 0; k < in->stats->n_arm; k++) {
-        if (!in->arm[k].baseline) add_arm_warnings(in, k, &list);
+        if (!in->arm[k].baseline && has_labels(in)) add_arm_warnings(in, k, &list);
     }
     if (list.size) {
         buf_add_text(b, "<section class=\"warn\">\n<h2>Read this first</h2>\n<ul>\n");
@@ -303,11 +308,11 @@ static void add_flow(const report_input *in, buf *b)
     add_flow_out(b, f->excluded, f->n_excluded, h.excluded, h.read || h.asked);
     add_flow_box(b, "texts asked", &asked);
     add_flow_out(b, f->unscored, f->n_unscored, h.unscored, h.asked);
-    add_flow_box(b, "texts judged", &judged);
+    add_flow_box(b, has_labels(in) ? "texts judged" : "texts compared", &judged);
     buf_add_text(b, "</ol>\n<p class=\"say\">");
     if (f->source) add_in(b, "Table: <code>", f->source, "</code>. ");
-    buf_add_text(b, "Among the judged: ");
-    for (int32_t c = 0; c < in->stats->n_class; c++) {
+    if (has_labels(in)) buf_add_text(b, "Among the judged: ");
+    for (int32_t c = 0; c < in->stats->n_class && has_labels(in); c++) {
         if (c) buf_add_text(b, ", ");
         report_add_class_count(in, c, b);
         add_in(b, " <i>", in->class_name[c], "</i>");
@@ -317,9 +322,9 @@ static void add_flow(const report_input *in, buf *b)
         report_add_count(b, in->stats->n_patient);
         buf_add_text(b, " patients");
     }
-    buf_add_text(b,
-                 ". A text that one arm could not score is left out of every arm, so that arms are "
-                 "compared on the same texts.</p>\n</section>\n");
+    buf_add_text(b, has_labels(in) ? ". " : "");
+    buf_add_text(b, "A text that one arm could not score is left out of every arm, so that arms "
+                    "are compared on the same texts.</p>\n</section>\n");
 }
 
 /* --- arms --- */
@@ -739,8 +744,10 @@ bool report_write(const report_input *in, arena *scratch, buf *html, err *e)
         if (!add_scores_section(in, scratch, html, e)) return false;
         add_pictures(in, html);
         add_pairs(in, html);
+    } else {
+        add_pictures(in, html);
     }
-    add_classes(in, html);
+    if (has_labels(in)) add_classes(in, html);
     report_add_sheets(in, html);
     add_prompts(in, html);
     add_run(in, html);

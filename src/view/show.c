@@ -15,6 +15,7 @@
 #include "view/plot.h"
 #include "view/results.h"
 #include "view/text.h"
+#include "view/texts.h"
 #include "view/trainings.h"
 
 #include <assert.h>
@@ -196,16 +197,52 @@ static bool draw_pictures(evidence *v, err *e)
     return ok;
 }
 
+/* The likeness to references, where the study has them. */
+static bool add_texts(texts *t, evidence *v, const char *out, err *e)
+{
+    buf json = buf_up_to(PAGE_BYTES_MAX);
+    bool ok = texts_read(t, v->g, e);
+    if (ok && t->there && t->found.n_arm > 0) {
+        texts_json(t, &json);
+        ok = texts_add(t, e) && write_file(out, "likeness.json", &json, e);
+    }
+    buf_close(&json);
+    return ok;
+}
+
+/* A study without labels: what was written, beside the references. */
+static bool write_references(gather *g, const show_options *o, buf *shown, err *e)
+{
+    evidence v;
+    texts t;
+    buf html = buf_up_to(PAGE_BYTES_MAX);
+    bool ok = evidence_compute(&v, g, e) && check_room(e) && add_texts(&t, &v, o->out, e) &&
+              paper_sheets(&v, e);
+    if (ok && (!t.there || t.found.n_arm == 0))
+        ok = err_set(e, ERR_USAGE,
+                     "this study compares texts with references, and its run has not ended: the "
+                     "same `caseload run` goes on where it was");
+    if (ok) g->in.evidence = &v;
+    ok = ok && report_write(&g->in, &g->memory, &html, e) &&
+         write_file(o->out, "report.html", &html, e);
+    buf_close(&html);
+    if (!ok) return false;
+    texts_table(&t, shown);
+    buf_printf(shown, "\nlikeness: %s/likeness.json\nreport: %s/report.html\n", o->out, o->out);
+    return buf_check(shown, "the closing table", e);
+}
+
 static bool write_all(gather *g, const show_options *o, buf *shown, err *e)
 {
     char path[4200];
     evidence v;
+    texts t = {0};
     snprintf(path, sizeof path, "%s/scores.csv", o->out);
     buf json = buf_up_to(PAGE_BYTES_MAX), html = buf_up_to(PAGE_BYTES_MAX);
     bool ok = write_scores(g, path, e) && evidence_compute(&v, g, e);
     if (ok) g->in.evidence = &v;
     ok = ok && results_write(&g->in, &json, e) && write_file(o->out, "results.json", &json, e);
-    ok = ok && draw_pictures(&v, e) && paper_sheets(&v, e);
+    ok = ok && draw_pictures(&v, e) && paper_sheets(&v, e) && add_texts(&t, &v, o->out, e);
     ok = ok && report_write(&g->in, &g->memory, &html, e) &&
          write_file(o->out, "report.html", &html, e);
     buf_close(&json);
@@ -214,6 +251,10 @@ static bool write_all(gather *g, const show_options *o, buf *shown, err *e)
     text_style style = {.colour = o->colour};
     text_arms(&g->in, style, shown);
     if (g->stats.positive >= 0 && !text_roc(&g->in, style, &g->memory, shown, e)) return false;
+    if (t.there && t.found.n_arm > 0) {
+        texts_table(&t, shown);
+        buf_printf(shown, "\nlikeness: %s/likeness.json", o->out);
+    }
     buf_printf(shown, "\nreport: %s/report.html\n", o->out);
     if (o->paper && !paper_write(&v, o->out, shown, e)) return false;
     return buf_check(shown, "the closing table", e);
@@ -224,7 +265,7 @@ bool show_study(const store *s, const show_options *o, buf *shown, err *e)
     assert(s && o->out && o->date && o->version);
     gather g;
     if (!gather_open(&g, s, o->version, o->date, e)) return false;
-    bool ok = write_all(&g, o, shown, e);
+    bool ok = g.stats.n_class == 1 ? write_references(&g, o, shown, e) : write_all(&g, o, shown, e);
     gather_close(&g);
     return ok;
 }
@@ -235,7 +276,9 @@ bool show_number(const store *s, const show_options *o, const char *number, buf 
     gather g;
     evidence v;
     if (!gather_open(&g, s, o->version, o->date, e)) return false;
-    bool ok = evidence_compute(&v, &g, e) && explain_number(&v, number, shown, e);
+    bool ok = g.stats.n_class > 1 ||
+              err_set(e, ERR_USAGE, "this study has no labels; its numbers are in likeness.json");
+    ok = ok && evidence_compute(&v, &g, e) && explain_number(&v, number, shown, e);
     gather_close(&g);
     return ok;
 }

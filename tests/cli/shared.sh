@@ -35,14 +35,35 @@ limits: {cut: head+tail}'
 for s in mts-dialog/notes meqsum/pairs medquad/qa; do
     plan "$(basename $s)" $s.jsonl "text: input, reference: reference" 'framing: text
 question: Answer in one sentence.
-think: {max_tokens: 20}
+arms: [{name: short, think: {max_tokens: 12}}, {name: long, think: {max_tokens: 20, samples: 2, temperature: 1}}]
 limits: {cut: head+tail}'
     [ -f "$work/$(basename $s).yaml" ] || continue
-    "$CASELOAD" run "$work/$(basename $s).yaml" --limit 2 --out "$work/$(basename $s)" --quiet --no-paper >/dev/null 2>"$work/stderr" ||
+    out=$work/$(basename $s)
+    "$CASELOAD" run "$out.yaml" --limit 6 --out "$out" --quiet --no-paper >/dev/null 2>"$work/stderr" ||
         { cat "$work/stderr"; fail "$s"; }
-    grep -q '"rougeL": {"value"' "$work/$(basename $s)/likeness.json" || fail "$s has no likeness"
-    want 2 "there is no report" "$CASELOAD" report "$work/$(basename $s)"
+    grep -q '"rougeL":{"value"' "$out/likeness.json" || fail "$s has no likeness"
+    for part in "Likeness to the references" "Generated texts beside their references" "Differences between arms, on the same rows" \
+        "Within the arms: ways" "Time and tokens" "Prompts to the letter"; do
+        grep -q "$part" "$out/report.html" || fail "$s: the report lacks '$part'"
+    done
+    cp "$out/likeness.json" "$work/first.json"
+    rm "$out/likeness.json" "$out/report.html"
+    want 0 "" "$CASELOAD" report "$out"
+    cmp -s "$out/likeness.json" "$work/first.json" || fail "$s: report does not draw the same likeness again"
+    # neither a reference nor a conversation is shown
+    head -n 6 "$data/$s.jsonl" | grep -o '"reference": "[^"\\]\{30,60\}' | cut -c15-50 > "$work/references"
+    [ -s "$work/references" ] && grep -qF -f "$work/references" "$out/report.html" "$out/likeness.json" && fail "$s: a text is shown"
+    want 2 "has no labels" "$CASELOAD" report "$out" --explain auroc
+    want 2 "has no labels" "$CASELOAD" compare "$out" short long
 done
+if [ -d "$work/pairs" ] && command -v sqlite3 >/dev/null; then
+    for broken in "x" "0 0 5" "9 0 5 1" "0 0 5 1 0 0 0 0 2 nan"; do
+        sqlite3 "$work/pairs/study.db" "update meta set value = '$broken' where key = 'likeness'"
+        want 3 "record of the likeness is damaged" "$CASELOAD" report "$work/pairs"
+    done
+    sqlite3 "$work/pairs/study.db" "delete from meta where key = 'likeness'"
+    want 2 "its run has not ended" "$CASELOAD" report "$work/pairs"
+fi
 if [ -f $data/frenchmedmcqa/multi-answer.jsonl ]; then
     printf 'study: s\nmodel: model\ndata: {file: %s, id: id, text: question, options: options, label: answers}\nframing: options\nquestion: q\n' \
         "$(realpath $data/frenchmedmcqa/multi-answer.jsonl)" > "$work/multi.yaml"
