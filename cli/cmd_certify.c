@@ -7,10 +7,11 @@ static bool on_progress(void *context, const caseload_state *s)
 {
     (void)context;
     if (isatty(fileno(stderr))) {
-        fprintf(stderr, "\r\033[Kcertifying, form %lld of %lld", (long long)s->texts_done,
-                (long long)s->texts_all);
+        if (s->texts_all == 0) fputs("\r\033[Kpreparing", stderr);
+        else
+            fprintf(stderr, "\r\033[Kcertifying, form %lld of %lld",
+                    (long long)s->texts_done + 1, (long long)s->texts_all);
         if (s->seconds_left >= 0) fprintf(stderr, ", %.0f s left", s->seconds_left);
-        if (s->texts_done >= s->texts_all) fputs("\r\033[K", stderr);
     }
     return !cli_interrupted();
 }
@@ -23,7 +24,9 @@ int certify_run(const cli_arguments *a, caseload_certify_options *o)
     o->progress = on_progress;
     o->context = stdout;
     cli_watch();
-    return caseload_certify(o, &e) ? 0 : cli_fail(&e);
+    bool ok = caseload_certify(o, &e);
+    if (isatty(fileno(stderr))) fputs("\r\033[K", stderr);
+    return ok ? 0 : cli_fail(&e);
 }
 
 static int run(const cli_arguments *a)

@@ -119,6 +119,8 @@ typedef struct caseload_refine_options {
         *folder;   /* arm NULL: the first; folder NULL: prompts beside the study */
     int proposals; /* 0: 4 */
     uint64_t seed;
+    caseload_progress *progress; /* may be NULL; phase "reading"; false stops */
+    void *context;
 } caseload_refine_options;
 bool caseload_refine(const caseload_refine_options *o, caseload_sink *sink, void *context,
                      caseload_error *e);

@@ -579,10 +579,17 @@ bool caseload_prompts(const caseload_prompts_options *o, caseload_sink *sink, vo
     return hand_over(&failure, e);
 }
 
+static bool tell_refine(void *context, int64_t done, int64_t all)
+{
+    run_state s = {.phase = "reading the question", .tokens_done = done, .tokens_all = all};
+    return tell(context, &s);
+}
+
 bool caseload_refine(const caseload_refine_options *o, caseload_sink *sink, void *context,
                      caseload_error *e)
 {
     err failure = {0};
+    watch w = {.progress = o->progress, .context = o->context};
     char today[16] = "";
     time_t now = time(NULL);
     struct tm utc;
@@ -594,7 +601,9 @@ bool caseload_refine(const caseload_refine_options *o, caseload_sink *sink, void
                           .folder = o->folder,
                           .date = today,
                           .proposals = o->proposals,
-                          .seed = o->seed};
+                          .seed = o->seed,
+                          .done = tell_refine,
+                          .context = &w};
     bool ok = refine_question(&how, &out, &failure);
     if (out.size) pour(&out, sink, context); /* what was written before a failure is there */
     buf_close(&out);

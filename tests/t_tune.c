@@ -5,6 +5,8 @@
 #include "study/events.h"
 #include "study/tune_in.h"
 
+#include "../fuzz/checkpoint_job.h"
+#include "broken.h"
 #include "study.h" /* beside this file */
 
 /* The next line of a text that is cut up on the way; NULL: none. */
@@ -647,6 +649,62 @@ static void test_losses_of_real_models(void **state)
     json_decref(golden);
 }
 
+/* ---- checkpoints, on a training that needs no model ---- */
+
+static void read_broken(const char *path, err *e)
+{
+    checkpoint_job c;
+    bool there = true;
+    checkpoint_job_make(&c);
+    if (tune_read_checkpoint(&c.job, path, &there, e)) e->code = ERR_NONE;
+    assert_false(there);
+}
+
+static void test_broken_checkpoints(void **state)
+{
+    (void)state;
+    assert_int_equal(broken_run("checkpoint", 30, read_broken), 0);
+}
+
+/* What the maker wrote as sound is read as it was written. */
+static void test_checkpoint_is_read(void **state)
+{
+    (void)state;
+    const struct {
+        const char *file;
+        int64_t updates;
+        int32_t n_evaluation, best;
+    } sound[] = {{"after-the-third", 3, 1, 0},   {"before-its-evaluation", 3, 0, -1},
+                 {"after-the-fourth", 4, 1, 0},  {"at-the-end", 5, 2, 0},
+                 {"no-auroc", 3, 1, 0},          {"at-the-start", 0, 0, -1}};
+    for (size_t i = 0; i < countof(sound); i++) {
+        size_t size = 0;
+        bool there = false;
+        checkpoint_job c;
+        checkpoint_job_make(&c);
+        buf file = buf_up_to(10000);
+        char *body = read_file("fuzz/corpus/checkpoint", sound[i].file, &size);
+        assert_non_null(body);
+        buf_printf(&file, "caseload-tune 1\n%s", c.plan.key.hex);
+        buf_add(&file, body + 1, size - 1);
+        buf_add_text(&file, hash_of(file.data, file.size).hex);
+        assert_true(tune_parse_checkpoint(&c.job, buf_view(&file), &there) && there);
+        assert_int_equal(c.job.at.updates, sound[i].updates);
+        assert_int_equal(c.job.trainer.updates, sound[i].updates);
+        assert_int_equal(c.job.at.n_evaluation, sound[i].n_evaluation);
+        assert_int_equal(c.job.at.best, sound[i].best);
+        for (int k = 0; k < CHECKPOINT_VALUES; k++) {
+            assert_true(c.value[k] == 0.125F * (float)k && c.first[k] == 0.125F * (float)(k + 6));
+            assert_true(c.second[k] == 0.125F * (float)(k + 12));
+        }
+        for (int k = 0; k < sound[i].updates; k++) assert_true(c.loss[k] == 0.7 - 0.1 * k);
+        c.plan.key.hex[0] ^= 1; /* another training's: passed over */
+        assert_true(tune_parse_checkpoint(&c.job, buf_view(&file), &there) && !there);
+        buf_close(&file);
+        free(body);
+    }
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest slow[] = {cmocka_unit_test(test_losses_of_real_models)};
@@ -654,6 +712,8 @@ int main(int argc, char **argv)
         return cmocka_run_group_tests_name("tune, real models", slow, NULL, NULL);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_events),
+        cmocka_unit_test(test_checkpoint_is_read),
+        cmocka_unit_test(test_broken_checkpoints),
         cmocka_unit_test(test_order),
         cmocka_unit_test(test_balance),
         cmocka_unit_test(test_sizes_are_nested),

@@ -44,19 +44,22 @@ static bool take_tree(work *w)
 
 /* ---- scores ---- */
 
-static bool tell(work *w)
+static bool go_on(const work *w)
 {
-    w->done++;
     const certificate_job *j = w->job;
-    if (!j->progress || j->progress(j->context, w->done, w->all)) return true;
-    return err_set(w->e, ERR_STOPPED, "stopped; nothing was certified");
+    return !j->progress || j->progress(j->context, w->done, w->all);
 }
 
-static bool run_all(scorer *r, const schedule *s, err *e)
+static bool tell(work *w)
 {
-    if (!scorer_run_heads(r, e)) return false;
+    return go_on(w) || err_set(w->e, ERR_STOPPED, "stopped; nothing was certified");
+}
+
+static bool run_all(work *w, scorer *r, const schedule *s)
+{
+    if (!scorer_run_heads(r, w->e)) return false;
     for (int32_t b = 0; b < s->n_batch; b++)
-        if (!scorer_run_batch(r, b, e)) return false;
+        if (!scorer_run_batch(r, b, w->e) || !tell(w)) return false;
     return true;
 }
 
@@ -86,13 +89,14 @@ static bool score(work *w, const char *model, const char *adapter, double *out)
         schedule_make(&s, &w->tree, (schedule_options){.rows = ENGINE_ROWS}, &w->memory, w->e);
     const engine_work what = {.schedule = &all, .n_schedule = 1, .adapter_rank = l.config.rank};
     ok = ok && engine_start(&g, &what, adapter ? &l : NULL, w->e) &&
-         engine_take_scorer(&g, &s, w->e) && run_all(&g.scorer, &s, w->e);
+         engine_take_scorer(&g, &s, w->e) && run_all(w, &g.scorer, &s);
     int64_t n = 0;
     for (int32_t i = 0; ok && i < tree_count(&w->tree); i++) {
         if (tree_at(&w->tree, i)->kind == TREE_ANSWER) out[n++] = g.scorer.logprob[i];
     }
     engine_close(&g);
     arena_reset(&w->memory, mark);
+    if (ok) w->done++;
     return ok && tell(w);
 }
 
@@ -158,6 +162,13 @@ static bool merged(work *w, const char *name, const char *model)
     return true;
 }
 
+static bool merging(void *context, int64_t done, int64_t all)
+{
+    (void)done;
+    (void)all;
+    return go_on(context);
+}
+
 static bool merge(work *w, const char *out)
 {
     buf report = buf_up_to(1 << 20);
@@ -165,7 +176,9 @@ static bool merge(work *w, const char *out)
                          .adapter = w->job->adapter,
                          .out = out,
                          .type = "f32",
-                         .force = true};
+                         .force = true,
+                         .progress = merging,
+                         .context = w};
     o.threads = pool_open(w->job->engine.threads, w->e);
     const bool ok = o.threads && convert_model(&o, &report, w->e);
     pool_close(o.threads);

@@ -53,7 +53,8 @@ typedef struct certificate_job {
     bool given_only;             /* only that one, and the two forms beside the base */
     const char *scratch;         /* names of files to be made and removed begin with this path */
     engine_options engine;       /* its model is not used */
-    bool (*progress)(void *context, int done, int all); /* forms; NULL: none; false stops */
+    bool (*progress)(void *context, int done, int all); /* forms; NULL: none; false stops, and
+                                                         * leaves no form behind */
     void *context;
 } certificate_job;
 

@@ -77,6 +77,13 @@ static bool ask_rows(tree *t, const arms *a, int32_t arm, err *e)
     return ok;
 }
 
+static bool preparing(void *context, const run_state *s)
+{
+    const certify_options *o = context;
+    (void)s;
+    return !o->progress || o->progress(o->context, 0, 0);
+}
+
 static bool make_prompts(const certify_options *o, tree *t, err *e)
 {
     run r;
@@ -84,7 +91,10 @@ static bool make_prompts(const certify_options *o, tree *t, err *e)
     arms a = {0};
     int32_t arm = 0;
     run_options how = {.study = o->study, .engine = o->engine, .maker = o->maker};
+    certify_options told = *o;
     how.engine.model = o->model;
+    how.progress = preparing;
+    how.context = &told;
     bool ok = run_prepare(&r, &how, e) && find_arm(&r, o->arm, &arm, e);
     if (ok) {
         take_rows(&view, &r.rows);

@@ -14,7 +14,7 @@ typedef struct certify_options {
     const char *out; /* certificate.json; its folder is where forms are made and removed */
     engine_options engine;
     run_maker maker; /* finds the study's own adapters while it is prepared */
-    bool (*progress)(void *context, int done, int all);
+    bool (*progress)(void *context, int done, int all); /* forms; of 0: preparing */
     void *context;
 } certify_options;
 

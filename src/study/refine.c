@@ -55,6 +55,7 @@ typedef struct refiner {
     prompt_version parent;
     buf ambiguities;
     int32_t n_written, n_left_out;
+    int64_t n_token; /* steps of generating so far, rounds counted whole */
     buf *out;
     err *e;
 } refiner;
@@ -65,6 +66,15 @@ static int add_bytes(const char *bytes, size_t size, void *to)
 {
     buf_add(to, bytes, size);
     return 0;
+}
+
+static bool after_step(void *context, int64_t n_done, int64_t n_all)
+{
+    refiner *r = context;
+    (void)n_done;
+    (void)n_all;
+    r->n_token++;
+    return !r->o->done || r->o->done(r->o->context, r->n_token, AMBIGUITY_TOKENS + REWRITE_TOKENS);
 }
 
 /* One request line, and the texts of its samples. */
@@ -87,7 +97,7 @@ static json_t *ask_model(refiner *r, str user, json_t *generate)
     json_dump_callback(request, add_bytes, &line, JSON_COMPACT);
     buf_add_char(&line, '\n');
     if (ok && r->author.size == 0) r->author = str_keep(&r->memory, str_of(g.header.name), r->e);
-    requests_options options = {.done = r->o->done, .context = r->o->context};
+    requests_options options = {.done = after_step, .context = r};
     ok = ok && buf_check(&line, "a request", r->e) &&
          requests_run(&g, buf_view(&line), options, &answer, r->e);
     for (int64_t at; ok && (at = encoding_utf8_valid(buf_view(&answer))) >= 0;)
@@ -269,7 +279,9 @@ static bool refine(refiner *r)
     r->folder = o->folder ? o->folder : prompts_folder(r->spec.folder, &r->memory, r->e);
     if (!r->folder || !find_parent(r)) return false;
     const words *say = &spoken[r->arm->ask.language];
-    if (!list_ambiguities(r, say) || !propose(r, say)) return false;
+    if (!list_ambiguities(r, say)) return false;
+    r->n_token = AMBIGUITY_TOKENS;
+    if (!propose(r, say)) return false;
     buf_printf(r->out, "\n%d new version%s of %s by %s", r->n_written, r->n_written == 1 ? "" : "s",
                r->parent.name.data, r->author.data);
     if (r->n_left_out)

@@ -18,11 +18,13 @@ typedef struct refine_options {
     const char *date;        /* of today, as it shall stand in the versions */
     int32_t proposals;       /* 0: 4 */
     uint64_t seed;
-    bool (*done)(void *context, int64_t n_done, int64_t n_all); /* false stops; NULL: none */
+    bool (*done)(void *context, int64_t n_done,
+                 int64_t n_all); /* tokens of the longest texts; false stops; NULL: none */
     void *context;
 } refine_options;
 
-/* What was found and written, as text for people. */
+/* What was found and written, as text for people. Stopped (ERR_STOPPED): versions that stand are
+ * whole, none of the rewrites under way is kept. */
 bool refine_question(const refine_options *o, buf *out, err *e);
 
 #endif

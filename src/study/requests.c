@@ -22,6 +22,8 @@ typedef struct work {
     buf requests; /* request[] */
     buf forced;   /* one byte an answer */
     buf asks;     /* generate_ask[], one a request */
+    requests_options how;
+    int64_t n_done, n_item; /* requests */
     request_forms forms;
 } work;
 
@@ -315,6 +317,18 @@ static bool take_sample(void *context, const generate_sample *s, err *e)
     return buf_check(out, "the samples", e);
 }
 
+static bool tell_done(work *w, err *e)
+{
+    if (!w->how.done || w->how.done(w->how.context, w->n_done, w->n_item)) return true;
+    return err_set(e, ERR_STOPPED, "stopped");
+}
+
+static bool after_token(void *context, int32_t n_row, err *e)
+{
+    (void)n_row;
+    return tell_done(context, e);
+}
+
 /* How many streams run at once, and how long they may get. */
 static void ask_for_streams(const work *w, schedule_options *how)
 {
@@ -328,9 +342,10 @@ static void ask_for_streams(const work *w, schedule_options *how)
     if (how->streams > how->rows) how->streams = how->rows;
 }
 
-static bool compute(work *w, requests_options o, arena *a, buf *out, err *e)
+static bool compute(work *w, arena *a, buf *out, err *e)
 {
     schedule s;
+    const requests_options o = w->how;
     int32_t n_vocab = w->engine->header.config.n_vocab;
     schedule_options how = {.rows = o.rows ? o.rows : engine_rows(w->engine),
                             .batch_items = o.batch_items,
@@ -345,7 +360,9 @@ static bool compute(work *w, requests_options o, arena *a, buf *out, err *e)
     scorer *r = &w->engine->scorer;
     const generate_ask *asks = (const generate_ask *)(const void *)w->asks.data;
     w->engine->generator.done = take_sample;
+    w->engine->generator.step = after_token;
     w->engine->generator.context = w;
+    w->n_item = s.n_item;
     generate_ask *now = arena_take(a, (size_t)s.n_item, sizeof *now, e);
     if (!now || !scorer_run_heads(r, e)) return false;
     for (int32_t b = 0; b < s.n_batch; b++) {
@@ -358,8 +375,8 @@ static bool compute(work *w, requests_options o, arena *a, buf *out, err *e)
             now[n++].segment = request_at(w, owner)->case_segment;
         }
         if (how.streams > 0 && !generator_run(&w->engine->generator, now, n, e)) return false;
-        if (o.done && !o.done(o.context, s.batch[b + 1], s.n_item))
-            return err_set(e, ERR_STOPPED, "stopped");
+        w->n_done = s.batch[b + 1];
+        if (!tell_done(w, e)) return false;
     }
     for (int64_t i = 0; i < request_count(w); i++) write_line(w, i, r, out);
     return buf_check(out, "the answers", e);
@@ -369,6 +386,7 @@ bool requests_run(engine *g, str jsonl, requests_options o, buf *out, err *e)
 {
     assert(o.rows >= 0 && o.batch_items >= 0);
     work w = {.engine = g,
+              .how = o,
               .requests = buf_up_to((size_t)REQUESTS_MAX * sizeof(request)),
               .forced = buf_up_to((size_t)1 << 31),
               .asks = buf_up_to((size_t)REQUESTS_MAX * sizeof(generate_ask) + 1),
@@ -377,7 +395,7 @@ bool requests_run(engine *g, str jsonl, requests_options o, buf *out, err *e)
     if (!arena_open_up_to(&a, (size_t)8 << 30, "the requests", e)) return false;
     w.forms.memory = &a;
     tree_open(&w.tree, (int64_t)1 << 28, ids_max);
-    bool ok = read_lines(&w, jsonl, e) && compute(&w, o, &a, out, e);
+    bool ok = read_lines(&w, jsonl, e) && compute(&w, &a, out, e);
     for (int64_t i = 0; i < request_count(&w); i++) {
         json_decref(request_at(&w, i)->line);
         buf_close(&request_at(&w, i)->samples);

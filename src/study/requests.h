@@ -28,7 +28,7 @@ typedef struct requests_options {
     int32_t rows;        /* row budget of a step; 0: engine_rows */
     int32_t batch_items; /* 0: as many as fit */
     bool (*done)(void *context, int64_t n_done,
-                 int64_t n_all); /* after a step; false stops. NULL: none */
+                 int64_t n_all); /* requests; after a step, a token's too; false stops. NULL */
     void *context;
 } requests_options;
 

@@ -23,7 +23,8 @@
 #include <unistd.h>
 
 static const char magic[] = "caseload-tune 1\n";
-enum { MAGIC_BYTES = sizeof magic - 1, LOSS_POINTS = 200, RECORD_BYTES_MAX = 64 << 20 };
+enum { MAGIC_BYTES = sizeof magic - 1, SEAL_BYTES = 64 };
+enum { LOSS_POINTS = 200, RECORD_BYTES_MAX = 64 << 20 };
 
 typedef struct checkpoint_head {
     int64_t n_value, updates, log_bytes, event_bytes;
@@ -108,7 +109,7 @@ bool tune_write_checkpoint(tune_job *j, err *e)
     put(&o, j->first, numbers);
     put(&o, j->second, numbers);
     hash_text seal = hash_finish(&o.hash);
-    fwrite(seal.hex, 1, 64, o.file.stream);
+    fwrite(seal.hex, 1, SEAL_BYTES, o.file.stream);
     return file_out_commit(&o.file, e);
 }
 
@@ -126,23 +127,60 @@ static bool get(reader *r, void *to, size_t size)
     return true;
 }
 
+/* How many evaluations are due up to an update. */
+static int32_t count_due(const tune_plan *p, int64_t updates)
+{
+    int32_t n = 0;
+    for (int64_t i = 1; i <= updates; i++) n += tune_is_evaluation(p, i);
+    return n;
+}
+
+/* A stop between an update and its evaluation leaves one to be done. */
 static bool head_fits(const tune_job *j, const checkpoint_head *h)
 {
     const tune_plan *p = j->plan;
-    return h->n_value == j->adapter.n_value && h->updates >= 0 && h->updates <= p->optim.updates &&
-           h->n_evaluation >= 0 && h->n_evaluation <= p->n_evaluation && h->best >= -1 &&
-           h->best < h->n_evaluation && h->log_bytes >= 0 && h->event_bytes >= 0;
+    if (h->n_value != j->adapter.n_value || h->updates < 0 || h->updates > p->optim.updates)
+        return false;
+    const int32_t due = count_due(p, h->updates);
+    const int32_t open = h->updates > 0 && tune_is_evaluation(p, h->updates);
+    return h->n_evaluation >= due - open && h->n_evaluation <= due && h->best >= -1 &&
+           h->best < h->n_evaluation && (h->best >= 0) == (h->n_evaluation > 0) &&
+           h->n_worse >= 0 && h->n_worse <= h->n_evaluation && h->log_bytes >= 0 &&
+           h->event_bytes >= 0 && isfinite(h->seconds) && h->seconds >= 0;
+}
+
+static bool evaluations_fit(const tune_job *j, int32_t n)
+{
+    const tune_evaluation *v = j->at.evaluation;
+    for (int32_t i = 0; i < n; i++) {
+        if (isnan(v[i].loss) || v[i].update < 1 || v[i].update > j->plan->optim.updates ||
+            !tune_is_evaluation(j->plan, v[i].update) || (i > 0 && v[i].update <= v[i - 1].update))
+            return false;
+    }
+    return true;
+}
+
+static bool all_finite(const float *x, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++) {
+        if (!isfinite(x[i])) return false;
+    }
+    return true;
 }
 
 static bool read_body(tune_job *j, reader *r)
 {
     checkpoint_head h;
-    const size_t numbers = (size_t)j->adapter.n_value * sizeof(float);
+    const int64_t n = j->adapter.n_value;
+    const size_t numbers = (size_t)n * sizeof(float);
     if (!get(r, &h, sizeof h) || !head_fits(j, &h)) return false;
     if (!get(r, j->at.evaluation, (size_t)h.n_evaluation * sizeof *j->at.evaluation) ||
         !get(r, j->at.loss, (size_t)h.updates * sizeof *j->at.loss) ||
         !get(r, j->adapter.value, numbers) || !get(r, j->first, numbers) ||
-        !get(r, j->second, numbers) || r->left != 64)
+        !get(r, j->second, numbers) || r->left != SEAL_BYTES)
+        return false;
+    if (!evaluations_fit(j, h.n_evaluation) || !all_finite(j->adapter.value, n) ||
+        !all_finite(j->first, n) || !all_finite(j->second, n))
         return false;
     j->at.updates = j->trainer.updates = h.updates;
     j->at.log_bytes = h.log_bytes;
@@ -154,26 +192,32 @@ static bool read_body(tune_job *j, reader *r)
     return true;
 }
 
-bool tune_read_checkpoint(tune_job *j, bool *there, err *e)
+bool tune_parse_checkpoint(tune_job *j, str bytes, bool *there)
 {
-    char path[4096];
+    reader r = {(const unsigned char *)bytes.data, bytes.size};
+    char begin[MAGIC_BYTES], key[64];
+    *there = false;
+    if (!get(&r, begin, MAGIC_BYTES) || !get(&r, key, 64) || memcmp(begin, magic, MAGIC_BYTES) != 0)
+        return false;
+    if (memcmp(key, j->plan->key.hex, 64) != 0) return true;
+    if (r.left < SEAL_BYTES) return false;
+    const size_t sealed = bytes.size - SEAL_BYTES;
+    const hash_text seal = hash_of(bytes.data, sealed);
+    if (memcmp(seal.hex, bytes.data + sealed, SEAL_BYTES) != 0) return false;
+    return *there = read_body(j, &r);
+}
+
+bool tune_read_checkpoint(tune_job *j, const char *path, bool *there, err *e)
+{
     file_map m;
     *there = false;
-    if (!tune_path(path, j->plan->folder, "checkpoint.bin", e)) return false;
     if (!file_exists(path)) return true;
     if (!file_map_open(&m, path, ERR_DATA, e)) return false;
-    reader r = {m.data, m.size};
-    char begin[MAGIC_BYTES], key[64];
-    bool ours =
-        get(&r, begin, MAGIC_BYTES) && get(&r, key, 64) && !memcmp(begin, magic, MAGIC_BYTES);
-    bool same = ours && !memcmp(key, j->plan->key.hex, 64);
-    bool whole =
-        same && m.size > 64 && !memcmp(hash_of(m.data, m.size - 64).hex, m.data + m.size - 64, 64);
-    if (whole) *there = read_body(j, &r);
+    bool ok = tune_parse_checkpoint(j, (str){(const char *)m.data, m.size}, there);
     file_map_close(&m);
-    if (*there || (ours && !same)) return true;
-    return err_set(e, ERR_DATA,
-                   "%s is damaged; delete it, and this adapter's training begins again", path);
+    return ok || err_set(e, ERR_DATA,
+                         "%s is damaged; delete it, and this adapter's training begins again",
+                         path);
 }
 
 /* ---- logs ---- */

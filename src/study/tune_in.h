@@ -63,7 +63,6 @@ typedef struct tune_plan { /* one adapter's training, decided before a weight is
 } tune_plan;
 
 bool tune_plan_make(tune *t, tune_plan *p, err *e);
-
 bool tune_is_evaluation(const tune_plan *p, int64_t number); /* after update `number`? */
 
 /* ---- tune_train.c ---- */
@@ -79,11 +78,12 @@ typedef struct tune_adapter { /* one, finished */
 } tune_adapter;
 
 bool tune_path(char path[4096], const char *folder, const char *name, err *e);
-/* A finished training of this key is there: *done, with its record. */
+/* *done: a finished training of this key is there, with its record. */
 bool tune_read_done(const tune_plan *p, arena *a, tune_adapter *out, bool *done, err *e);
 bool tune_write_checkpoint(tune_job *j, err *e);
-/* *there: a checkpoint of this key was read into the job. */
-bool tune_read_checkpoint(tune_job *j, bool *there, err *e);
+/* *there: one of this key was read into the job. False: bytes that no job of ours wrote. */
+bool tune_parse_checkpoint(tune_job *j, str bytes, bool *there);
+bool tune_read_checkpoint(tune_job *j, const char *path, bool *there, err *e);
 bool tune_open_logs(tune_job *j, err *e); /* cut to what the checkpoint knows */
 bool tune_log(tune_job *j, str line, str events, err *e);
 bool tune_write_adapter(tune_job *j, err *e); /* the job's numbers as the best so far */

@@ -558,12 +558,15 @@ static bool open_ranks(tune_ranks *all, err *e)
     tune_job *j = &all->job[0];
     const tune_plan *p = j->plan;
     bool there = false;
+    char path[4096];
     if (!crew_run(p->texts->crew, open_rank, all, e)) return false;
     all->comm.n = all->n;
     all->comm.n_value = j->adapter.n_value;
     if (!comm_open(&all->comm, e)) return false;
     lora_start(&j->adapter, p->training->seed);
-    if (!file_make_folder(p->folder, e) || !tune_read_checkpoint(j, &there, e)) return false;
+    if (!file_make_folder(p->folder, e) || !tune_path(path, p->folder, "checkpoint.bin", e) ||
+        !tune_read_checkpoint(j, path, &there, e))
+        return false;
     if (!crew_run(p->texts->crew, place_numbers, all, e)) return false;
     show_place(j);
     return tune_open_logs(j, e);
