@@ -129,6 +129,24 @@ static void test_names(void **state)
     buf_close(&list);
 }
 
+/* A first row in the place of the names is not shown: it may be a patient's. */
+static void test_names_that_are_a_row(void **state)
+{
+    static const char *const headless[] = {
+        "1,rash on both arms,mild\n2,well again,mild\n",
+        "{\"text\": \"rash on both arms\"}\n{\"text\": \"well\"}\n",
+        "id,a rash on both arms that came three days after the second dose of it\n1,2\n"};
+    place *p = *state;
+    for (size_t i = 0; i < countof(headless); i++) {
+        assert_true(parse(p, headless[i], "t.csv"));
+        assert_int_equal(table_need_column(&p->t, STR("text"), &p->e), -1);
+        assert_int_equal(p->e.code, ERR_USAGE);
+        assert_non_null(strstr(p->e.text, "its first line looks like a row"));
+        assert_null(strstr(p->e.text, "rash"));
+        p->e = (err){0};
+    }
+}
+
 static void test_jsonl(void **state)
 {
     place *p = *state;
@@ -449,6 +467,7 @@ int main(void)
         TEST(test_line_ends),
         TEST(test_delimiters),
         TEST(test_names),
+        TEST(test_names_that_are_a_row),
         TEST(test_jsonl),
         TEST(test_cp949),
         TEST(test_cp949_every_syllable),

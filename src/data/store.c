@@ -318,6 +318,16 @@ static bool take_lock(store *s, err *e)
     return err_set(e, ERR_RESOURCE, "cannot lock %s: %s", name, strerror(errno));
 }
 
+/* A folder or a pipe in its place: SQLite would wait, or speak of the disk. */
+static bool check_regular(const store *s, err *e)
+{
+    struct stat st;
+    if (stat(s->path, &st) != 0 || S_ISREG(st.st_mode)) return true;
+    return err_set(
+        e, ERR_RESOURCE,
+        "%s is not a regular file; move it away or choose another folder for the results", s->path);
+}
+
 /* Made by us first, so that it and SQLite's files beside it are the owner's alone. */
 static bool make_file(store *s, err *e)
 {
@@ -333,7 +343,8 @@ static bool make_file(store *s, err *e)
 static bool open_to_write(store *s, err *e)
 {
     s->writes = true;
-    if (!s->in_memory && (!take_lock(s, e) || !make_file(s, e))) return false;
+    if (!s->in_memory && (!take_lock(s, e) || !check_regular(s, e) || !make_file(s, e)))
+        return false;
     int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_EXRESCODE;
     if (sqlite3_open_v2(s->path, &s->db, flags, NULL) != SQLITE_OK) return store_fail(s, e);
     sqlite3_busy_timeout(s->db, 10000);
@@ -378,6 +389,7 @@ static bool open_to_read(store *s, err *e)
 {
     if (!file_exists(s->path))
         return err_set(e, ERR_USAGE, "no results at %s: is it the folder of a run?", s->path);
+    if (!check_regular(s, e)) return false;
     buf uri = buf_up_to(3 * sizeof s->path + 100);
     bool ok = find_uri(s, &uri, e);
     int flags = SQLITE_OPEN_READONLY | SQLITE_OPEN_URI | SQLITE_OPEN_EXRESCODE;

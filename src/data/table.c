@@ -361,10 +361,29 @@ bool table_check_flat(const table *t, int32_t column, err *e)
         row + 1, (long long)t->row_line[row], t->column_name[column].data);
 }
 
+/* A table without a header: its first row stands where the names should, and must not be shown. It
+ * is one when a name is long, is an object, or stands again as a cell of its own column. */
+static bool header_is_row(const table *t)
+{
+    enum { LONG = 60, ROWS = 1000 };
+    for (int32_t c = 0; c < t->n_column; c++) {
+        str name = t->column_name[c];
+        if (name.size > LONG || str_starts(name, "{")) return true;
+        for (int32_t row = 0; row < t->n_row && row < ROWS; row++)
+            if (str_equal(str_trim(table_cell(t, row, c)), name)) return true;
+    }
+    return false;
+}
+
 void table_list_columns(const table *t, str wanted, buf *out)
 {
     enum { SHOWN = 20 };
     const char *names[TABLE_COLUMNS_MAX];
+    if (header_is_row(t)) {
+        buf_add_text(out, "its first line looks like a row; put a line with the columns' names "
+                          "above it");
+        return;
+    }
     buf_add_text(out, "its columns are: ");
     for (int32_t c = 0; c < t->n_column; c++) {
         names[c] = t->column_name[c].data;

@@ -68,7 +68,8 @@ bool table_check_flat(const table *t, int32_t column, err *e);
  * named, the caller puts the place that asked in front (err_in). */
 int32_t table_need_column(const table *t, str name, err *e);
 
-/* "its columns are: id, text, ..; did you mean 'text'?" for the end of a message. */
+/* "its columns are: id, text, ..; did you mean 'text'?" for the end of a message. Where the first
+ * line looks like a row that is said instead: a row's text is never shown. */
 void table_list_columns(const table *t, str wanted, buf *out);
 
 const char *table_format_name(const table_record *r); /* "CSV, semicolon" */

@@ -67,6 +67,17 @@ mkfifo "$work/pipe"
 want 2 "pipe is not a regular file" timeout 10 "$CASELOAD" run "$work/pipe" --out "$work/o"
 want 4 "pipe is not a regular file" timeout 10 "$CASELOAD" inspect "$work/pipe"
 want 3 "pipe is not a regular file" timeout 10 "$CASELOAD" init "$work/pipe"
+mkdir "$work/odd-folder"
+mkfifo "$work/odd-folder/study.db"
+want 5 "study.db is not a regular file" timeout 10 "$CASELOAD" report "$work/odd-folder"
+want 5 "study.db is not a regular file" timeout 10 "$CASELOAD" run "$work/study.yaml" --out "$work/odd-folder" --quiet
+
+# A table without a line of names: its first row, a patient's, is not shown in their place.
+printf 'a1,"a rash, three days after warfarin",mild\na2,"no complaint",mild\n' > "$work/headless.csv"
+change 's/notes.csv/headless.csv/'
+want 2 "looks like a row" "$CASELOAD" run "$work/bad.yaml" --out "$work/o" --quiet
+want 2 "looks like a row" "$CASELOAD" judge "$work/headless.csv" --label label --positive 1 --score p
+! grep -q "warfarin" "$work/stderr" || fail "the message shows the text of a row"
 
 # Output that cannot be written, and streams that are closed: nothing printed ends up in a file of ours.
 [ ! -w /dev/full ] || want 5 "cannot write the output" sh -c '"$0" --help >/dev/full' "$CASELOAD"
