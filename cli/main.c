@@ -21,6 +21,7 @@ static const cli_option engine_options[] = {
      "cpu (default), cpu:avx2, cpu:avx512, ref, cuda[:N][:fp32], auto; several share\n"
      "                     the work of run and tune: cuda:0,1 or cuda:all"},
     {"--ranks", "N", "so many on the devices listed, in turn (default one each); no score changes"},
+    {"--split", "WHAT", "what they share: rows (each has the model) or layers; default: as fits"},
     {"--threads", "N", "threads; default: OMP_NUM_THREADS, else all cores this process may use"},
     {"--batch", "N", "most texts a step; changes speed, no score"},
     {"--rows", "N", "most tokens a step (default 512); changes speed and memory, no score"},
@@ -198,6 +199,7 @@ bool cli_engine(const cli_arguments *a, caseload_engine_options *o)
 {
     *o = (caseload_engine_options){.model = cli_value(a, "--model"),
                                    .device = cli_value(a, "--device"),
+                                   .split = cli_value(a, "--split"),
                                    .unshared = cli_has(a, "--unshared")};
     const char *limit = cli_value(a, "--memory-limit");
     caseload_error e = {0};

@@ -52,6 +52,7 @@ typedef struct caseload_engine_options { /* how to compute; zero is the default 
     const char *model;                   /* file or folder; replaces the study's */
     const char *device;   /* "cpu" (default), "cuda", "auto"; a list: "cuda:0,1", "cuda:all" */
     int ranks;            /* that share the work; 0: one a device. Changes no score */
+    const char *split;    /* what they share: "rows", "layers"; NULL: rows where a model fits */
     int threads;          /* 0: OMP_NUM_THREADS, else all cores this process may use */
     int batch;            /* most texts a step; 0: as many as fit. Changes no score */
     int rows;             /* most tokens a step; 0: 512. Changes no score */

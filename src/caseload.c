@@ -56,6 +56,7 @@ static engine_options engine_of(const caseload_engine_options *o)
     return (engine_options){.model = o->model,
                             .device = o->device,
                             .ranks = o->ranks,
+                            .split = o->split,
                             .threads = o->threads,
                             .bytes_limit = o->memory_limit};
 }

@@ -32,6 +32,11 @@ static void test_lists_of_devices(void **state)
     }
 }
 
+typedef struct setting {
+    bool all;           /* every family, more stops */
+    const char *device; /* on which the ranks stand */
+} setting;
+
 static const char *const arms =
     "question: Bad?\narms:\n  - name: zero\n  - {name: one, shots: 1, seed: 2}\n"
     "  - {name: ways, wordings: {questions: [Bad?, \"{text} -- bad?\"]}}\n"
@@ -39,8 +44,20 @@ static const char *const arms =
     "  - {name: form, framing: text, constrain: {choice: labels}}\n"
     "limits: {max_tokens: 250, cut: head+tail}\n";
 
+/* The same way on the devices under test. */
+static caseload_engine_options on(const setting *s, caseload_engine_options o)
+{
+    int names = 1;
+    if (!strcmp(s->device, "cpu")) return o;
+    for (const char *at = o.device; at && *at; at++) names += *at == ',';
+    if (names > o.ranks) o.ranks = names;
+    o.device = s->device;
+    return o;
+}
+
 static void test_scores_are_the_same_bits(void **state)
 {
+    const setting *set = *state;
     static const struct {
         const char *model;
         bool gguf;
@@ -50,16 +67,16 @@ static void test_scores_are_the_same_bits(void **state)
         {.device = "cpu,cpu,cpu", .batch = 2, .threads = 3},
         {.device = "cpu,cpu", .ranks = 5, .rows = 64, .threads = 1},
     };
-    const size_t n_model = *(const bool *)*state ? sizeof models / sizeof *models : 1;
+    const size_t n_model = set->all ? sizeof models / sizeof *models : 1;
     for (size_t m = 0; m < n_model; m++) {
         world w;
         open_world(&w, models[m].model, models[m].gguf);
         write_study(&w, models[m].gguf ? "model.gguf" : "model", arms);
-        must_run(&w, w.out, (caseload_engine_options){.threads = 1});
+        must_run(&w, w.out, on(set, (caseload_engine_options){.threads = 1}));
         for (size_t i = 0; i < sizeof ways / sizeof *ways; i++) {
             char out[200];
             snprintf(out, sizeof out, "%s/way%zu", w.dir, i);
-            must_run(&w, out, ways[i]);
+            must_run(&w, out, on(set, ways[i]));
             assert_same_scores(w.out, out);
         }
         close_world(&w);
@@ -69,26 +86,56 @@ static void test_scores_are_the_same_bits(void **state)
 /* Stopped with two ranks anywhere, gone on with three, or one. */
 static void test_stopped_anywhere_goes_on(void **state)
 {
+    const setting *set = *state;
     world w;
     char out[200];
     int stops = 0;
-    const int most = *(const bool *)*state ? 60 : 20;
+    const int most = set->all ? 60 : 20;
     open_world(&w, "smollm2", true);
     write_study(&w, "model.gguf", arms);
-    must_run(&w, w.out, (caseload_engine_options){.threads = 1});
+    must_run(&w, w.out, on(set, (caseload_engine_options){.threads = 1}));
     for (int at = 3; at < most; at += 7) {
         snprintf(out, sizeof out, "%s/stop%d", w.dir, at);
         w.stop_at = at;
         w.calls = 0;
-        bool done = run_study(&w, out, (caseload_engine_options){.ranks = 2, .batch = 1});
+        bool done = run_study(&w, out, on(set, (caseload_engine_options){.ranks = 2, .batch = 1}));
         if (!done) assert_int_equal(w.e.code, CASELOAD_STOPPED);
         stops += !done;
         w.stop_at = -1;
-        must_run(&w, out, (caseload_engine_options){.ranks = at % 2 ? 3 : 1, .batch = 2});
+        must_run(&w, out, on(set, (caseload_engine_options){.ranks = at % 2 ? 3 : 1, .batch = 2}));
         assert_same_scores(w.out, out);
     }
     assert_true(stops > 1);
     close_world(&w);
+}
+
+/* Layers over ranks: also two lanes of two, and more ranks than layers. */
+static void test_layers_are_the_same_bits(void **state)
+{
+    const setting *set = *state;
+    static const struct {
+        const char *model;
+        bool gguf;
+    } models[] = {{"gemma3", false}, {"llama2", true}, {"qwen2", true}, {"phi3", false}};
+    static const caseload_engine_options ways[] = {{.ranks = 2, .threads = 2},
+                                                   {.ranks = 3, .batch = 2, .threads = 3},
+                                                   {.ranks = 9, .rows = 64}};
+    const size_t n_model = set->all ? sizeof models / sizeof *models : 1;
+    for (size_t m = 0; m < n_model; m++) {
+        world w;
+        open_world(&w, models[m].model, models[m].gguf);
+        write_study(&w, models[m].gguf ? "model.gguf" : "model", arms);
+        must_run(&w, w.out, on(set, (caseload_engine_options){.threads = 1}));
+        for (size_t i = 0; i < sizeof ways / sizeof *ways; i++) {
+            char out[200];
+            caseload_engine_options how = on(set, ways[i]);
+            how.split = "layers";
+            snprintf(out, sizeof out, "%s/way%zu", w.dir, i);
+            must_run(&w, out, how);
+            assert_same_scores(w.out, out);
+        }
+        close_world(&w);
+    }
 }
 
 /* ---- training ---- */
@@ -156,32 +203,43 @@ static const char *const learning =
     "question: Bad?\nbaselines: none\narms:\n  - {name: tuned, lora: {rank: 3, epochs: 2, batch: "
     "9, learning_rate: 0.01, micro_tokens: 110, evaluate: 1}}\nlimits: {max_tokens: 250}\n";
 
+/* The adapter is there: scored beside layers on three ranks. */
+static void score_by_layers(world *w, const setting *set, const char *out)
+{
+    caseload_engine_options how = on(set, (caseload_engine_options){.ranks = 3});
+    how.split = "layers";
+    must_run(w, out, how);
+    assert_same_scores(w->out, out);
+}
+
 static void test_adapters_are_the_same_bits(void **state)
 {
+    const setting *set = *state;
     static const char *const models[] = {"llama2", "gemma3", "qwen3", "phi3"};
     static const caseload_engine_options ways[] = {{.ranks = 2, .threads = 2},
                                                    {.device = "cpu,cpu,cpu", .threads = 3},
                                                    {.ranks = 7}};
-    const size_t n_model = *(const bool *)*state ? sizeof models / sizeof *models : 1;
+    const size_t n_model = set->all ? sizeof models / sizeof *models : 1;
     for (size_t m = 0; m < n_model; m++) {
         world w;
         open_world(&w, models[m], false);
         write_learning(w.dir);
         write_study(&w, "model", learning);
-        must_run(&w, w.out, (caseload_engine_options){.threads = 1});
+        must_run(&w, w.out, on(set, (caseload_engine_options){.threads = 1}));
         if (m == 0) check_plan(&w);
         for (size_t i = 0; i < sizeof ways / sizeof *ways; i++) {
             char out[200];
             snprintf(out, sizeof out, "%s/way%zu", w.dir, i);
-            must_run(&w, out, ways[i]);
+            must_run(&w, out, on(set, ways[i]));
             assert_same_adapter(w.out, out);
             assert_same_scores(w.out, out);
         }
         char cut[200]; /* three updates by two ranks, the rest by three */
         snprintf(cut, sizeof cut, "%s/cut", w.dir);
-        assert_true(tune_study(&w, cut, ways[0], 3));
-        if (!tune_study(&w, cut, ways[1], 0)) fail_msg("%s", w.e.text);
+        assert_true(tune_study(&w, cut, on(set, ways[0]), 3));
+        if (!tune_study(&w, cut, on(set, ways[1]), 0)) fail_msg("%s", w.e.text);
         assert_same_adapter(w.out, cut);
+        score_by_layers(&w, set, cut);
         close_world(&w);
     }
 }
@@ -194,28 +252,30 @@ static void test_ranks_must_compute_alike(void **state)
     assert_false(run_study(&w, w.out, (caseload_engine_options){.device = "cpu,ref"}));
     if (!strstr(w.e.text, "do not compute the same bits")) fail_msg("%s", w.e.text);
     assert_int_equal(w.e.code, CASELOAD_USAGE);
+    assert_false(run_study(&w, w.out, (caseload_engine_options){.ranks = 2, .split = "heads"}));
+    assert_non_null(strstr(w.e.text, "rows or layers"));
+    write_learning(w.dir);
+    write_study(&w, "model.gguf", learning);
+    assert_false(run_study(&w, w.out, (caseload_engine_options){.ranks = 2, .split = "layers"}));
+    if (!strstr(w.e.text, "--split layers is for scoring")) fail_msg("%s", w.e.text);
     assert_false(run_study(&w, w.out, (caseload_engine_options){.device = "cpu,tpu"}));
     assert_non_null(strstr(w.e.text, "unknown device \"tpu\""));
     close_world(&w);
 }
 
-static bool everything; /* `t_ranks all`: every family, more stops */
-
-static int set_up(void **state)
-{
-    *state = &everything;
-    return 0;
-}
-
+/* `t_ranks [all] [DEVICE]`: every family, more stops; on another device than the processor. */
 int main(int argc, char **argv)
 {
-    everything = argc > 1 && !strcmp(argv[1], "all");
-    const struct CMUnitTest tests[] = {
+    setting set = {.all = argc > 1 && !strcmp(argv[1], "all"), .device = "cpu"};
+    if (argc > 1 + set.all) set.device = argv[1 + set.all];
+    struct CMUnitTest tests[] = {
         cmocka_unit_test(test_lists_of_devices),
         cmocka_unit_test(test_scores_are_the_same_bits),
         cmocka_unit_test(test_stopped_anywhere_goes_on),
+        cmocka_unit_test(test_layers_are_the_same_bits),
         cmocka_unit_test(test_adapters_are_the_same_bits),
         cmocka_unit_test(test_ranks_must_compute_alike),
     };
-    return cmocka_run_group_tests(tests, set_up, NULL);
+    for (size_t i = 0; i < sizeof tests / sizeof *tests; i++) tests[i].initial_state = &set;
+    return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -223,6 +223,27 @@ static void read_out(session *s, const step *st)
     op_head(s->backend, x, s->model->weights.lm_head, &want, &s->got);
 }
 
+void session_follow(session *s, session *before)
+{
+    assert(s->shape.follows && !before->goes_on && before->shape.rows == s->shape.rows);
+    s->before = before;
+    before->goes_on = true;
+}
+
+/* The rows that the layers before these made. */
+static void carry_rows(session *s, const step *st)
+{
+    session *from = s->before;
+    const size_t bytes = (size_t)st->n_row * (size_t)s->model->config->d_model * sizeof(float);
+    device_enter(from->backend);
+    session_forward(from, st);
+    device_read(from->backend, s->carried ? s->carried : s->x, from->x, bytes);
+    const err *failed = &from->backend->failure;
+    if (failed->code != ERR_NONE) err_set(&s->backend->failure, failed->code, "%s", failed->text);
+    device_enter(s->backend);
+    if (s->carried) device_write(s->backend, s->x, s->carried, bytes);
+}
+
 void session_forward(session *s, const step *st)
 {
     const model_config *c = s->model->config;
@@ -231,12 +252,13 @@ void session_forward(session *s, const step *st)
     assert(st->n_out == 0 || st->hidden_only || st->pick_start[st->n_out] <= s->shape.picks);
     assert(!st->slot || st->n_row <= s->shape.logit_rows);
     tensor x = tensor_f32(s->x, st->n_row, c->d_model);
-    op_embed(s->backend, x, s->model->weights.embed, st->id, c->embed_scale);
+    if (s->before) carry_rows(s, st);
+    else op_embed(s->backend, x, s->model->weights.embed, st->id, c->embed_scale);
     rows_view rows = {st->n_row, s->x, s->normed, st->position, st->span, st->n_span};
     for (int32_t i = 0; i < c->n_layer; i++) {
         const layer_weights *w = &s->model->weights.layer[i];
         norm_rows(s, rows_of(s, s->normed, st->n_row, c->d_model), x, w->attn_norm);
-        const bool last = i == c->n_layer - 1;
+        const bool last = i == c->n_layer - 1 && !s->goes_on;
         write_cache(s, st, w, i, !last);
         if (last) {
             if (st->n_out == 0) return;
@@ -246,7 +268,7 @@ void session_forward(session *s, const step *st)
         attention(s, st, w, i, rows);
         feed_forward(s, w, i, rows);
     }
-    read_out(s, st);
+    if (!s->goes_on) read_out(s, st);
 }
 
 void session_read_logits(session *s, const int32_t *out, int32_t n)

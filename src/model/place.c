@@ -34,12 +34,32 @@ static bool place_layer(backend *b, layer_weights *w, err *e)
     return true;
 }
 
+void model_cut(model *m, model_part *part)
+{
+    assert(m->header != &part->header && part->first >= 0 && part->first < part->end);
+    assert(part->end <= m->config->n_layer);
+    part->goes_on = part->end < m->config->n_layer;
+    part->header = *m->header;
+    part->header.config.n_layer = part->end - part->first;
+    part->header.config.layer_is_local += part->first;
+    m->header = &part->header;
+    m->config = &part->header.config;
+}
+
+void model_cut_weights(model *m, const model_part *part)
+{
+    model_weights *w = &m->weights;
+    w->layer += part->first;
+    if (part->first > 0) w->embed = (tensor){0};
+    if (part->goes_on) w->output_norm = w->lm_head = (tensor){0};
+}
+
 bool model_place(model *m, backend *b, err *e)
 {
     model_weights *w = &m->weights;
-    const bool tied = w->lm_head.data == w->embed.data;
+    const bool tied = w->lm_head.data == w->embed.data; /* nothing of both, in a middle part */
     if (!device_is_apart(b)) return true;
-    assert(w->layer && w->embed.data);
+    assert(w->layer);
     if (!place_tensor(b, &w->embed, e) || !place_tensor(b, &w->output_norm, e)) return false;
     if (tied) w->lm_head = w->embed;
     else if (!place_tensor(b, &w->lm_head, e)) return false;

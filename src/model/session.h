@@ -33,6 +33,7 @@ typedef struct session_shape { /* the largest of each that will be asked */
     int32_t n_top;             /* likeliest tokens kept a row */
     int32_t logit_rows;        /* rows a step whose logits are wanted whole (decode); 0: none */
     int32_t adapter_rank;      /* largest rank of an adapter; 0: none will be used */
+    bool follows;              /* its rows come from another session (session_follow) */
 } session_shape;
 
 typedef struct step {
@@ -57,6 +58,9 @@ typedef struct session {
         *adapter; /* computed beside the model; NULL: none. Changed between runs: K/V keeps it */
     backend *backend;
     session_shape shape;
+    struct session *before; /* of the layers before these, on another device; NULL: none */
+    bool goes_on;           /* others' layers follow: no answers here */
+    float *carried;         /* [rows, d_model] the host's, between two devices apart */
     /* The device's; void: in the backend's `rows` type. */
     float *low;                      /* [ADAPTER_PARTS_MAX, rows, adapter_rank] */
     void *key, *value;               /* each [n_layer, slots, n_head_kv * head_dim] */
@@ -80,6 +84,11 @@ typedef struct session {
 } session;
 
 bool session_lay_out(session *s, const model *m, backend *b, session_shape shape, arena *a, err *e);
+
+/* The layers of a model on several devices, each with a session over a model of some of them
+ * (place.h): `s` goes on where `before` ends. Steps are forwarded by the last, which has the
+ * answers; the others are laid out with its shape. */
+void session_follow(session *s, session *before);
 
 /* Forwards one step; the answers about `out` rows are in s->got until the next step. */
 void session_forward(session *s, const step *st);

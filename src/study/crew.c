@@ -1,7 +1,7 @@
 /* crew: see crew.h. */
 #include "study/crew.h"
 
-#include "compute/device.h"
+#include "study/fit_in.h"
 
 #include <assert.h>
 
@@ -34,15 +34,25 @@ static bool open_others(crew *c, const rank_list *l, const engine_options *o, er
     return true;
 }
 
+static bool read_split(crew *c, const char *split, err *e)
+{
+    if (!split) return true;
+    c->split = !strcmp(split, "layers") ? CREW_LAYERS : CREW_ROWS;
+    return c->split == CREW_LAYERS || !strcmp(split, "rows") ||
+           err_set(e, ERR_USAGE, "--split is rows or layers, not '%.40s'", split);
+}
+
 bool crew_peek(crew *c, engine *first, const engine_options *o, err *e)
 {
     rank_list l;
     engine_options own = *o;
-    *c = (crew){.n = 1, .rank = {first}};
+    *c = (crew){.n = 1, .rank = {first}, .n_lane = 1, .deep = 1};
     *first = (engine){0};
-    if (!ranks_read(&l, o->device ? o->device : "cpu", o->ranks, e)) return false;
+    if (!read_split(c, o->split, e) || !ranks_read(&l, o->device ? o->device : "cpu", o->ranks, e))
+        return false;
     own.device = l.name[0];
     own.ranks = 0;
+    own.split = NULL;
     if (l.n > 1) {
         const int all = o->threads > 0 ? o->threads : pool_default();
         own.threads = all / l.n > 1 ? all / l.n : 1;
@@ -73,10 +83,84 @@ int32_t crew_beside(const crew *c)
     return most;
 }
 
+/* ---- who has what ---- */
+
+typedef struct splitting {
+    engine *engine; /* stands for each */
+    const engine_work *work;
+    err *e;
+} splitting;
+
+static bool measure(void *context, int32_t first, int32_t end, fit_bytes *bytes)
+{
+    const splitting *s = context;
+    int64_t host = 0;
+    engine_take_part(s->engine, first, end);
+    if (!engine_plan(s->engine, s->work, &host, s->e)) return false;
+    *bytes = (fit_bytes){.total = (int64_t)s->engine->bytes_device};
+    if (!device_is_apart(&s->engine->backend))
+        bytes->total = host + plan_layer_bytes(&s->engine->header, first, end);
+    return true;
+}
+
+/* Bytes that each rank may take where it stands; INT64_MAX: nobody counts. */
+static int64_t room_of_rank(const crew *c)
+{
+    int64_t least = INT64_MAX;
+    for (int32_t i = 0; i < c->n; i++) {
+        const int64_t room = device_room(&c->rank[i]->backend);
+        if (room >= 0 && room < least) least = room;
+    }
+    return least == INT64_MAX ? least : least / crew_beside(c);
+}
+
+static bool must_split(const crew *c, const engine_work *w, int64_t room, err *e)
+{
+    const int32_t n_layer = c->rank[0]->header.config.n_layer;
+    splitting s = {c->rank[0], w, e};
+    fit_bytes whole;
+    if (c->split != CREW_AS_FITS || c->n == 1 || room == INT64_MAX) return c->split == CREW_LAYERS;
+    return measure(&s, 0, n_layer, &whole) && whole.total > room;
+}
+
+/* Lanes of one rank, or of as many as hold the model. */
+static bool arrange(crew *c, const engine_work *w, err *e)
+{
+    const int32_t n_layer = c->rank[0]->header.config.n_layer;
+    const int64_t room = room_of_rank(c);
+    fit_share share[FIT_CARDS_MAX] = {{.end_layer = n_layer}};
+    c->deep = 1;
+    if (must_split(c, w, room, e)) {
+        splitting s = {c->rank[0], w, e};
+        const fit_splitter how = {.measure = measure,
+                                  .context = &s,
+                                  .n_layer = n_layer,
+                                  .on_all = c->split == CREW_LAYERS};
+        const fit_target where = {.bytes_free = room, .n_card = c->n};
+        const int32_t n = fit_split_layers(&how, &where, share);
+        if (n > 1) c->deep = n;
+        else share[0] = (fit_share){.end_layer = n_layer}; /* whose opening says what is missing */
+    }
+    c->n_lane = c->n / c->deep;
+    for (int32_t i = 0; i < c->n && e->code == ERR_NONE; i++) {
+        const fit_share *own = &share[i % c->deep];
+        engine_take_part(c->rank[i], own->first_layer, own->end_layer);
+        c->rank[i]->bytes_planned = c->rank[i]->bytes_device = 0;
+    }
+    return e->code == ERR_NONE;
+}
+
+void crew_make_whole(crew *c)
+{
+    for (int32_t i = 0; i < c->n; i++)
+        engine_take_part(c->rank[i], 0, c->rank[i]->header.config.n_layer);
+}
+
 bool crew_plan(crew *c, const engine_work *w, int64_t *bytes, err *e)
 {
     *bytes = 0;
-    for (int32_t i = 0; i < c->n; i++) {
+    if (!arrange(c, w, e)) return false;
+    for (int32_t i = 0; i < c->n_lane * c->deep; i++) {
         int64_t own = 0;
         if (!engine_plan(c->rank[i], w, &own, e)) return false;
         *bytes += own;
@@ -90,6 +174,7 @@ typedef struct job {
     crew *crew;
     crew_task *task;
     void *context;
+    bool lanes;   /* tasks are lanes, not ranks */
     err *failure; /* [n] */
 } job;
 
@@ -97,25 +182,41 @@ static void run_one(void *context, int64_t i, int thread)
 {
     (void)thread;
     const job *j = context;
-    device_enter(&j->crew->rank[i]->backend);
+    const engine *g = j->lanes ? crew_lane(j->crew, (int32_t)i) : j->crew->rank[i];
+    device_enter(&g->backend);
     if (!j->task(j->context, (int32_t)i, &j->failure[i])) assert(j->failure[i].code != ERR_NONE);
+}
+
+static bool run_all(job *j, int32_t n, err *e)
+{
+    err failure[RANKS_MAX];
+    crew *c = j->crew;
+    if (n == 1) return j->task(j->context, 0, e);
+    for (int32_t i = 0; i < n; i++) failure[i] = (err){0};
+    j->failure = failure;
+    pool_run(c->together, n, run_one, j);
+    device_enter(&c->rank[0]->backend);
+    for (int32_t i = 0; i < n; i++) {
+        const err *f = &failure[i];
+        const bool counts = e->code == ERR_NONE || (e->code == ERR_STOPPED && f->code != e->code);
+        if (f->code != ERR_NONE && counts) *e = *f;
+    }
+    return e->code == ERR_NONE;
 }
 
 bool crew_run(crew *c, crew_task *task, void *context, err *e)
 {
-    err failure[RANKS_MAX];
-    job j = {c, task, context, failure};
-    if (c->n == 1) return task(context, 0, e);
-    for (int32_t i = 0; i < c->n; i++) failure[i] = (err){0};
-    pool_run(c->together, c->n, run_one, &j);
+    job j = {.crew = c, .task = task, .context = context};
+    return run_all(&j, c->n, e);
+}
+
+bool crew_run_lanes(crew *c, crew_task *task, void *context, err *e)
+{
+    job j = {.crew = c, .task = task, .context = context, .lanes = true};
+    device_enter(&crew_lane(c, 0)->backend);
+    const bool ok = run_all(&j, c->n_lane, e);
     device_enter(&c->rank[0]->backend);
-    for (int32_t i = 0; i < c->n; i++) {
-        const err *f = &failure[i];
-        const bool first = e->code == ERR_NONE || e->code == ERR_STOPPED;
-        if (f->code != ERR_NONE && first && (e->code == ERR_NONE || f->code != ERR_STOPPED))
-            *e = *f;
-    }
-    return e->code == ERR_NONE;
+    return ok;
 }
 
 typedef struct start {
@@ -127,13 +228,19 @@ typedef struct start {
 static bool start_one(void *context, int32_t rank, err *e)
 {
     const start *s = context;
-    return engine_start(s->crew->rank[rank], s->work, s->adapter, e);
+    const crew *c = s->crew;
+    if (rank >= c->n_lane * c->deep) return true;
+    return engine_start(c->rank[rank], s->work, s->adapter, e);
 }
 
 bool crew_start(crew *c, const engine_work *w, const lora *adapter, err *e)
 {
     start s = {c, w, adapter};
-    return crew_run(c, start_one, &s, e);
+    if (!arrange(c, w, e) || !crew_run(c, start_one, &s, e)) return false;
+    for (int32_t i = 0; i < c->n_lane * c->deep; i++) {
+        if (i % c->deep > 0) session_follow(&c->rank[i]->session, &c->rank[i - 1]->session);
+    }
+    return true;
 }
 
 void crew_stop(crew *c)
@@ -145,11 +252,17 @@ void crew_stop(crew *c)
 void crew_describe(const crew *c, buf *out)
 {
     if (c->n < 2) return;
-    buf_printf(out, "%d ranks share the texts:", c->n);
-    for (int32_t i = 0; i < c->n; i++) {
+    if (c->deep > 1 && c->n_lane > 1)
+        buf_printf(out, "%d times %d ranks share the texts, layers split:", c->n_lane, c->deep);
+    else if (c->deep > 1) buf_printf(out, "%d ranks share the layers:", c->deep);
+    else buf_printf(out, "%d ranks share the texts:", c->n);
+    for (int32_t i = 0; i < c->n_lane * c->deep; i++) {
         const engine *g = c->rank[i];
-        buf_printf(out, "%s %s %.1f MB", i ? "," : "", g->device, (double)g->bytes_planned / 1e6);
+        buf_printf(out, "%s %s", i ? "," : "", g->device);
+        if (c->deep > 1) buf_printf(out, " layers %d-%d", g->part.first + 1, g->part.end);
+        buf_printf(out, " %.1f MB", (double)g->bytes_planned / 1e6);
         if (g->bytes_device > 0) buf_printf(out, " + %.1f MB there", (double)g->bytes_device / 1e6);
     }
+    if (c->n_lane * c->deep < c->n) buf_printf(out, "; %d idle", c->n - c->n_lane * c->deep);
     buf_add_char(out, '\n');
 }

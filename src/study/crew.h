@@ -1,5 +1,11 @@
 /* crew: the ranks of a run: engines of one model, each on a device of its own with threads,
- * weights and session, working at the same time (compute/ranks.h names them).
+ * weights and session (compute/ranks.h names them).
+ *
+ *     rows     every rank has the whole model: they work at the same time, each a lane
+ *     layers   a lane is several ranks with consecutive layers each; rows go from one to the next,
+ *              one rank of a lane works at a time. For models larger than a device: the shares are
+ *              those that `caseload fit` tells (fit_split.c), on as few ranks as hold it; the other
+ *              ranks are more such lanes. Where rows fit, rows are split.
  *
  * Scoring is dealt in batches: each rank takes the next one that nobody has. A row's numbers depend
  * on its own path alone, so any number of ranks gives the same bits as one; the ranks must compute
@@ -14,10 +20,14 @@
 #include "compute/ranks.h"
 #include "study/engine.h"
 
+typedef enum crew_split { CREW_AS_FITS, CREW_ROWS, CREW_LAYERS } crew_split;
+
 typedef struct crew {
     int32_t n;
     engine *rank[RANKS_MAX]; /* the first is the caller's */
     pool *together;          /* a thread a rank */
+    crew_split split;        /* as asked; layers: over all ranks */
+    int32_t n_lane, deep;    /* as it is planned now: ranks of a lane */
 } crew;
 
 /* Peeks the model into `first`, and opens the other ranks beside it. */
@@ -27,7 +37,11 @@ void crew_close(crew *c); /* but for the first; a zero crew is fine */
 /* The most ranks that stand on one device. */
 int32_t crew_beside(const crew *c);
 
-/* As engine_plan, engine_start and engine_stop, for every rank; bytes: of all together. */
+/* Every rank has the whole model again (training); nothing is open. */
+void crew_make_whole(crew *c);
+
+/* As engine_plan, engine_start and engine_stop, for every rank; bytes: of all together. Both decide
+ * how the work is split. */
 bool crew_plan(crew *c, const engine_work *w, int64_t *bytes, err *e);
 bool crew_start(crew *c, const engine_work *w, const lora *adapter, err *e);
 void crew_stop(crew *c);
@@ -36,6 +50,13 @@ void crew_stop(crew *c);
  * failures, one that is no stop by the user counts, and the first rank's. */
 typedef bool crew_task(void *context, int32_t rank, err *e);
 bool crew_run(crew *c, crew_task *task, void *context, err *e);
+
+/* The same for every lane; its engine is the one whose session gives the answers. */
+bool crew_run_lanes(crew *c, crew_task *task, void *context, err *e);
+static inline engine *crew_lane(const crew *c, int32_t lane)
+{
+    return c->rank[lane * c->deep + c->deep - 1];
+}
 
 /* Where each rank stands and what it holds; a line. Nothing for one rank. */
 void crew_describe(const crew *c, buf *out);

@@ -2,7 +2,6 @@
 #include "study/engine.h"
 
 #include "compute/device.h"
-#include "model/place.h"
 #include "model/plan.h"
 
 #include <assert.h>
@@ -24,10 +23,12 @@ static bool header_is_whole(const model_header *h)
 static bool check_single(const engine_options *o, err *e)
 {
     const char *device = o->device ? o->device : "";
-    if (o->ranks < 2 && !strchr(device, ',') && strncmp(device, "cuda:all", 8) != 0) return true;
-    return err_set(e, ERR_USAGE,
-                   "several devices (%s%s) are for `run`, `try` and `tune`; give one --device here",
-                   device, o->ranks > 1 ? ", --ranks" : "");
+    if (o->ranks < 2 && !o->split && !strchr(device, ',') && strncmp(device, "cuda:all", 8) != 0)
+        return true;
+    return err_set(
+        e, ERR_USAGE,
+        "several devices (%s%s%s) are for `run`, `try` and `tune`; give one --device here", device,
+        o->ranks > 1 ? ", --ranks" : "", o->split ? ", --split" : "");
 }
 
 bool engine_open_beside(engine *g, const engine *first, const engine_options *o, err *e)
@@ -92,6 +93,13 @@ session_shape engine_shape(const engine_work *w)
     return shape;
 }
 
+static session_shape shape_of_part(const engine *g, const engine_work *w)
+{
+    session_shape shape = engine_shape(w);
+    shape.follows = g->part.first > 0;
+    return shape;
+}
+
 static bool check_context(const engine *g, int32_t positions, err *e)
 {
     int32_t n_context = g->header.config.n_context;
@@ -112,7 +120,20 @@ static bool lay_out_scorer(engine *g, const schedule *s, arena *a, err *e)
 /* Where weights are: pointers into the file's map. Nothing of them is read. */
 static bool bind_once(engine *g, err *e)
 {
-    return g->model.weights.layer || model_bind(&g->model.weights, &g->header, &g->memory, e);
+    if (g->model.weights.layer) return true;
+    if (!model_bind(&g->model.weights, &g->header, &g->memory, e)) return false;
+    if (g->part.end > 0) model_cut_weights(&g->model, &g->part);
+    return true;
+}
+
+void engine_take_part(engine *g, int32_t first, int32_t end)
+{
+    const bool whole = first == 0 && end == g->header.config.n_layer;
+    assert(!g->block.block);
+    if (whole ? g->part.end == 0 : g->part.first == first && g->part.end == end) return;
+    g->part = (model_part){.first = whole ? 0 : first, .end = whole ? 0 : end};
+    g->model = (model){.header = &g->header, .config = &g->header.config};
+    if (!whole) model_cut(&g->model, &g->part);
 }
 
 /* The adapter beside the model; one that is not made yet counts as if it had every target. */
@@ -123,7 +144,9 @@ static bool place_adapter(engine *g, const lora *adapter, int32_t rank, err *e)
     g->adapter = adapter ? *adapter : (lora){0};
     if (rank == 0) return true;
     if (!adapter && !lora_lay_out(&g->adapter, &g->header.config, any, &unused, e)) return false;
-    return lora_upload(&g->adapter, &g->backend, e);
+    if (!lora_upload(&g->adapter, &g->backend, e)) return false;
+    if (g->adapter.place) g->adapter.place += (int64_t)g->part.first * LORA_TARGETS;
+    return true;
 }
 
 static bool plan_with(engine *g, const engine_work *w, const lora *adapter, int64_t *bytes, err *e)
@@ -134,7 +157,7 @@ static bool plan_with(engine *g, const engine_work *w, const lora *adapter, int6
         !(bind_once(g, e) && model_place(&g->model, &g->backend, e) &&
           place_adapter(g, adapter, w->adapter_rank, e)))
         return false;
-    session_shape shape = engine_shape(w);
+    session_shape shape = shape_of_part(g, w);
     if (!check_context(g, shape.positions, e)) return false;
     if (!session_lay_out(&g->session, &g->model, &g->backend, shape, &plan, e)) return false;
     g->mark = plan.used;
@@ -198,7 +221,7 @@ bool engine_start(engine *g, const engine_work *w, const lora *adapter, err *e)
     if (!device_reserve(&g->backend, g->bytes_device, e)) return false;
     if (!model_place(&g->model, &g->backend, e)) return false;
     if (!place_adapter(g, adapter, w->adapter_rank, e)) return false;
-    if (!session_lay_out(&g->session, &g->model, &g->backend, engine_shape(w), &g->block, e))
+    if (!session_lay_out(&g->session, &g->model, &g->backend, shape_of_part(g, w), &g->block, e))
         return false;
     assert(g->block.used == g->mark); /* the estimate is the allocation */
     assert(device_used(&g->backend) == g->bytes_device);

@@ -9,6 +9,7 @@
 
 #include "base/room.h"
 #include "model/files.h"
+#include "model/place.h"
 #include "study/generate.h"
 #include "study/schedule.h"
 #include "text/prompt.h"
@@ -20,6 +21,7 @@ typedef struct engine_options {
     const char *model;       /* file or folder */
     const char *device;      /* NULL: "cpu"; a list (compute/ranks.h) for crew_peek alone */
     int32_t ranks;           /* likewise; 0: one a device */
+    const char *split;       /* likewise: "rows" or "layers" are split; NULL: as it fits */
     int32_t threads;         /* 0: all cores this process may use; of all ranks together */
     int64_t bytes_limit;     /* of memory that this process may take; 0: what the system gives */
     bool sizes_only;         /* to plan: the weights may be absent; engine_start is not for it */
@@ -31,6 +33,7 @@ typedef struct engine {
     arena block;  /* session and scorer: exactly what was planned */
     model_header header;
     model model;
+    model_part part;     /* end 0: the whole model */
     chat_template *chat; /* NULL: the model has none */
     pool *threads;
     backend backend;
@@ -40,16 +43,19 @@ typedef struct engine {
     generator generator;                  /* of a schedule with streams */
     int64_t bytes_limit, bytes_elsewhere; /* of the options */
     bool incomplete;                      /* sizes only: some weights are not there */
-    bool beside;                          /* header and template are another engine's */
+    bool beside;                          /* header and template are another's */
     const char *device;                   /* its name, in a crew; else NULL */
     size_t bytes_planned;
-    size_t bytes_device; /* weights and session where the device has memory of its own */
+    size_t bytes_device; /* weights and session, where they are not the host's */
     size_t mark;         /* end of the session in `block` */
 } engine;
 
 bool engine_peek(engine *g, const engine_options *o, err *e);
 /* Another of the same model, with device, threads, weights and session of its own; closed first. */
 bool engine_open_beside(engine *g, const engine *first, const engine_options *o, err *e);
+/* From now on layers [first, end) alone, with what stands before them when they are the first, and
+ * behind when they are the last; nothing is open. Sessions of parts follow one another. */
+void engine_take_part(engine *g, int32_t first, int32_t end);
 int32_t engine_rows(const engine *g); /* the row budget where none is asked for */
 typedef struct engine_work {          /* what one session is to serve */
     const schedule *const *schedule;

@@ -13,9 +13,11 @@ typedef struct fit_splitter {
     bool (*measure)(void *context, int32_t first, int32_t end, fit_bytes *bytes);
     void *context;
     int32_t n_layer;
+    bool on_all; /* on all cards, where there are as many layers; else on as few as hold it */
 } fit_splitter;
 
-/* The number of cards, at most where->n_card; 0: not even on all. */
+/* The number of cards, at most where->n_card; 0: not even on all. The fullest is as empty as it can
+ * be. */
 int32_t fit_split_layers(const fit_splitter *s, const fit_target *where,
                          fit_share share[FIT_CARDS_MAX]);
 

@@ -34,16 +34,24 @@ int32_t fit_split_layers(const fit_splitter *s, const fit_target *where,
 {
     fit_share trial[FIT_CARDS_MAX];
     int32_t most = where->n_card < FIT_CARDS_MAX ? where->n_card : FIT_CARDS_MAX;
+    fit_bytes whole;
     int32_t n = place(s, where->bytes_free, most, share);
-    int64_t low = 0,
-            high = where->bytes_free; /* room that does not, and does, hold it on n cards */
-    for (int step = 0; n > 0 && step < 24 && high - low > 1 << 20; step++) {
+    int64_t low = 0, high = where->bytes_free, near = 1 << 20;
+    if (n > 0 && s->on_all) { /* a room that does not, and one that does, hold it on `most` cards */
+        if (!s->measure(s->context, 0, s->n_layer, &whole)) return 0;
+        if (whole.total < high) high = whole.total;
+        near = high / 1024;
+    }
+    if (!s->on_all) most = n;
+    for (int step = 0; n > 0 && step < 24 && high - low > near; step++) {
         int64_t middle = low + (high - low) / 2;
-        if (place(s, middle, n, trial) == 0) {
+        int32_t got = place(s, middle, most, trial);
+        if (got == 0) {
             low = middle;
             continue;
         }
         high = middle;
+        n = got;
         memcpy(share, trial, (size_t)n * sizeof *trial);
     }
     return n;
@@ -80,7 +88,7 @@ bool fit_split(fit_line *line, const fit_job *j, const fit_target *where, arena 
     fit_share share[FIT_CARDS_MAX];
     for (size_t i = 0; i < countof(tries) && e->code == ERR_NONE; i++) {
         job_part part = {j, tries[i], e};
-        fit_splitter s = {measure_part, &part, n_layer};
+        fit_splitter s = {.measure = measure_part, .context = &part, .n_layer = n_layer};
         line->n_split = fit_split_layers(&s, where, share);
         if (line->n_split == 0) continue;
         line->size = tries[i].n;

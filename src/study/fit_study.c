@@ -108,7 +108,7 @@ static bool plan_work(planner *p, fit_work *w)
     w->fits = w->bytes.total <= where->bytes_free;
     w->n_split = w->fits ? 1 : 0;
     if (w->fits || where->n_card < 2) return true;
-    fit_splitter s = {measure_layers, p, n_layer};
+    fit_splitter s = {.measure = measure_layers, .context = p, .n_layer = n_layer};
     fit_share share[FIT_CARDS_MAX];
     w->n_split = fit_split_layers(&s, where, share);
     return p->e->code == ERR_NONE;
@@ -116,7 +116,7 @@ static bool plan_work(planner *p, fit_work *w)
 
 static void time_work(const planner *p, fit_work *w, const fit_speed *s)
 {
-    const double copies = w->fits ? p->study->target.n_card : 1;
+    const double copies = w->n_split > 0 ? p->study->target.n_card / w->n_split : 1;
     double keys = 0;
     int64_t rows = 0;
     count_rows(&p->pass->book, &rows, &keys, &w->longest);

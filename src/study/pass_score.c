@@ -250,7 +250,7 @@ static bool after_step(void *context, int32_t n_row, err *e)
     double now = run_clock();
     pool_lock(s->crew->together);
     s->run->state.drawn_done += n_row;
-    s->run->state.seconds_drawn += (now - s->step_clock) / s->crew->n;
+    s->run->state.seconds_drawn += (now - s->step_clock) / s->crew->n_lane;
     s->step_clock = now;
     bool ok = go_on(s, e) && run_tell(s->run, "scoring", e);
     pool_unlock(s->crew->together);
@@ -352,7 +352,7 @@ static bool score_batch(scoring *s, int32_t b, err *e)
         ok = take_item(s, &of->item[i], share, e);
     }
     r->state.tokens_done += rows;
-    r->state.seconds_forward += seconds / s->crew->n;
+    r->state.seconds_forward += seconds / s->crew->n_lane;
     return end_writing(s, ok, e) && draw_batch(s, e);
 }
 
@@ -398,7 +398,7 @@ static bool score_heads(scoring *s, err *e)
     pool_lock(s->crew->together);
     if (!s->dealing->headed) s->run->state.tokens_done += of->rows_head;
     s->dealing->headed = true;
-    s->run->state.seconds_forward += (run_clock() - start) / s->crew->n;
+    s->run->state.seconds_forward += (run_clock() - start) / s->crew->n_lane;
     pool_unlock(s->crew->together);
     return true;
 }
@@ -424,11 +424,11 @@ static bool score_chapter(scoring *s, chapter *c, err *e)
     crew *all = s->crew;
     size_t mark = arena_mark(a);
     *s->dealing = (dealing){0};
-    for (int32_t i = 0; i < all->n; i++) {
+    for (int32_t i = 0; i < all->n_lane; i++) {
         s[i].chapter = c;
         if (!make_lists(&s[i], e)) return false;
     }
-    bool ok = crew_run(all, score_share, s, e);
+    bool ok = crew_run_lanes(all, score_share, s, e);
     arena_reset(a, mark);
     return ok;
 }
@@ -458,9 +458,9 @@ bool pass_score(run *r, pass *p, err *e)
 {
     crew *c = &r->model[p->model].crew;
     dealing d = {0};
-    scoring *s = arena_take(&r->memory, (size_t)c->n, sizeof *s, e);
-    for (int32_t i = 0; s && i < c->n; i++) {
-        s[i] = (scoring){.run = r, .pass = p, .crew = c, .dealing = &d, .engine = c->rank[i]};
+    scoring *s = arena_take(&r->memory, (size_t)c->n_lane, sizeof *s, e);
+    for (int32_t i = 0; s && i < c->n_lane; i++) {
+        s[i] = (scoring){.run = r, .pass = p, .crew = c, .dealing = &d, .engine = crew_lane(c, i)};
         if (i > 0) s[i].vocabulary = s->vocabulary;
         if (!make_forms(&s[i], e)) return false;
     }

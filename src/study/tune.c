@@ -321,6 +321,11 @@ static bool train_one(tune *t, const tune_plan *p, tune_adapter *out, bool *done
     engine *g = p->texts->engine;
     int32_t left = 0;
     bool finished = false;
+    if (p->texts->crew->split == CREW_LAYERS)
+        return err_set(e, ERR_USAGE,
+                       "--split layers is for scoring: a training needs the whole model on each "
+                       "device; train '%s' without it first, with `caseload tune`",
+                       p->unit);
     t->work_all = t->state.tokens_now + work_left(t, &left);
     if (t->state.of == 0) t->state.of = left;
     t->state.number = t->state.of - left + 1;

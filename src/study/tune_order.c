@@ -259,6 +259,7 @@ static bool plan_bytes(tune *t, tune_plan *p, int64_t *bytes, err *e)
 {
     tune_job j = {.tune = t, .plan = p, .engine = p->texts->engine, .backend = p->texts->backend};
     arena plan = ARENA_MEASURE;
+    crew_make_whole(p->texts->crew);
     device_measure(p->texts->backend);
     device_measure(&p->texts->engine->backend);
     if (!tune_lay_out(&j, &plan, e)) return false;
@@ -297,7 +298,7 @@ static bool choose_rerun(tune *t, tune_plan *p, err *e)
             e, ERR_RESOURCE,
             "training takes %.2f GB of the GPU with %d of %d layers forwarded again, and "
             "%.2f GB are free there; set `micro_tokens` below %d, or take a smaller or "
-            "quantised model",
+            "quantised model (a training does not split layers over devices)",
             beside * (double)(p->there_trainer + p->there_scoring) / 1e9, p->shape.rerun_layers,
             n_layer, (double)card / 1e9, p->training->lora->micro_tokens);
     return err_set(e, ERR_RESOURCE,

@@ -574,10 +574,11 @@ static bool open_ranks(tune_ranks *all, err *e)
 
 bool tune_train(tune *t, const tune_plan *p, bool *finished, err *e)
 {
-    const crew *c = p->texts->crew;
+    crew *c = p->texts->crew;
     tune_ranks *all = arena_take_zero(&t->memory, 1, sizeof *all, e);
     *finished = false;
     if (!all) return false;
+    crew_make_whole(c);
     all->n = c->n;
     for (int32_t i = 0; i < c->n; i++) {
         all->job[i] = (tune_job){.tune = t,

@@ -20,6 +20,11 @@ done
 run_study cut --ranks 3 --threads 3 || { cat "$work/stderr"; fail "the killed study does not go on"; }
 same "$work/whole/scores.csv" "$work/cut/scores.csv"
 
+run_study layers --device cpu,cpu --split layers || { cat "$work/stderr"; fail "the study did not run with layers split"; }
+same "$work/whole/scores.csv" "$work/layers/scores.csv"
+
+"$CASELOAD" run "$work/study.yaml" --plan --device cpu,cpu --split layers >"$work/plan" 2>/dev/null || fail "no plan for split layers"
+grep -q '2 ranks share the layers: cpu layers 1-2 .* MB, cpu layers 3-3 .* MB' "$work/plan" || { cat "$work/plan"; fail "the plan does not name the layers"; }
 "$CASELOAD" run "$work/study.yaml" --plan --device cpu,cpu >"$work/plan" 2>/dev/null || fail "no plan for two ranks"
 grep -q '2 ranks share the texts: cpu .* MB, cpu .* MB' "$work/plan" || { cat "$work/plan"; fail "the plan does not name the ranks"; }
 want 2 "do not compute the same bits" "$CASELOAD" run "$work/study.yaml" --out "$work/no" --device cpu,ref
