@@ -518,7 +518,7 @@ bool caseload_split(const char *study, const char *out, caseload_sink *sink, voi
     ok = ok &&
          table_read(&t, s.data.file.text.data, (table_options){.encoding = s.data.encoding},
                     &memory, &failure) &&
-         options_complete(&s, &t, &memory, &failure);
+         options_each(&s, &t, &memory, &failure) && options_complete(&s, &t, &memory, &failure);
     if (ok && write_split(&s, &t, path, &memory, &shown, &failure)) pour(&shown, sink, context);
     if (opened) arena_close(&memory);
     buf_close(&shown);

@@ -4,6 +4,10 @@
  * Needs a model in models/ and its answers in ../shared/data/models/reference; skips with a line
  * without. `t_reference full` takes all models, every path of this machine, and every case on ref
  * (hours): `make reference`.
+ *
+ * Greedy text of 64 tokens, too: the same ids as transformers, or a first difference where the two
+ * likeliest logits lie within 1e-3 (tests/golden/greedy_real.json). The smallest model's first
+ * prompts by default; `t_reference greedy` all of all models.
  */
 #include "caseload.h"
 
@@ -155,6 +159,112 @@ static void run_check(void **state)
     json_decref(answers);
 }
 
+/* --- greedy text --- */
+
+enum { GREEDY_TOKENS = 64 };
+
+typedef struct greedy {
+    const char *model;
+    size_t cases_max;
+} greedy;
+
+static char *make_greedy_requests(const json_t *cases, size_t n)
+{
+    char *all = NULL;
+    size_t size = 0;
+    FILE *f = open_memstream(&all, &size);
+    for (size_t i = 0; i < n; i++) {
+        json_t *request = json_pack("{s:i, s:O, s:{s:i}}", "id", (int)i, "prompt",
+                                    json_object_get(json_array_get(cases, i), "text"), "generate",
+                                    "max_tokens", GREEDY_TOKENS);
+        json_dumpf(request, f, JSON_COMPACT);
+        fputc('\n', f);
+        json_decref(request);
+    }
+    fclose(f);
+    return all;
+}
+
+/* True when all tokens are the same; else the first difference must be one of rounding. */
+static bool compare_greedy(const char *model, const json_t *want, const json_t *got)
+{
+    const json_t *sample = json_array_get(json_object_get(got, "samples"), 0);
+    const json_t *ids = json_object_get(sample, "ids"), *golden = json_object_get(want, "greedy");
+    assert_true(json_equal(json_object_get(want, "ids"), json_object_get(got, "ids")));
+    if (json_equal(ids, golden)) {
+        bool ended = !strcmp(json_string_value(json_object_get(sample, "end")), "end");
+        assert_int_equal(ended, json_is_true(json_object_get(want, "ended")));
+        return true;
+    }
+    size_t i = 0;
+    while (json_equal(json_array_get(ids, i), json_array_get(golden, i))) i++;
+    double gap = json_number_value(json_array_get(json_object_get(want, "gap"), i));
+    print_message("%s: token %zu differs, the two likeliest logits are %.5f apart\n", model, i,
+                  gap);
+    assert_true(i < json_array_size(json_object_get(want, "gap")) && gap < 1e-3);
+    return false;
+}
+
+static void run_greedy(void **state)
+{
+    const greedy *g = *state;
+    json_error_t why;
+    json_t *all = json_load_file("tests/golden/greedy_real.json", 0, &why), *one = NULL;
+    const json_t *cases = NULL;
+    size_t i = 0;
+    assert_non_null(all);
+    json_array_foreach(json_object_get(all, "models"), i, one)
+    {
+        if (strstr(g->model, json_string_value(json_object_get(one, "file"))))
+            cases = json_object_get(one, "cases");
+    }
+    assert_non_null(cases);
+    if (access(g->model, R_OK) != 0) {
+        print_message("skip: %s is not here\n", g->model);
+        json_decref(all);
+        skip();
+    }
+    size_t n = json_array_size(cases) < g->cases_max ? json_array_size(cases) : g->cases_max;
+    char *requests = make_greedy_requests(cases, n), *out = NULL;
+    caseload_error e = {0};
+    caseload_score_options o = {.engine = {.model = g->model, .device = "cpu"},
+                                .jsonl = requests,
+                                .size = strlen(requests),
+                                .sink = collect,
+                                .context = &out};
+    if (!caseload_score(&o, &e)) fail_msg("%s", e.text);
+    size_t same = 0;
+    const char *line = out;
+    for (i = 0; i < n; i++) {
+        const char *end = strchr(line, '\n');
+        assert_non_null(end);
+        json_t *got = json_loadb(line, (size_t)(end - line), 0, &why);
+        same += compare_greedy(g->model, json_array_get(cases, i), got);
+        json_decref(got);
+        line = end + 1;
+    }
+    print_message("%s: greedy text of up to %d tokens, the same in %zu of %zu prompts\n", g->model,
+                  GREEDY_TOKENS, same, n);
+    free(requests);
+    free(out);
+    json_decref(all);
+}
+
+static size_t add_greedy(struct CMUnitTest *tests, bool every)
+{
+    static greedy asks[8];
+    size_t n = 0;
+    for (size_t i = 0; i < sizeof references / sizeof references[0]; i++) {
+        if (!every && i > 0) continue;
+        asks[n] = (greedy){references[i].model, every ? SIZE_MAX : 2};
+        tests[n] = (struct CMUnitTest){.name = "greedy text",
+                                       .test_func = run_greedy,
+                                       .initial_state = &asks[n]};
+        n++;
+    }
+    return n;
+}
+
 enum { CHECKS_MAX = 32 };
 
 int main(int argc, char **argv)
@@ -164,8 +274,9 @@ int main(int argc, char **argv)
     static char names[CHECKS_MAX][100];
     bool full = argc > 1 && !strcmp(argv[1], "full");
     static const char *const devices[] = {"cpu", "cpu:avx2", "ref"};
-    size_t n = 0;
-    for (size_t i = 0; i < sizeof references / sizeof references[0]; i++) {
+    bool only_greedy = argc > 1 && !strcmp(argv[1], "greedy");
+    size_t n = add_greedy(tests, full || only_greedy);
+    for (size_t i = 0; i < sizeof references / sizeof references[0] && !only_greedy; i++) {
         for (size_t d = 0; d < sizeof devices / sizeof devices[0]; d++) {
             bool slow = strcmp(devices[d], "cpu") != 0, small = i == 0;
             if (!full && (!references[i].always || (slow && !small))) continue;

@@ -29,6 +29,14 @@ typedef struct options {
 /* Nothing for a study without options: start is NULL then. */
 bool options_read(options *o, const spec *s, const table *t, arena *a, err *e);
 
+/* `data: several: each`: a question may have several right options, none or all. Its row becomes
+ * one row an option, with the id "ID/A", "ID/B", .., the option in a column of its own (behind the
+ * other columns of the text) and the label of the study's two classes: the positive one where the
+ * option is right. The label column holds a list ([0, 2], ["A", "C"]) or such items between commas
+ * or semicolons. Options of one question are one patient's, unless a patient column says more. Rows
+ * without a label stay so. Changes the table and the study; right after the table is read. */
+bool options_each(spec *s, table *t, arena *a, err *e);
+
 /* Where the classes are the options' letters: as many as the longest list. After the table is read
  * and before anything else looks at the classes. */
 bool options_complete(spec *s, const table *t, arena *a, err *e);

@@ -264,6 +264,7 @@ static bool set_study_classes(spec_reader *r, const spec_key *key, const yaml_it
 {
     spec *s = base;
     s->lettered = false;
+    if (s->data.several == SPEC_EACH_OPTION) s->positive = -1; /* of the classes that stood in */
     return spec_read_classes(r, key, v, &s->n_class, &s->classes) &&
            spec_check_surfaces(r, key->name, s->classes, s->n_class);
 }
@@ -340,6 +341,37 @@ static bool make_one_class(spec_reader *r)
     return true;
 }
 
+/* Each option of a question is asked about by itself: is it right? */
+static bool make_right_and_wrong(spec_reader *r)
+{
+    static const char *const words[2][2] = {{"right", "Yes"}, {"wrong", "No"}};
+    spec *s = r->s;
+    spec_text *text = arena_take_zero(r->a, 4, sizeof *text, r->e);
+    s->classes = arena_take_zero(r->a, 2, sizeof *s->classes, r->e);
+    if (r->e->code) return false;
+    for (int i = 0; i < 2; i++) {
+        for (int k = 0; k < 2; k++)
+            text[2 * i + k] = (spec_text){str_of(words[i][k]), s->data.options.line};
+        s->classes[i] = (spec_class){text[2 * i], {1, s->data.options.line, &text[2 * i + 1]}};
+    }
+    s->n_class = 2;
+    s->positive = 0;
+    return true;
+}
+
+static bool check_several(spec_reader *r)
+{
+    const spec_data *d = &r->s->data;
+    if (d->several == SPEC_ONE_RIGHT) return true;
+    if (d->options.n == 0)
+        return spec_fail(r->s, d->line, r->e, "'several: each' needs 'options' (their columns)");
+    if (d->n_labels > 0)
+        return spec_fail(r->s, d->line, r->e,
+                         "'labels' names classes, but with 'several: each' the label lists the "
+                         "right options; leave 'labels' out");
+    return true;
+}
+
 static bool set_data(spec_reader *r, const spec_key *key, const yaml_item *value, void *base)
 {
     if (!spec_set_map(r, key, value, base)) return false;
@@ -357,7 +389,9 @@ static bool set_data(spec_reader *r, const spec_key *key, const yaml_item *value
                          "'label_is' says which of a row's own options is right; 'options' (their "
                          "columns) is missing");
     if (!d->label.text.data) return make_one_class(r);
+    if (!check_several(r)) return false;
     if (d->options.n == 0) return true;
+    if (d->several == SPEC_EACH_OPTION) return make_right_and_wrong(r);
     return make_letters(r, d->options.n > 1 ? d->options.n : SPEC_OPTIONS_MAX);
 }
 
@@ -411,6 +445,8 @@ static const char *const tfidf_choices[] = {"auto", "words", "characters", NULL}
 
 static const char *const label_choices[] = {"auto",          "letter", "number",
                                             "number-from-1", "text",   NULL};
+
+static const char *const several_choices[] = {"one", "each", NULL};
 
 static const spec_key across_keys[] = {
     {"allowed", "why it is", spec_set_text, .offset = offsetof(spec_data, across),
@@ -474,6 +510,8 @@ static const spec_key data_keys[] = {
      .offset = offsetof(spec_data, options), .least = 1, .most = SPEC_OPTIONS_MAX},
     {"label_is", "how the label names the right option", spec_set_choice,
      .offset = offsetof(spec_data, label_is), .choices = label_choices},
+    {"several", "whether several options of a question may be right", spec_set_choice,
+     .offset = offsetof(spec_data, several), .choices = several_choices},
     {"reference", "the column with texts to compare with", spec_set_text,
      .offset = offsetof(spec_data, reference)},
     {"patients_across_splits", "whether a patient may be in several parts", spec_set_map,
@@ -642,6 +680,10 @@ static bool set_splits(spec_reader *r, const spec_key *key, const yaml_item *val
 static bool check_positive(spec_reader *r)
 {
     const spec_data *d = &r->s->data;
+    if (d->several == SPEC_EACH_OPTION && r->s->n_class != 2)
+        return spec_fail(r->s, d->line, r->e,
+                         "with 'several: each' a study has two classes, such as {right: [Yes], "
+                         "wrong: [No]} and 'positive: right'");
     bool compares = d->reference.text.data && !d->label.text.data;
     if (compares && r->s->n_class > 1)
         return spec_fail(r->s, d->line, r->e, "a study with 'classes' needs 'label' under 'data'");
@@ -754,6 +796,7 @@ static void write_data(const spec_reader *r, buf *out)
     spec_write_text(out, "data.patients_across_splits", d->across.text);
     spec_write_list(out, "data.options", d->options);
     if (d->label_is) buf_printf(out, "data.label_is: %s\n", label_choices[d->label_is]);
+    if (d->several) buf_printf(out, "data.several: %s\n", several_choices[d->several]);
     if (d->reference.text.data) spec_write_text(out, "data.reference", d->reference.text);
 }
 

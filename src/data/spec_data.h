@@ -17,11 +17,14 @@
  *   patients_across_splits: {allowed: why}     else a patient in two parts is an error
  *   options: options                 a row's own options: a column of lists, or [colA, colB, ..];
  *   label_is: auto | letter | number | number-from-1 | text     what the label column then holds
+ *   several: each                    each option is asked about by itself: several may be right
  *   reference: reference             texts that generated ones are compared with
  *
  * With `options` the classes are the letters A, B, .. unless the study names them: the first option
- * is the first class. With `reference` and no label a study has no classes: generated texts are
- * compared with the references alone (all arms have `framing: text`). */
+ * is the first class. With `several: each` every option makes a row, and the two classes are right
+ * and wrong, answered Yes and No unless the study names others. With `reference` and no label a
+ * study has no classes: generated texts are compared with the references alone (all arms have
+ * `framing: text`). */
 #ifndef CASELOAD_DATA_SPEC_DATA_H
 #define CASELOAD_DATA_SPEC_DATA_H
 
@@ -36,6 +39,8 @@ typedef enum spec_label_is { /* numbers count from 0, or from 1 */
                              SPEC_LABEL_TEXT
 } spec_label_is;
 
+typedef enum spec_several { SPEC_ONE_RIGHT, SPEC_EACH_OPTION } spec_several;
+
 typedef struct spec_data {
     int32_t line;
     spec_text file; /* resolved: relative to the study file's folder */
@@ -47,6 +52,7 @@ typedef struct spec_data {
     spec_list text, group, missing;
     spec_list options;      /* columns, or one column that holds lists */
     spec_label_is label_is; /* with options: how the label names the right one */
+    spec_several several;   /* with options: may more than one be right? */
     spec_text reference;    /* column of texts that generated ones are compared with */
     int32_t n_labels;
     spec_class *labels; /* [n_labels] */

@@ -36,6 +36,7 @@ static bool read_inputs(run *r, err *e)
     const char *file = arena_copy_text(&r->memory, data->file.text.data, data->file.text.size, e);
     table_options how = {.encoding = data->encoding};
     return file && table_read(&r->table, file, how, &r->memory, e) &&
+           options_each(&r->spec, &r->table, &r->memory, e) &&
            options_complete(&r->spec, &r->table, &r->memory, e) &&
            rows_make(&r->rows, &r->spec, &r->table, (rows_options){.limit = o->limit}, &r->memory,
                      e) &&

@@ -243,6 +243,7 @@ bool run_record_facts(run *r, err *e)
         {"template_sha256", str_of(first->template_hash.hex)},
         {"numerics", str_of(first->numerics)},
         {"cut", str_of(spec_cut_name(r->spec.cut))},
+        {"several", r->spec.data.several ? STR("each") : STR("")},
         {"question",
          r->spec.question.text.data ? r->spec.question.text : r->spec.arms[0].question.text},
     };

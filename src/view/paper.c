@@ -274,6 +274,25 @@ static const struct {
     {6, "Variability", "How far results move when only chance or wording changes."},
 };
 
+bool paper_add_sheet(gather *g, sheet *s, const char *section, const char *say, err *e)
+{
+    report_input *in = &g->in;
+    arena *a = &g->memory;
+    buf html = buf_up_to(FILE_BYTES_MAX);
+    size_t n = (size_t)in->n_sheet;
+    report_sheet *list = arena_take(a, n + 1, sizeof *list, e);
+    sheet_html(s, &html);
+    if (list && buf_check(&html, "a table", e)) {
+        if (n) memcpy(list, in->sheet, n * sizeof *list);
+        list[n] = (report_sheet){section, say, str_keep(a, buf_view(&html), e).data};
+        in->sheet = list;
+        in->n_sheet++;
+    }
+    buf_close(&html);
+    sheet_close(s);
+    return e->code == ERR_NONE;
+}
+
 bool paper_sheets(evidence *v, err *e)
 {
     paper p = {.v = v};

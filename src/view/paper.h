@@ -21,6 +21,10 @@
 /* `out` is the study's folder. Appends a sentence for what a reader of the terminal should know. */
 bool paper_write(const evidence *v, const char *out, buf *shown, err *e);
 
+/* One more table of the page, behind in.sheet's; closes it. */
+struct sheet;
+bool paper_add_sheet(gather *g, struct sheet *s, const char *section, const char *say, err *e);
+
 /* The tables that the page shows too, behind those of v->g->in.sheet. */
 bool paper_sheets(evidence *v, err *e);
 

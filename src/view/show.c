@@ -13,6 +13,7 @@
 #include "view/gather.h"
 #include "view/paper.h"
 #include "view/plot.h"
+#include "view/questions.h"
 #include "view/results.h"
 #include "view/text.h"
 #include "view/texts.h"
@@ -197,6 +198,18 @@ static bool draw_pictures(evidence *v, err *e)
     return ok;
 }
 
+/* What answers about options make of the questions, where each option was asked about by itself. */
+static bool add_questions(const evidence *v, err *e)
+{
+    sheet s;
+    questions_table(v, &s);
+    if (s.n_column > 0)
+        return paper_add_sheet(v->g, &s, "Whole questions",
+                               "A question is answered when all its options are decided right.", e);
+    sheet_close(&s);
+    return true;
+}
+
 /* The likeness to references, where the study has them. */
 static bool add_texts(texts *t, evidence *v, const char *out, err *e)
 {
@@ -242,7 +255,8 @@ static bool write_all(gather *g, const show_options *o, buf *shown, err *e)
     bool ok = write_scores(g, path, e) && evidence_compute(&v, g, e);
     if (ok) g->in.evidence = &v;
     ok = ok && results_write(&g->in, &json, e) && write_file(o->out, "results.json", &json, e);
-    ok = ok && draw_pictures(&v, e) && paper_sheets(&v, e) && add_texts(&t, &v, o->out, e);
+    ok = ok && draw_pictures(&v, e) && paper_sheets(&v, e) && add_questions(&v, e) &&
+         add_texts(&t, &v, o->out, e);
     ok = ok && report_write(&g->in, &g->memory, &html, e) &&
          write_file(o->out, "report.html", &html, e);
     buf_close(&json);

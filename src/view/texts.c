@@ -4,6 +4,7 @@
 #include "base/hash.h"
 #include "view/evidence.h"
 #include "view/json_out.h"
+#include "view/paper.h"
 #include "view/sheet.h"
 
 #include <assert.h>
@@ -215,25 +216,6 @@ static void fill_pairs(const texts *t, sheet *s)
                all ? "" : " Shown against the first arm; likeness.json has every pair.");
 }
 
-static bool add_sheet(const texts *t, sheet *s, const char *section, const char *say, err *e)
-{
-    report_input *in = &t->g->in;
-    arena *a = &t->g->memory;
-    buf html = buf_up_to(HTML_BYTES_MAX);
-    size_t n = (size_t)in->n_sheet;
-    report_sheet *list = arena_take(a, n + 1, sizeof *list, e);
-    sheet_html(s, &html);
-    if (list && buf_check(&html, "a table", e)) {
-        if (n) memcpy(list, in->sheet, n * sizeof *list);
-        list[n] = (report_sheet){section, say, str_keep(a, buf_view(&html), e).data};
-        in->sheet = list;
-        in->n_sheet++;
-    }
-    buf_close(&html);
-    sheet_close(s);
-    return e->code == ERR_NONE;
-}
-
 static bool add_picture(const texts *t, err *e)
 {
     report_input *in = &t->g->in;
@@ -271,14 +253,14 @@ bool texts_add(const texts *t, err *e)
     assert(t->there && t->found.n_arm > 0);
     if (!add_picture(t, e)) return false;
     fill_arms(t, &s);
-    if (!add_sheet(t, &s, "Generated texts and references",
-                   "What each way of asking wrote, measured against the references.", e))
+    if (!paper_add_sheet(t->g, &s, "Generated texts and references",
+                         "What each way of asking wrote, measured against the references.", e))
         return false;
     if (t->found.n_pair == 0) return true;
     fill_pairs(t, &s);
-    return add_sheet(t, &s, "Differences in likeness",
-                     "An interval that holds 0 leaves open which arm is more like the references.",
-                     e);
+    return paper_add_sheet(
+        t->g, &s, "Differences in likeness",
+        "An interval that holds 0 leaves open which arm is more like the references.", e);
 }
 
 /* ---- likeness.json, the terminal ---- */
