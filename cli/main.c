@@ -144,6 +144,8 @@ static int run_command(const cli_command *c, int argc, char **argv)
         } else if (!options_end && argv[i][0] == '-' && argv[i][1]) {
             int failed = take_option(&a, argc, argv, &i);
             if (failed) return failed;
+        } else if (!argv[i][0]) {
+            return cli_usage(c, "an argument is empty: caseload %s %s", c->name, c->usage);
         } else if (a.n_positional < c->positional_max) {
             a.positional[a.n_positional++] = argv[i];
         } else {

@@ -110,7 +110,8 @@ static bool find_columns(rows_maker *m)
     for (int32_t i = 0; i < d->group.n; i++)
         at->group[at->n_group++] = find_column(m, d->group.item[i]);
     for (int32_t i = 0; i < at->n_group; i++)
-        check_text_column(m, d->group.item[i], at->group[i], "group");
+        if (check_text_column(m, d->group.item[i], at->group[i], "group"))
+            table_check_short(m->t, at->group[i], m->e);
     check_text_column(m, d->id, at->id, "id");
     if (at->label >= 0) check_text_column(m, d->label, at->label, "label");
     if (at->reference >= 0) check_text_column(m, d->reference, at->reference, "reference");

@@ -361,6 +361,22 @@ bool table_check_flat(const table *t, int32_t column, err *e)
         row + 1, (long long)t->row_line[row], t->column_name[column].data);
 }
 
+bool table_check_short(const table *t, int32_t column, err *e)
+{
+    enum { LONGEST = 60 };
+    assert(column >= 0 && column < t->n_column);
+    for (int32_t row = 0; row < t->n_row; row++) {
+        str cell = str_trim(table_cell(t, row, column));
+        if (cell.size <= LONGEST || encoding_count_characters(cell) <= LONGEST) continue;
+        return err_set(
+            e, ERR_DATA,
+            "%s: row %d (line %lld), column '%.60s': a text of more than %d characters, and "
+            "the names of subgroups are printed; name a column of short values",
+            t->path, row + 1, (long long)t->row_line[row], t->column_name[column].data, LONGEST);
+    }
+    return true;
+}
+
 /* A table without a header: its first row stands where the names should, and must not be shown. It
  * is one when a name is long, is an object, or stands again as a cell of its own column. */
 static bool header_is_row(const table *t)

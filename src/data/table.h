@@ -64,6 +64,10 @@ str table_cell(const table *t, int32_t row, int32_t column);
 /* ERR_DATA when a cell of the column holds a JSON list or object. */
 bool table_check_flat(const table *t, int32_t column, err *e);
 
+/* ERR_DATA when a cell of the column is longer than 60 characters: a column of subgroups, whose
+ * values are printed, is none of texts. */
+bool table_check_short(const table *t, int32_t column, err *e);
+
 /* The column of that name; -1 with ERR_USAGE where there is none: the file and its columns are
  * named, the caller puts the place that asked in front (err_in). */
 int32_t table_need_column(const table *t, str name, err *e);

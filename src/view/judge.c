@@ -131,6 +131,8 @@ static bool find_columns(judge_reader *r)
     r->at.label = find_column(r, "--label", o->label);
     r->at.patient = find_column(r, "--patient", o->patient);
     r->at.group = find_column(r, "--group", o->group);
+    if (r->at.group >= 0 && !table_check_short(&r->t, r->at.group, r->e))
+        return err_in(r->e, "--group");
     for (int32_t k = 0; k < o->n_score; k++) {
         r->at.score[k] = find_column(r, "--score", o->score[k]);
         for (int32_t j = 0; j < k && r->e->code == ERR_NONE; j++) {

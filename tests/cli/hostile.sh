@@ -79,6 +79,13 @@ want 2 "looks like a row" "$CASELOAD" run "$work/bad.yaml" --out "$work/o" --qui
 want 2 "looks like a row" "$CASELOAD" judge "$work/headless.csv" --label label --positive 1 --score p
 ! grep -q "warfarin" "$work/stderr" || fail "the message shows the text of a row"
 
+# Nor are texts printed that were taken for the names of subgroups.
+want 3 "names of subgroups are printed" "$CASELOAD" judge "$work/notes.csv" --label label --positive serious --score age --group text
+sed 's/,site,/,room,/; s/,text,/,site,/; s/,room,/,text,/' "$work/notes.csv" > "$work/swapped.csv"
+change 's/notes.csv/swapped.csv/'
+want 3 "names of subgroups are printed" "$CASELOAD" run "$work/bad.yaml" --out "$work/o" --quiet
+want 2 "an argument is empty" "$CASELOAD" report ""
+
 # Output that cannot be written, and streams that are closed: nothing printed ends up in a file of ours.
 [ ! -w /dev/full ] || want 5 "cannot write the output" sh -c '"$0" --help >/dev/full' "$CASELOAD"
 want 5 "cannot write the output" sh -c '"$0" run "$1/study.yaml" --out "$1/closed" --quiet >&-' "$CASELOAD" "$work"
