@@ -182,6 +182,19 @@ static void test_atomic_write(void **state)
     assert_true(file_map_open(&m, path, ERR_DATA, &e));
     assert_int_equal(m.size, 5);
     file_map_close(&m);
+    file_out one, two; /* of two at once one is told so, and the other's file is whole */
+    assert_true(file_out_open(&one, path, &e));
+    assert_false(file_out_open(&two, path, &e));
+    assert_int_equal(e.code, ERR_RESOURCE);
+    assert_non_null(strstr(e.text, "another program is writing"));
+    e = (err){0};
+    fputs("whole", one.stream);
+    assert_true(file_out_commit(&one, &e));
+    assert_true(file_out_open(&two, path, &e));
+    file_out_abandon(&two);
+    assert_true(file_map_open(&m, path, ERR_DATA, &e));
+    assert_int_equal(m.size, 5);
+    file_map_close(&m);
     unlink(path);
     rmdir(deep);
     snprintf(deep, sizeof deep, "%s/deep", folder);

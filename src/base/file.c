@@ -5,6 +5,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -122,6 +123,26 @@ bool file_swap_folder(const char *part, const char *folder, err *e)
     return !there || file_drop_folder(part, e);
 }
 
+/* The part file, locked until it is closed, so that of two programs that write the same file one is
+ * told so (not where the file system knows no locks). One that was finished by another before we
+ * had its lock is not ours. */
+static int open_part(const char *part)
+{
+    struct stat ours, there;
+    for (int tries = 0; tries < 100; tries++) {
+        int fd = open(part, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+        if (fd < 0) return -1;
+        bool taken = flock(fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK;
+        if (!taken && fstat(fd, &ours) == 0 && stat(part, &there) == 0 &&
+            ours.st_ino == there.st_ino && ftruncate(fd, 0) == 0)
+            return fd;
+        close(fd);
+        if (taken) break;
+    }
+    errno = EWOULDBLOCK;
+    return -1;
+}
+
 bool file_out_open(file_out *f, const char *path, err *e)
 {
     *f = (file_out){0};
@@ -130,14 +151,14 @@ bool file_out_open(file_out *f, const char *path, err *e)
         return err_set(e, ERR_USAGE, "the file name is too long (%zu bytes)", n);
     memcpy(f->path, path, n + 1);
     snprintf(f->part, sizeof f->part, "%s.part", path);
-    int fd = open(f->part, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    int fd = open_part(f->part);
     f->stream = fd >= 0 ? fdopen(fd, "w") : NULL;
-    if (!f->stream) {
-        err_set(e, ERR_RESOURCE, "cannot write %s: %s", path, strerror(errno));
-        if (fd >= 0) close(fd);
-        return false;
-    }
-    return true;
+    if (f->stream) return true;
+    if (errno == EWOULDBLOCK)
+        err_set(e, ERR_RESOURCE, "another program is writing %s; wait until it ends", path);
+    else err_set(e, ERR_RESOURCE, "cannot write %s: %s", path, strerror(errno));
+    if (fd >= 0) close(fd);
+    return false;
 }
 
 bool file_out_commit(file_out *f, err *e)
@@ -146,12 +167,12 @@ bool file_out_commit(file_out *f, err *e)
     bool written = !ferror(f->stream);
     written = fflush(f->stream) == 0 && written;
     written = fsync(fileno(f->stream)) == 0 && written;
+    written = written && rename(f->part, f->path) == 0; /* before the lock goes */
     int reason = errno;
-    written = fclose(f->stream) == 0 && written;
+    if (!written) unlink(f->part);
+    fclose(f->stream);
     f->stream = NULL;
-    if (written && rename(f->part, f->path) == 0) return true;
-    if (written) reason = errno;
-    unlink(f->part);
+    if (written) return true;
     return err_set(e, ERR_RESOURCE,
                    "cannot write %s: %s; free some disk space or choose another folder", f->path,
                    strerror(reason));
@@ -160,9 +181,9 @@ bool file_out_commit(file_out *f, err *e)
 void file_out_abandon(file_out *f)
 {
     if (!f->stream) return;
+    unlink(f->part); /* before the lock goes */
     fclose(f->stream);
     f->stream = NULL;
-    unlink(f->part);
 }
 
 bool file_write_atomic(const char *path, str bytes, err *e)

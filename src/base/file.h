@@ -39,7 +39,8 @@ bool file_drop(const char *path, err *e); /* a file, or a folder as above; absen
 /* `part`, written whole, takes the place of `folder` in one step; the old one is dropped. */
 bool file_swap_folder(const char *part, const char *folder, err *e);
 
-/* Streamed atomic write: open, print to `stream`, then commit or abandon. */
+/* Streamed atomic write: open, print to `stream`, then commit or abandon. While one program writes
+ * a file, another that wants to is refused (ERR_RESOURCE). */
 typedef struct file_out {
     FILE *stream;
     char path[4096], part[4096 + 16];
