@@ -222,6 +222,7 @@ static bool lay_out(backend *b, const cpu_kernels *kernels, const backend_shape 
     s->attend_size = cpu_attend_floats(kernels, shape);
     const size_t f = sizeof(float);
     s->packed = take(a, s->rows_padded, s->in_max + 1, f, e);
+    s->few = take(a, s->in_max + 4, FEW_ROWS, f, e);
     s->vector = take(a, MATMUL_PARTS_MAX, s->out_max, f, e);
     s->adapter_rank = shape->adapter_rank;
     s->panel_size = (int64_t)K_BLOCK_MAX * TASK_COLUMNS + s->adapter_rank * PANEL_WIDEST;

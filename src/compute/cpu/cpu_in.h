@@ -22,6 +22,7 @@ enum {
     EXPAND_MAX = 256,     /* values of a weight row expanded at a time: the largest block */
     PACK_ROWS = 16,       /* rows of a weight packed at a time */
     FEW_ROWS = 4,         /* rows of x that are met by weights as they are unpacked */
+    FEW_PANEL_MAX = 64,   /* outputs they meet at a time */
     ATTEND_ROWS_MAX = 256 /* query rows (times heads of a group) of an attention task */
 };
 
@@ -108,7 +109,7 @@ typedef struct outer_job {
 } outer_job;
 
 typedef struct cpu_kernels {
-    int32_t lanes, tile_rows, panel;
+    int32_t lanes, tile_rows, panel, few_panel;
     /* to [n] = the stored values, the bits of dtype_to_f32; n a multiple of the block */
     void (*expand)(float *to, dtype type, const void *from, int64_t n);
     void (*pack)(const pack_job *t);
@@ -118,8 +119,9 @@ typedef struct cpu_kernels {
     void (*transpose)(float *to, int64_t ld_to, const float *from, int64_t ld, int64_t rows,
                       int64_t k, int64_t width);
     void (*tile)(const tile_job *t);
-    /* The same bits for up to FEW_ROWS rows, straight from the weights: `from` [C / PACK_ROWS]
-     * names them instead of b (its `to` is not used). */
+    /* The same bits for up to FEW_ROWS rows, straight from the weights: `from`
+     * [few_panel / PACK_ROWS] names them instead of b (its `to` is not used); a [k][FEW_ROWS], or
+     * [k] of one row. */
     void (*few)(const tile_job *t, const pack_job *from);
     bool (*takes_few)(dtype type);
     void (*attend)(const attend_job *t);
@@ -159,6 +161,7 @@ typedef struct cpu_workspace {
     int64_t head_tasks;  /* vocabulary / HEAD_COLUMNS, rounded up */
     int64_t head_rows;
     float *packed; /* [rows_padded, in_max] */
+    float *few;    /* [in_max, FEW_ROWS], and a vector */
     float *vector; /* [MATMUL_PARTS_MAX, out_max] biases and norm weights as f32 */
     float *panel;  /* a thread: [K_BLOCK_MAX, TASK_COLUMNS], then [adapter_rank, PANEL_WIDEST] */
     int64_t panel_size;

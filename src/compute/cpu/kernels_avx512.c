@@ -4,12 +4,14 @@
 #include "compute/cpu/kernels_in.h"
 
 static_assert(TASK_COLUMNS % PANEL == 0 && ATTEND_BLOCK % PANEL == 0, "whole panels");
+static_assert(TASK_COLUMNS % FEW_PANEL == 0 && (int)FEW_PANEL <= FEW_PANEL_MAX, "whole panels");
 static_assert(PANEL % PACK_ROWS == 0 && PACK_ROWS == 16, "a panel is packed in whole groups");
 
 const cpu_kernels cpu_kernels_avx512 = {
     .lanes = LANES,
     .tile_rows = TILE_ROWS,
     .panel = PANEL,
+    .few_panel = FEW_PANEL,
     .expand = expand,
     .pack = pack,
     .transpose = transpose,

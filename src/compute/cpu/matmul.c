@@ -3,6 +3,7 @@
 #include "compute/cpu/cpu_in.h"
 
 #include <assert.h>
+#include <string.h>
 
 enum {
     FEW_COLUMNS = 256, /* outputs of a task of few rows */
@@ -112,7 +113,8 @@ typedef struct product { /* one list of tasks over all parts */
     int64_t n, in, columns;              /* columns of a task */
     int64_t stretches, tiles_a_stretch;  /* the rows are cut too when there are few columns */
     int n_part, threads;
-    bool few;
+    const float *rows; /* x itself */
+    const float *few;  /* a few rows side by side, or NULL: by tiles */
 } product;
 
 /* All row tiles of this task against the panels of one k block. `last`: into y, by the step's rows;
@@ -182,6 +184,8 @@ static void product_task(void *context, int64_t task, int thread)
     }
 }
 
+static int64_t few_height(int64_t n) { return n == 1 ? 1 : FEW_ROWS; }
+
 /* Few rows meet the weights as they are unpacked: panel after panel, in the order of the file. */
 static void few_task(void *context, int64_t task, int thread)
 {
@@ -190,7 +194,8 @@ static void few_task(void *context, int64_t task, int thread)
     int i = 0;
     while (task >= p->start[i + 1]) i++;
     const matmul_part *part = &p->part[i];
-    const int64_t out = part->w.dim[0], block = cpu_k_block(&part->w), panel = s->kernels->panel;
+    const int64_t out = part->w.dim[0], block = cpu_k_block(&part->w);
+    const int64_t panel = s->kernels->few_panel;
     const int64_t first = (task - p->start[i]) * p->columns;
     const int64_t end = first + p->columns < out ? first + p->columns : out;
     float *partial = s->partial + (size_t)thread * s->partial_size;
@@ -200,7 +205,7 @@ static void few_task(void *context, int64_t task, int thread)
         tile_job t = {.ld = panel, .from_ld = panel, .rows = (int32_t)p->n, .y = partial};
         for (int64_t k0 = 0; k0 < p->in; k0 += block) {
             t.k = p->in - k0 < block ? p->in - k0 : block;
-            t.a = s->packed + k0 * s->kernels->tile_rows;
+            t.a = p->few + k0 * few_height(p->n);
             t.from = k0 > 0 ? partial : NULL;
             t.columns = (int32_t)panel;
             if (k0 + t.k == p->in) {
@@ -212,7 +217,7 @@ static void few_task(void *context, int64_t task, int thread)
                     t.a2 = p->low[i], t.b2 = cpu_low_panels(s, thread), t.k2 = up.k;
                 }
             }
-            pack_job from[4];
+            pack_job from[FEW_PANEL_MAX / PACK_ROWS];
             const weight_part now = {&part->w, c, count, k0, t.k};
             for (int64_t h = 0; h < panel / PACK_ROWS; h++) {
                 from[h] = sixteen_rows(&now, h * PACK_ROWS, ahead);
@@ -230,7 +235,8 @@ static void plan_tasks(product *p)
     const cpu_kernels *kernels = p->space->kernels;
     int64_t outputs = 0, tiles = (p->n + kernels->tile_rows - 1) / kernels->tile_rows;
     for (int i = 0; i < p->n_part; i++) outputs += p->part[i].w.dim[0];
-    p->columns = outputs / TASK_COLUMNS >= 8 * threads ? TASK_COLUMNS : kernels->panel;
+    const int64_t least = p->few ? kernels->few_panel : kernels->panel;
+    p->columns = outputs / TASK_COLUMNS >= 8 * threads ? TASK_COLUMNS : least;
     if (p->few && outputs / FEW_COLUMNS >= 8 * threads) p->columns = FEW_COLUMNS;
     for (int i = 0; i < p->n_part; i++) {
         int64_t tasks = (p->part[i].w.dim[0] + p->columns - 1) / p->columns;
@@ -243,18 +249,33 @@ static void plan_tasks(product *p)
     p->tiles_a_stretch = (tiles + p->stretches - 1) / p->stretches;
 }
 
+static bool takes_few(const product *p)
+{
+    bool few = p->n <= FEW_ROWS;
+    for (int i = 0; i < p->n_part; i++) {
+        few = few && p->space->kernels->takes_few(p->part[i].w.type);
+    }
+    return few;
+}
+
+/* A row alone is as it should be already. */
+static const float *pack_few(const product *p)
+{
+    if (p->n == 1) return p->rows;
+    p->space->kernels->transpose(p->space->few, FEW_ROWS, p->rows, p->in, p->n, p->in, FEW_ROWS);
+    return p->space->few;
+}
+
 static void run_product(backend *b, product *p)
 {
     p->threads = pool_size(b->threads);
-    p->few = p->n <= FEW_ROWS;
-    for (int i = 0; i < p->n_part; i++) {
-        p->few = p->few && p->space->kernels->takes_few(p->part[i].w.type);
-    }
+    p->few = takes_few(p) ? pack_few(p) : NULL;
     plan_tasks(p);
     pool_run(b->threads, p->start[p->n_part] * p->stretches, p->few ? few_task : product_task, p);
 }
 
-/* The adapters' scale x A^T, first: x is packed already. */
+/* The adapters' scale x A^T, first; x is packed already, unless the weights take a few rows as they
+ * are and A does not. */
 static void reduce(backend *b, product *p)
 {
     matmul_part down[ADAPTER_PARTS_MAX];
@@ -265,7 +286,10 @@ static void reduce(backend *b, product *p)
         slot[i] = n++;
     }
     if (n == 0) return;
-    product low = {.space = p->space, .part = down, .n_part = n, .n = p->n, .in = p->in};
+    product low = *p;
+    low.part = down, low.n_part = n;
+    memset(low.bias, 0, sizeof low.bias);
+    if (!takes_few(&low) && takes_few(p)) cpu_pack_rows(b, p->rows, p->n, p->in);
     run_product(b, &low);
     for (int i = 0; i < p->n_part; i++) {
         const matmul_part *part = &p->part[i];
@@ -277,6 +301,7 @@ void cpu_matmul(backend *b, tensor x, const matmul_part *part, int n_part)
 {
     cpu_workspace *s = b->workspace;
     product p = {.space = s, .part = part, .n_part = n_part, .n = x.dim[0], .in = x.dim[1]};
+    p.rows = x.data;
     for (int i = 0; i < n_part; i++) {
         if (!part[i].bias) continue;
         float *bias = s->vector + i * s->out_max;
@@ -284,7 +309,7 @@ void cpu_matmul(backend *b, tensor x, const matmul_part *part, int n_part)
         s->kernels->expand(bias, part[i].bias->type, part[i].bias->data, part[i].w.dim[0]);
         p.bias[i] = bias;
     }
-    cpu_pack_rows(b, x.data, p.n, p.in);
+    if (!takes_few(&p)) cpu_pack_rows(b, x.data, p.n, p.in);
     reduce(b, &p);
     run_product(b, &p);
 }

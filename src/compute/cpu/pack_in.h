@@ -1,18 +1,55 @@
 /* pack_in: sixteen rows of a weight at once, as columns of a panel, or straight into the sums of
  * few rows of x; included after wide_in.h and tile_in.h. Every sum is the chain `sums` makes. */
 
-/* One group of all sixteen rows: to [16 values][ld], one row a column. */
-static inline __attribute__((always_inline)) void
-put_group(float *to, int64_t ld, const code_rows *w, int64_t group, const code_kind kind)
+typedef struct code_base { /* what words_byte0 and words_byte1 take off */
+    vec zero, one;
+} code_base;
+
+static inline code_base base_of(dtype type)
 {
-    const int8_t *code = w->code + group * GROUP;
+    const float minus = (float)wide[type].minus;
+    return (code_base){vec_all(0x1p23f + minus), vec_all(0x1p15f + minus)};
+}
+
+/* The numbers behind the codes of a vector of words: four values of k. */
+static inline __attribute__((always_inline)) void code_numbers(vec to[4], words x, code_base base,
+                                                               const code_kind kind)
+{
+    const words y = words_right(x, 16);
+    if (kind == CODE_NF4) {
+        to[0] = words_nf4(x), to[1] = words_nf4(words_right(x, 8));
+        to[2] = words_nf4(y), to[3] = words_nf4(words_right(x, 24));
+    } else {
+        to[0] = words_byte0(x, base.zero), to[1] = words_byte1(x, base.one);
+        to[2] = words_byte0(y, base.zero), to[3] = words_byte1(y, base.one);
+    }
+}
+
+/* The value: a product and a sum that are each rounded have the bits of one fused step here, as the
+ * product of a code of at most five bits and a scale of at most 17 is exact. */
+static inline vec code_value(vec number, vec scale, vec least, const code_kind kind)
+{
+    return kind == CODE_SHIFTED ? vec_fma(number, scale, least) : vec_mul(number, scale);
+}
+
+/* One group of all sixteen rows: to [16 values][ld], one row a column. */
+static inline __attribute__((always_inline)) void put_group(float *to, int64_t ld,
+                                                            const code_rows *w, int64_t group,
+                                                            code_base base, const code_kind kind)
+{
 #pragma GCC unroll 2
     for (int part = 0; part < SIXTEEN; part++) {
         const int64_t at = part * LANES;
+        const uint32_t *code = w->code + group / 4 * GROUP + at;
         const vec s = vec_load(w->scale + group + at), l = vec_load(w->least + group + at);
-#pragma GCC unroll 16
-        for (int i = 0; i < GROUP; i++) {
-            vec_store(to + i * ld + at, code_values(code + i * GROUP + at, s, l, kind));
+#pragma GCC unroll 4
+        for (int i = 0; i < GROUP; i += 4) {
+            vec v[4];
+            code_numbers(v, words_load(code + i / 4 * GROUP), base, kind);
+#pragma GCC unroll 4
+            for (int k = 0; k < 4; k++) {
+                vec_store(to + (i + k) * ld + at, code_value(v[k], s, l, kind));
+            }
         }
     }
 }
@@ -32,26 +69,29 @@ static inline int64_t lines_a_group(const pack_job *t)
     return (t->next_bytes / 64 + groups - 1) / groups;
 }
 
-/* Values p .. p + m of the rows of t. */
+/* Values p .. p + m of the rows of t; fewer than sixteen rows go one by one. */
 static inline void unpack_rows(code_rows *to, const pack_job *t, int64_t p, int64_t m)
 {
     const dtype_info *info = dtype_get(t->type);
     const unsigned char *from = t->from + p / info->block_size * info->block_bytes;
-    if (t->rows == GROUP && wide[t->type].unpack) {
-        wide[t->type].unpack(to, from, t->bytes_row, m);
-        return;
+    for (int at = 0; t->rows == GROUP && at < GROUP; at += LANES) {
+        const lanes first = {to->code + at, to->scale + at, to->least + at};
+        wide[t->type].unpack(first, from + at * t->bytes_row, t->bytes_row, m);
     }
+    if (t->rows == GROUP) return;
     int8_t code[GROUP * EXPAND_MAX] __attribute__((aligned(64)));
-    if (t->rows < GROUP) {
-        memset(code, 0, sizeof code);
-        memset(to, 0, sizeof *to);
-    }
+    memset(code, 0, sizeof code);
+    memset(to, 0, sizeof *to);
     for (int i = 0; i < t->rows; i++) {
         formats[t->type].unpack(code + i * GROUP, to->scale + i, to->least + i,
                                 from + i * t->bytes_row, m);
     }
-    for (int64_t g = 0; g < m; g += GROUP) {
-        bytes_turn(to->code + g * GROUP, code + g * GROUP, GROUP);
+    const words minus = words_all(0x01010101u * (uint32_t)wide[t->type].minus);
+    for (int64_t at = 0; at < GROUP * m; at += GROUP * LANES) { /* LANES rows of a group */
+        words x[4];
+        words_turn(x, (const uint8_t *)code + at, GROUP);
+        uint32_t *codes = to->code + at / GROUP_BYTES * 4 * GROUP + at % GROUP_BYTES / GROUP;
+        for (int i = 0; i < 4; i++) words_store(codes + i * GROUP, words_add_bytes(x[i], minus));
     }
 }
 
@@ -59,13 +99,14 @@ static inline __attribute__((always_inline)) void pack_kind(const pack_job *t, c
 {
     code_rows rows;
     const unsigned char *next = t->next;
+    const code_base base = base_of(t->type);
     const int64_t lines = lines_a_group(t);
     for (int64_t p = 0; p < t->k; p += EXPAND_MAX) {
         int64_t m = t->k - p < EXPAND_MAX ? t->k - p : EXPAND_MAX;
         unpack_rows(&rows, t, p, m);
         for (int64_t g = 0; g < m; g += GROUP) {
             next = fetch_some(next, lines);
-            put_group(t->to + (p + g) * t->ld, t->ld, &rows, g, kind);
+            put_group(t->to + (p + g) * t->ld, t->ld, &rows, g, base, kind);
         }
     }
 }
@@ -78,66 +119,161 @@ static void pack_codes(const pack_job *t)
     else pack_kind(t, CODE_SCALED);
 }
 
-enum { HALVES = PANEL / GROUP }; /* groups of sixteen outputs in a panel */
+enum {
+    FEW_PANEL = 4 * LANES,               /* outputs whose sums go on side by side */
+    FEW_SIXTEENS = FEW_PANEL / GROUP,    /* groups of outputs in it */
+    FEW_VALUES = EXPAND_MAX / 2,         /* values of k at a time, of formats with short blocks */
+    FEW_REGISTERS = LANES == 16 ? 16 : 8 /* sums in registers */
+};
 
-/* One group of values of a panel of outputs, times x [GROUP][TILE_ROWS], into the sums. */
-static inline __attribute__((always_inline)) void few_group(const int rows, vec acc[FEW_ROWS][2],
-                                                            const code_rows *w, int64_t g,
-                                                            const float *x, const code_kind kind)
+typedef struct few_part { /* groups of values of a panel, all in the first cache level */
+    const code_rows *w;   /* [FEW_SIXTEENS] */
+    const float *x;       /* [n][FEW_ROWS], or [n] of one row */
+    float *sum;           /* [rows][FEW_PANEL] */
+    int64_t n;
+    code_base base;
+} few_part;
+
+/* Vectors first .. first + vectors of the panel, which is what has room in registers. */
+static inline __attribute__((always_inline)) void
+few_vectors(const int rows, const int vectors, const few_part *t, int first, const code_kind kind)
 {
-    const int8_t *code[2];
-    vec scale[2], least[2];
-#pragma GCC unroll 2
-    for (int j = 0; j < 2; j++) { /* a vector of outputs: half of one sixteen, or one of two */
-        const code_rows *half = &w[HALVES == 1 ? 0 : j];
-        const int64_t at = HALVES == 1 ? j * LANES : 0;
-        code[j] = half->code + g * GROUP + at;
-        scale[j] = vec_load(half->scale + g + at);
-        least[j] = vec_load(half->least + g + at);
-    }
-#pragma GCC unroll 16
-    for (int i = 0; i < GROUP; i++) {
-        const vec v[2] = {code_values(code[0] + i * GROUP, scale[0], least[0], kind),
-                          code_values(code[1] + i * GROUP, scale[1], least[1], kind)};
+    vec acc[FEW_ROWS][4];
+    float *sum = t->sum + first * LANES;
+    const float *x = t->x;
 #pragma GCC unroll 4
-        for (int r = 0; r < rows; r++) {
-            const vec at = vec_all(x[i * TILE_ROWS + r]);
-            acc[r][0] = vec_fma(at, v[0], acc[r][0]);
-            acc[r][1] = vec_fma(at, v[1], acc[r][1]);
+    for (int r = 0; r < rows; r++) {
+#pragma GCC unroll 4
+        for (int j = 0; j < vectors; j++) acc[r][j] = vec_load(sum + r * FEW_PANEL + j * LANES);
+    }
+    for (int64_t g = 0; g < t->n; g += 4, x += rows == 1 ? 4 : 4 * FEW_ROWS) {
+#pragma GCC unroll 4
+        for (int j = 0; j < vectors; j++) {
+            const code_rows *w = &t->w[(first + j) / SIXTEEN];
+            const int64_t lane = (first + j) % SIXTEEN * LANES, group = g / GROUP * GROUP + lane;
+            const vec scale = vec_load(w->scale + group), least = vec_load(w->least + group);
+            vec v[4];
+            code_numbers(v, words_load(w->code + g / 4 * GROUP + lane), t->base, kind);
+#pragma GCC unroll 4
+            for (int i = 0; i < 4; i++) {
+                v[i] = code_value(v[i], scale, least, kind);
+#pragma GCC unroll 4
+                for (int r = 0; r < rows; r++) {
+                    const vec at = vec_all(x[rows == 1 ? i : i * FEW_ROWS + r]);
+                    acc[r][j] = vec_fma(at, v[i], acc[r][j]);
+                }
+            }
         }
+    }
+#pragma GCC unroll 4
+    for (int r = 0; r < rows; r++) {
+#pragma GCC unroll 4
+        for (int j = 0; j < vectors; j++) vec_store(sum + r * FEW_PANEL + j * LANES, acc[r][j]);
+    }
+}
+
+/* What the adapter adds to the sums: b2 is packed in panels of the tile. */
+static inline void few_more(float *sum, const tile_job *t)
+{
+    for (int r = 0; r < t->rows; r++) {
+        for (int j = 0; j < FEW_PANEL; j += LANES) {
+            const float *b = t->b2 + j / PANEL * PANEL * t->k2 + j % PANEL;
+            vec acc = vec_load(sum + r * FEW_PANEL + j);
+            for (int64_t p = 0; p < t->k2; p++) {
+                acc = vec_fma(vec_all(t->a2[p * TILE_ROWS + r]), vec_load(b + p * PANEL), acc);
+            }
+            vec_store(sum + r * FEW_PANEL + j, acc);
+        }
+    }
+}
+
+/* One row and formats of 32 values a block: codes go from the file into the sums without leaving
+ * the registers. Two vectors of outputs, from rows p and p + LANES on. */
+static inline __attribute__((always_inline)) void one_pair(float *sum, const float *x,
+                                                           const pack_job *t, int64_t row,
+                                                           const dtype type, const code_kind kind)
+{
+    const code_base base = base_of(type);
+    const int bytes = dtype_get(type)->block_bytes;
+    const int64_t stride = t->bytes_row;
+    const int64_t lines = (2 * LANES * bytes + 63) / 64;
+    const unsigned char *p = t->from + row * stride,
+                        *next = t->next + row * (t->next_bytes / GROUP);
+    vec acc[2] = {vec_zero(), vec_zero()};
+    for (int64_t k = 0; k < t->k; k += 32, p += bytes, x += 32) {
+        block_rows b[2];
+        next = fetch_some(next, lines);
+        block_read(&b[0], p, stride, type);
+        block_read(&b[1], p + LANES * stride, stride, type);
+#pragma GCC unroll 8
+        for (int i = 0; i < 8; i++) {
+            vec v[2][4];
+            code_numbers(v[0], block_codes(&b[0], i, type), base, kind);
+            code_numbers(v[1], block_codes(&b[1], i, type), base, kind);
+#pragma GCC unroll 4
+            for (int k4 = 0; k4 < 4; k4++) {
+                const vec at = vec_all(x[4 * i + k4]);
+                acc[0] = vec_fma(at, code_value(v[0][k4], b[0].scale, b[0].least, kind), acc[0]);
+                acc[1] = vec_fma(at, code_value(v[1][k4], b[1].scale, b[1].least, kind), acc[1]);
+            }
+        }
+    }
+    vec_store(sum, acc[0]);
+    vec_store(sum + LANES, acc[1]);
+}
+
+static void one_row(float *sum, const float *x, const pack_job *t, int64_t row)
+{
+    switch (t->type) {
+    case DTYPE_Q4_0: one_pair(sum, x, t, row, DTYPE_Q4_0, CODE_SCALED); return;
+    case DTYPE_Q4_1: one_pair(sum, x, t, row, DTYPE_Q4_1, CODE_SHIFTED); return;
+    case DTYPE_Q5_0: one_pair(sum, x, t, row, DTYPE_Q5_0, CODE_SCALED); return;
+    case DTYPE_Q5_1: one_pair(sum, x, t, row, DTYPE_Q5_1, CODE_SHIFTED); return;
+    default: one_pair(sum, x, t, row, DTYPE_Q8_0, CODE_SCALED); return;
+    }
+}
+
+static bool takes_one(const tile_job *t, const pack_job *from)
+{
+    const dtype type = from->type;
+    return LANES == 16 && t->rows == 1 && t->columns >= FEW_PANEL &&
+           (type == DTYPE_Q4_0 || type == DTYPE_Q4_1 || type == DTYPE_Q5_0 || type == DTYPE_Q5_1 ||
+            type == DTYPE_Q8_0);
+}
+
+static inline void few_end(float *sum, const tile_job *t)
+{
+    few_more(sum, t);
+    tile_job end = *t;
+    for (int j = 0; j < FEW_PANEL && j < t->columns; j += LANES) {
+        end.columns = t->columns - j < LANES ? t->columns - j : LANES;
+        end.y = t->y + j;
+        end.from = t->from ? t->from + j : NULL;
+        end.bias = t->bias ? t->bias + j : NULL;
+        tile_end(t->rows, 1, sum + j, FEW_PANEL, &end);
     }
 }
 
 static inline __attribute__((always_inline)) void few_of(const int rows, const tile_job *t,
                                                          const pack_job *from, const code_kind kind)
 {
-    code_rows w[HALVES];
-    vec acc[FEW_ROWS][2];
-    float sum[FEW_ROWS * PANEL] __attribute__((aligned(64)));
-    const unsigned char *next[HALVES];
-    const int64_t lines = lines_a_group(from);
-    for (int h = 0; h < HALVES; h++) next[h] = from[h].next;
-    for (int i = 0; i < FEW_ROWS; i++) acc[i][0] = acc[i][1] = vec_zero();
-    for (int64_t p = 0; p < t->k; p += EXPAND_MAX) {
-        int64_t m = t->k - p < EXPAND_MAX ? t->k - p : EXPAND_MAX;
-        for (int h = 0; h < HALVES; h++) unpack_rows(&w[h], &from[h], p, m);
-        for (int64_t g = 0; g < m; g += GROUP) {
-            for (int h = 0; h < HALVES; h++) next[h] = fetch_some(next[h], lines);
-            few_group(rows, acc, w, g, t->a + (p + g) * TILE_ROWS, kind);
+    code_rows w[FEW_SIXTEENS];
+    float sum[FEW_ROWS * FEW_PANEL] __attribute__((aligned(64)));
+    const int vectors = 4 * rows <= FEW_REGISTERS ? 4 : 2;
+    const int64_t step = dtype_get(from->type)->block_size > FEW_VALUES ? EXPAND_MAX : FEW_VALUES;
+    const int64_t lines = (from->next_bytes / 64 + t->k / step) / (t->k / step + 1);
+    memset(sum, 0, sizeof sum);
+    few_part part = {.w = w, .sum = sum, .base = base_of(from->type)};
+    for (int64_t p = 0; p < t->k; p += step) {
+        part.n = t->k - p < step ? t->k - p : step;
+        part.x = t->a + p * (rows == 1 ? 1 : FEW_ROWS);
+        for (int h = 0; h < FEW_SIXTEENS; h++) {
+            fetch_some(from[h].next + p / step * lines * 64, lines);
+            unpack_rows(&w[h], &from[h], p, part.n);
         }
+        for (int j = 0; j < 4; j += vectors) few_vectors(rows, vectors, &part, j, kind);
     }
-    for (int64_t p = 0; p < t->k2; p++) {
-        for (int r = 0; r < rows; r++) {
-            const vec at = vec_all(t->a2[p * TILE_ROWS + r]);
-            acc[r][0] = vec_fma(at, vec_load(t->b2 + p * PANEL), acc[r][0]);
-            acc[r][1] = vec_fma(at, vec_load(t->b2 + p * PANEL + LANES), acc[r][1]);
-        }
-    }
-    for (int r = 0; r < rows; r++) {
-        vec_store(sum + r * PANEL, acc[r][0]);
-        vec_store(sum + r * PANEL + LANES, acc[r][1]);
-    }
-    tile_end(rows, 2, sum, t);
+    few_end(sum, t);
 }
 
 static inline __attribute__((always_inline)) void few_rows(const tile_job *t, const pack_job *from,
@@ -156,7 +292,11 @@ static bool takes_few(dtype type) { return formats[type].unpack != NULL; }
 static void few(const tile_job *t, const pack_job *from)
 {
     const code_kind kind = formats[from->type].kind;
-    if (kind == CODE_SHIFTED) few_rows(t, from, CODE_SHIFTED);
+    if (takes_one(t, from)) {
+        float sum[FEW_PANEL] __attribute__((aligned(64)));
+        for (int j = 0; j < FEW_PANEL; j += 2 * LANES) one_row(sum + j, t->a, from, j);
+        few_end(sum, t);
+    } else if (kind == CODE_SHIFTED) few_rows(t, from, CODE_SHIFTED);
     else if (kind == CODE_NF4) few_rows(t, from, CODE_NF4);
     else few_rows(t, from, CODE_SCALED);
 }

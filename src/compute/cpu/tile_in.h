@@ -110,15 +110,15 @@ static inline void store_columns(float *p, vec x, int64_t n)
     else if (n > 0) vec_store_part(p, x, n);
 }
 
-/* y = from + sum [rows][PANEL] + bias + y, as far as each is there. */
-static inline __attribute__((always_inline)) void tile_end(const int rows, const int n_vec,
-                                                           const float *sum, const tile_job *t)
+/* y = from + sum [rows][ld] + bias + y, as far as each is there. */
+static inline __attribute__((always_inline)) void
+tile_end(const int rows, const int n_vec, const float *sum, int64_t ld, const tile_job *t)
 {
     for (int i = 0; i < rows; i++) {
         for (int j = 0; j < n_vec; j++) {
             int64_t n = t->columns - j * LANES;
             float *y = t->y + i * t->ld + j * LANES;
-            vec v = vec_load(sum + i * PANEL + j * LANES);
+            vec v = vec_load(sum + i * ld + j * LANES);
             if (t->from) v = vec_add(load_columns(t->from + i * t->from_ld + j * LANES, n), v);
             if (t->bias) v = vec_add(v, load_columns(t->bias + j * LANES, n));
             if (t->add) v = vec_add(load_columns(y, n), v);
@@ -133,7 +133,7 @@ static inline __attribute__((always_inline)) void tile_part(const int rows, cons
     float sum[TILE_ROWS * PANEL] __attribute__((aligned(64)));
     const operands o = {t->a, t->b, t->k, PANEL}, more = {t->a2, t->b2, t->k2, PANEL};
     sums(rows, n_vec, o, more, 1, TILE_ROWS, sum, PANEL, NULL, t->y, t->ld);
-    tile_end(rows, n_vec, sum, t);
+    tile_end(rows, n_vec, sum, PANEL, t);
 }
 
 static inline __attribute__((always_inline)) void tile_of(const int rows, const tile_job *t)

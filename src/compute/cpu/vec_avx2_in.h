@@ -1,10 +1,7 @@
 /* vec_avx2_in: the small vector type of the kernels, 8 floats wide (AVX2 + FMA + F16C). See
  * vec_avx512_in.h for the meaning of each name. */
+#include "compute/cpu/gather_in.h"
 #include "compute/dtype.h"
-
-#include <immintrin.h>
-#include <stdint.h>
-#include <string.h>
 
 typedef __m256 vec;
 
@@ -96,73 +93,106 @@ static inline vec vec_codes_at(const int8_t *p)
     return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(bytes));
 }
 
-typedef __m256i bytes;
-enum { BYTES = 32 };
+typedef __m256i words;
 
-static inline bytes bytes_load(const int8_t *p)
+static inline words words_load(const uint32_t *p)
 {
     return _mm256_loadu_si256((const __m256i *)(const void *)p);
 }
-static inline void bytes_store(int8_t *p, bytes x) { _mm256_storeu_si256((__m256i *)(void *)p, x); }
-static inline bytes bytes_all(int x) { return _mm256_set1_epi8((char)x); }
-static inline bytes bytes_and(bytes a, bytes b) { return _mm256_and_si256(a, b); }
-static inline bytes bytes_or(bytes a, bytes b) { return _mm256_or_si256(a, b); }
-static inline bytes bytes_sub(bytes a, bytes b) { return _mm256_sub_epi8(a, b); }
-static inline bytes bytes_right(bytes x, int n)
+static inline void words_store(uint32_t *p, words x)
 {
-    return _mm256_srl_epi16(x, _mm_cvtsi32_si128(n));
+    _mm256_storeu_si256((__m256i *)(void *)p, x);
 }
-static inline bytes bytes_left(bytes x, int n) { return _mm256_sll_epi16(x, _mm_cvtsi32_si128(n)); }
-static inline bytes bytes_where(bytes x, bytes bits)
+static inline words words_all(uint32_t x) { return _mm256_set1_epi32((int)x); }
+static inline words words_and(words a, words b) { return _mm256_and_si256(a, b); }
+static inline words words_or(words a, words b) { return _mm256_or_si256(a, b); }
+static inline words words_flip(words a, words b) { return _mm256_xor_si256(a, b); }
+static inline words words_multiply(words a, words b) { return _mm256_mullo_epi32(a, b); }
+static inline words words_right(words x, int n) { return _mm256_srli_epi32(x, n); }
+static inline words words_left(words x, int n) { return _mm256_slli_epi32(x, n); }
+static inline words words_add_bytes(words a, words b) { return _mm256_add_epi8(a, b); }
+
+static inline words words_choose(words mask, words a, words b)
 {
-    return _mm256_cmpeq_epi8(_mm256_and_si256(x, bits), bits);
-}
-static inline bytes bytes_bits(int first)
-{
-    const __m256i two = _mm256_setr_epi64x(0x0101010101010101, 0x0101010101010101,
-                                           0x0202020202020202, 0x0202020202020202);
-    return _mm256_sll_epi64(two, _mm_cvtsi32_si128(first));
-}
-static inline bytes bytes_repeat(const int8_t *p)
-{
-    return _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)(const void *)p));
+    return _mm256_or_si256(_mm256_and_si256(mask, a), _mm256_andnot_si256(mask, b));
 }
 
-static inline __m256i bytes_two(const char *p, int64_t stride) /* rows 0 and 4 from p */
+static inline words words_look(const uint8_t *table, words x)
 {
-    __m128i low = _mm_loadu_si128((const __m128i *)(const void *)p);
-    __m128i high = _mm_loadu_si128((const __m128i *)(const void *)(p + 4 * stride));
+    return _mm256_shuffle_epi8(_mm256_broadcastsi128_si256(
+                                   _mm_loadu_si128((const __m128i *)(const void *)table)),
+                               x);
+}
+static inline words words_order(words x, const uint8_t *order)
+{
+    return _mm256_shuffle_epi8(x, _mm256_broadcastsi128_si256(
+                                      _mm_loadu_si128((const __m128i *)(const void *)order)));
+}
+
+static inline vec words_float(words x) { return _mm256_cvtepi32_ps(x); }
+static inline vec words_bits(words x) { return _mm256_castsi256_ps(x); }
+
+static inline vec words_half(words x)
+{
+    x = _mm256_and_si256(x, _mm256_set1_epi32(0xffff));
+    return _mm256_cvtph_ps(
+        _mm_packus_epi32(_mm256_castsi256_si128(x), _mm256_extracti128_si256(x, 1)));
+}
+
+static inline vec words_byte0(words x, vec base)
+{
+    x = _mm256_or_si256(_mm256_and_si256(x, _mm256_set1_epi32(0xff)),
+                        _mm256_set1_epi32(0x4b000000));
+    return _mm256_sub_ps(_mm256_castsi256_ps(x), base);
+}
+static inline vec words_byte1(words x, vec base)
+{
+    x = _mm256_or_si256(_mm256_and_si256(x, _mm256_set1_epi32(0xff00)),
+                        _mm256_set1_epi32(0x47000000));
+    return _mm256_sub_ps(_mm256_castsi256_ps(x), base);
+}
+
+static inline vec words_nf4(words x)
+{
+    const vec low = _mm256_permutevar8x32_ps(_mm256_loadu_ps(dtype_nf4_table), x);
+    const vec high = _mm256_permutevar8x32_ps(_mm256_loadu_ps(dtype_nf4_table + 8), x);
+    return _mm256_blendv_ps(low, high, _mm256_castsi256_ps(_mm256_slli_epi32(x, 28)));
+}
+
+static inline words words_add_where(words x, words bits, words y, words where)
+{
+    const words set = _mm256_cmpeq_epi8(_mm256_and_si256(y, where), where);
+    return _mm256_add_epi8(x, _mm256_and_si256(set, bits));
+}
+
+static inline __attribute__((always_inline)) words words_at(const uint8_t *p, int64_t stride)
+{
+    return _mm256_inserti128_si256(_mm256_castsi128_si256(four_at(p, stride)),
+                                   four_at(p + 4 * stride, stride), 1);
+}
+
+static inline __attribute__((always_inline)) vec words_halves(const uint8_t *p, int64_t stride)
+{
+    return _mm256_cvtph_ps(eight_at(p, stride));
+}
+
+static inline __m256i bytes_two(const uint8_t *p, int64_t four) /* rows 0 and 4 from p */
+{
+    const __m128i low = _mm_loadu_si128((const __m128i *)(const void *)p);
+    const __m128i high = _mm_loadu_si128((const __m128i *)(const void *)(p + four));
     return _mm256_inserti128_si256(_mm256_castsi128_si256(low), high, 1);
 }
 
-/* As in vec_avx512_in.h, two quarters at a time. */
-static inline __attribute__((always_inline)) void bytes_turn(int8_t *to, const void *from,
+static inline __attribute__((always_inline)) void words_turn(words to[4], const uint8_t *p,
                                                              int64_t stride)
 {
-    const char *p = from;
-    __m256i b[8];
-#pragma GCC unroll 2
-    for (int h = 0; h < 2; h++) { /* rows 8 h .. 8 h + 7 */
-        const char *at = p + 8 * h * stride;
-        __m256i x = bytes_two(at, stride), y = bytes_two(at + stride, stride);
-        __m256i z = bytes_two(at + 2 * stride, stride), w = bytes_two(at + 3 * stride, stride);
-        __m256i lo = _mm256_unpacklo_epi8(x, y), hi = _mm256_unpackhi_epi8(x, y);
-        __m256i lo2 = _mm256_unpacklo_epi8(z, w), hi2 = _mm256_unpackhi_epi8(z, w);
-        b[4 * h] = _mm256_unpacklo_epi16(lo, lo2), b[4 * h + 1] = _mm256_unpackhi_epi16(lo, lo2);
-        b[4 * h + 2] = _mm256_unpacklo_epi16(hi, hi2);
-        b[4 * h + 3] = _mm256_unpackhi_epi16(hi, hi2);
-    }
-    const __m256i pairs = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
+    __m256i a[4], b[4];
 #pragma GCC unroll 4
-    for (int i = 0; i < 4; i++) { /* columns 4 i .. 4 i + 3 */
-        __m256i first = _mm256_permutevar8x32_epi32(b[i], pairs);
-        __m256i second = _mm256_permutevar8x32_epi32(b[4 + i], pairs);
-        __m256i even = _mm256_unpacklo_epi64(first, second);
-        __m256i odd = _mm256_unpackhi_epi64(first, second);
-        __m256i *out = (__m256i *)(void *)(to + 64 * i);
-        _mm256_storeu_si256(out, _mm256_permute2x128_si256(even, odd, 0x20));
-        _mm256_storeu_si256(out + 1, _mm256_permute2x128_si256(even, odd, 0x31));
-    }
+    for (int i = 0; i < 4; i++) a[i] = bytes_two(p + i * stride, 4 * stride);
+    b[0] = _mm256_unpacklo_epi32(a[0], a[1]), b[1] = _mm256_unpackhi_epi32(a[0], a[1]);
+    b[2] = _mm256_unpacklo_epi32(a[2], a[3]), b[3] = _mm256_unpackhi_epi32(a[2], a[3]);
+    to[0] = _mm256_unpacklo_epi64(b[0], b[2]), to[1] = _mm256_unpackhi_epi64(b[0], b[2]);
+    to[2] = _mm256_unpacklo_epi64(b[1], b[3]), to[3] = _mm256_unpackhi_epi64(b[1], b[3]);
 }
 
 static inline vec vec_halves(const uint8_t *p)

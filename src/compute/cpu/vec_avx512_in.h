@@ -1,11 +1,8 @@
 /* vec_avx512_in: the small vector type of the kernels, 16 floats wide. vec_avx2_in.h has the same
  * names for 8. One rule: lane i of a result depends on lane i of the arguments alone, but for the
  * two folds. */
+#include "compute/cpu/gather_in.h"
 #include "compute/dtype.h"
-
-#include <immintrin.h>
-#include <stdint.h>
-#include <string.h>
 
 typedef __m512 vec;
 
@@ -84,48 +81,96 @@ static inline vec vec_codes_at(const int8_t *p) /* 16 signed bytes as floats */
     return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(bytes));
 }
 
-typedef __m512i bytes;
-enum { BYTES = 64 };
+/* 32-bit lanes, one of a row each: four bytes of it. */
+typedef __m512i words;
 
-static inline bytes bytes_load(const int8_t *p) { return _mm512_loadu_si512(p); }
-static inline void bytes_store(int8_t *p, bytes x) { _mm512_storeu_si512(p, x); }
-static inline bytes bytes_all(int x) { return _mm512_set1_epi8((char)x); }
-static inline bytes bytes_and(bytes a, bytes b) { return _mm512_and_si512(a, b); }
-static inline bytes bytes_or(bytes a, bytes b) { return _mm512_or_si512(a, b); }
-static inline bytes bytes_sub(bytes a, bytes b) { return _mm512_sub_epi8(a, b); }
-/* Pairs of bytes, shifted: mask what came from the neighbour. */
-static inline bytes bytes_right(bytes x, int n)
+static inline words words_load(const uint32_t *p) { return _mm512_loadu_si512(p); }
+static inline void words_store(uint32_t *p, words x) { _mm512_storeu_si512(p, x); }
+static inline words words_all(uint32_t x) { return _mm512_set1_epi32((int)x); }
+static inline words words_and(words a, words b) { return _mm512_and_si512(a, b); }
+static inline words words_or(words a, words b) { return _mm512_or_si512(a, b); }
+static inline words words_flip(words a, words b) { return _mm512_xor_si512(a, b); }
+static inline words words_multiply(words a, words b) { return _mm512_mullo_epi32(a, b); }
+static inline words words_right(words x, int n) { return (words)((__v16su)x >> (unsigned)n); }
+static inline words words_left(words x, int n) { return (words)((__v16su)x << (unsigned)n); }
+static inline words words_add_bytes(words a, words b) { return _mm512_add_epi8(a, b); }
+
+/* a where `mask` has a bit, b elsewhere. */
+static inline words words_choose(words mask, words a, words b)
 {
-    return _mm512_srl_epi16(x, _mm_cvtsi32_si128(n));
-}
-static inline bytes bytes_left(bytes x, int n) { return _mm512_sll_epi16(x, _mm_cvtsi32_si128(n)); }
-/* All bits of the bytes where x has any of `bits`. */
-static inline bytes bytes_where(bytes x, bytes bits)
-{
-    return _mm512_movm_epi8(_mm512_test_epi8_mask(x, bits));
-}
-/* Sixteen bytes of bit `first`, sixteen of the next, ... */
-static inline bytes bytes_bits(int first)
-{
-    const __m512i four =
-        _mm512_setr_epi64(0x0101010101010101, 0x0101010101010101, 0x0202020202020202,
-                          0x0202020202020202, 0x0404040404040404, 0x0404040404040404,
-                          0x0808080808080808, 0x0808080808080808);
-    return _mm512_sll_epi64(four, _mm_cvtsi32_si128(first));
-}
-/* Sixteen bytes, again and again. */
-static inline bytes bytes_repeat(const int8_t *p)
-{
-    return _mm512_broadcast_i32x4(_mm_loadu_si128((const __m128i *)(const void *)p));
+    return _mm512_ternarylogic_epi32(mask, a, b, 0xca);
 }
 
-static inline __m128i bytes_at(const char *p)
+/* Byte i = table byte x[i], of sixteen; or byte order[i] of the same four words. */
+static inline words words_look(const uint8_t *table, words x)
+{
+    return _mm512_shuffle_epi8(_mm512_broadcast_i32x4(
+                                   _mm_loadu_si128((const __m128i *)(const void *)table)),
+                               x);
+}
+static inline words words_order(words x, const uint8_t *order)
+{
+    return _mm512_shuffle_epi8(x, _mm512_broadcast_i32x4(
+                                      _mm_loadu_si128((const __m128i *)(const void *)order)));
+}
+
+static inline vec words_float(words x) { return _mm512_cvtepi32_ps(x); } /* signed */
+static inline vec words_bits(words x) { return _mm512_castsi512_ps(x); } /* as they are */
+
+/* The lower half of each lane, a 16-bit float. */
+static inline vec words_half(words x) { return _mm512_cvtph_ps(_mm512_cvtepi32_epi16(x)); }
+
+/* Byte 0 of each lane, or byte 1, less what `base` has over 2^23, or 2^15: a number beside which
+ * the byte is the lowest bits of the fraction. Exact. */
+static inline vec words_byte0(words x, vec base)
+{
+    const words top = _mm512_set1_epi32(0x4b000000), byte = _mm512_set1_epi32(0xff);
+    x = _mm512_ternarylogic_epi32(x, byte, top, 0xea); /* x & byte | top */
+    return _mm512_sub_ps(_mm512_castsi512_ps(x), base);
+}
+static inline vec words_byte1(words x, vec base)
+{
+    const words top = _mm512_set1_epi32(0x47000000), byte = _mm512_set1_epi32(0xff00);
+    x = _mm512_ternarylogic_epi32(x, byte, top, 0xea);
+    return _mm512_sub_ps(_mm512_castsi512_ps(x), base);
+}
+
+/* The value of NF4 that the low four bits of each lane stand for. */
+static inline vec words_nf4(words x)
+{
+    return _mm512_permutexvar_ps(x, _mm512_loadu_ps(dtype_nf4_table));
+}
+
+/* x, with `bits` added in the bytes where y has a bit of `where`. */
+static inline words words_add_where(words x, words bits, words y, words where)
+{
+    return _mm512_mask_add_epi8(x, _mm512_test_epi8_mask(y, where), x, bits);
+}
+
+/* 32 bits at p, p + stride, ... */
+static inline __attribute__((always_inline)) words words_at(const uint8_t *p, int64_t stride)
+{
+    const words x = _mm512_castsi128_si512(four_at(p, stride));
+    const __m256i y =
+        _mm256_inserti128_si256(_mm256_castsi128_si256(four_at(p + 8 * stride, stride)),
+                                four_at(p + 12 * stride, stride), 1);
+    return _mm512_inserti64x4(_mm512_inserti32x4(x, four_at(p + 4 * stride, stride), 1), y, 1);
+}
+
+/* 16-bit floats there. */
+static inline __attribute__((always_inline)) vec words_halves(const uint8_t *p, int64_t stride)
+{
+    return _mm512_cvtph_ps(_mm256_inserti128_si256(_mm256_castsi128_si256(eight_at(p, stride)),
+                                                   eight_at(p + 8 * stride, stride), 1));
+}
+
+static inline __m128i bytes_at(const uint8_t *p)
 {
     return _mm_loadu_si128((const __m128i *)(const void *)p);
 }
 
 /* Rows 0, 4, 8, 12 from p. */
-static inline __attribute__((always_inline)) __m512i bytes_four(const char *p, int64_t four)
+static inline __attribute__((always_inline)) __m512i bytes_four(const uint8_t *p, int64_t four)
 {
     __m512i x = _mm512_castsi128_si512(bytes_at(p));
     x = _mm512_inserti32x4(x, bytes_at(p + four), 1);
@@ -133,26 +178,18 @@ static inline __attribute__((always_inline)) __m512i bytes_four(const char *p, i
     return _mm512_inserti32x4(x, bytes_at(p + 3 * four), 3);
 }
 
-/* to [16][16] = the transpose of sixteen bytes at each of from, from + stride, .. from + 15 stride.
- * Register a of four holds rows a, 4 + a, 8 + a, 12 + a in its quarters: two rounds of unpacking
- * put the four rows of a quarter beside each other, and a permutation of words puts the quarters
- * together. */
-static inline __attribute__((always_inline)) void bytes_turn(int8_t *to, const void *from,
+/* The four words of sixteen bytes at each of p, p + stride, ..: quarter q of a[i] is row 4 q + i,
+ * and two rounds of unpacking put the rows of a quarter beside each other. */
+static inline __attribute__((always_inline)) void words_turn(words to[4], const uint8_t *p,
                                                              int64_t stride)
 {
-    const char *p = from;
     __m512i a[4], b[4];
 #pragma GCC unroll 4
     for (int i = 0; i < 4; i++) a[i] = bytes_four(p + i * stride, 4 * stride);
-    b[0] = _mm512_unpacklo_epi8(a[0], a[1]), b[1] = _mm512_unpackhi_epi8(a[0], a[1]);
-    b[2] = _mm512_unpacklo_epi8(a[2], a[3]), b[3] = _mm512_unpackhi_epi8(a[2], a[3]);
-    a[0] = _mm512_unpacklo_epi16(b[0], b[2]), a[1] = _mm512_unpackhi_epi16(b[0], b[2]);
-    a[2] = _mm512_unpacklo_epi16(b[1], b[3]), a[3] = _mm512_unpackhi_epi16(b[1], b[3]);
-    const __m512i words = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
-#pragma GCC unroll 4
-    for (int i = 0; i < 4; i++) {
-        _mm512_storeu_si512(to + 64 * i, _mm512_permutexvar_epi32(words, a[i]));
-    }
+    b[0] = _mm512_unpacklo_epi32(a[0], a[1]), b[1] = _mm512_unpackhi_epi32(a[0], a[1]);
+    b[2] = _mm512_unpacklo_epi32(a[2], a[3]), b[3] = _mm512_unpackhi_epi32(a[2], a[3]);
+    to[0] = _mm512_unpacklo_epi64(b[0], b[2]), to[1] = _mm512_unpackhi_epi64(b[0], b[2]);
+    to[2] = _mm512_unpacklo_epi64(b[1], b[3]), to[3] = _mm512_unpackhi_epi64(b[1], b[3]);
 }
 
 static inline vec vec_halves(const uint8_t *p) /* 16 IEEE binary16 */

@@ -1,242 +1,388 @@
-/* wide_in: sixteen rows of a stored weight at once; included after expand_in.h.
+/* wide_in: a stored weight for LANES rows at once, a row a lane; included after expand_in.h.
  *
- * The bytes of a block are transposed as they are stored, all rows side by side: sixteen bytes that
- * hold one value (or two, or a bit of eight) of each row. So codes are taken apart for all rows in
- * the same instructions. Codes, scales and leasts are those of the row-by-row functions. */
+ * Four bytes of each row are a vector of words, so nothing but whole words is ever transposed. What
+ * comes out has the codes of four successive values in the bytes of a word, whatever the format:
+ * from there on all formats are one (pack_in.h). Codes are never negative here: a format takes its
+ * `minus` off later. Scales and leasts are those of the row-by-row functions. */
 
 typedef struct code_rows { /* of EXPAND_MAX values of sixteen rows */
-    int8_t code[EXPAND_MAX * GROUP] __attribute__((aligned(64))); /* [value][row] */
-    float scale[EXPAND_MAX], least[EXPAND_MAX];                   /* [group][row] */
+    uint32_t code[EXPAND_MAX / 4 * GROUP] __attribute__((aligned(64))); /* [4 values][row] */
+    float scale[EXPAND_MAX] __attribute__((aligned(64)));               /* [group][row] */
+    float least[EXPAND_MAX] __attribute__((aligned(64)));               /* [group][row] */
 } code_rows;
 
-enum { TURNED = GROUP * GROUP };
+/* Of the first of LANES rows: words of values 4 i .. at [i * GROUP], scale and least of group g at
+ * [g * GROUP]. */
+typedef struct lanes {
+    uint32_t *code;
+    float *scale, *least;
+} lanes;
 
-static inline int half_bits(const uint8_t *p)
+/* x for `groups` groups. */
+static inline __attribute__((always_inline)) void fill(float *to, vec x, int groups)
 {
-    uint16_t half;
-    memcpy(&half, p, sizeof half);
-    return half;
+    for (int i = 0; i < groups; i++) vec_store(to + i * GROUP, x);
 }
 
-/* to [8] = the 16-bit floats at p, p + stride, .. */
-static inline __attribute__((always_inline)) void eight_halves(float *to, const uint8_t *p,
-                                                               int64_t stride)
+static inline void put_words(const lanes *to, int i, words x)
 {
-    __m128i x = _mm_cvtsi32_si128(half_bits(p));
-    x = _mm_insert_epi16(x, half_bits(p + stride), 1);
-    x = _mm_insert_epi16(x, half_bits(p + 2 * stride), 2);
-    x = _mm_insert_epi16(x, half_bits(p + 3 * stride), 3);
-    x = _mm_insert_epi16(x, half_bits(p + 4 * stride), 4);
-    x = _mm_insert_epi16(x, half_bits(p + 5 * stride), 5);
-    x = _mm_insert_epi16(x, half_bits(p + 6 * stride), 6);
-    x = _mm_insert_epi16(x, half_bits(p + 7 * stride), 7);
-    _mm256_storeu_ps(to, _mm256_cvtph_ps(x));
+    words_store(to->code + i * GROUP, x);
 }
 
-/* to [row] = the 16-bit float at p + row * stride. */
-static inline void halves_at(float *to, const uint8_t *p, int64_t stride)
+static inline void next_values(lanes *to, int n)
 {
-    eight_halves(to, p, stride);
-    eight_halves(to + 8, p + 8 * stride, stride);
+    to->code += n / 4 * GROUP;
+    to->scale += n / GROUP * GROUP;
+    to->least += n / GROUP * GROUP;
 }
 
-static inline void twice(float *scale) /* both groups of 32 values have one */
+static inline words low_four(words x) { return words_and(x, words_all(0x0f0f0f0f)); }
+static inline words low_two(words x) { return words_and(x, words_all(0x03030303)); }
+static inline words high_four(words x) { return low_four(words_right(x, 4)); }
+
+/* Bits to the left (n > 0) or right. */
+static inline words shifted(words x, int n)
 {
-    for (int i = 0; i < GROUP; i += LANES) vec_store(scale + GROUP + i, vec_load(scale + i));
+    return n > 0 ? words_left(x, n) : n < 0 ? words_right(x, -n) : x;
 }
 
-/* Four-bit codes of a block of 32 values: bytes at p, lower halves first. */
-static inline __attribute__((always_inline)) void turn_nibbles(int8_t *low, int8_t *high,
-                                                               const uint8_t *p, int64_t stride)
+/* A block of 32 values as it is stored, of LANES rows. */
+typedef struct block_rows {
+    words x[8], bits; /* bit i of `bits`: the fifth of value i */
+    vec scale, least;
+} block_rows;
+
+static inline __attribute__((always_inline)) void block_read(block_rows *b, const uint8_t *p,
+                                                             int64_t stride, const dtype type)
 {
-    int8_t both[TURNED] __attribute__((aligned(64)));
-    bytes_turn(both, p, stride);
-    for (int i = 0; i < TURNED; i += BYTES) {
-        const bytes x = bytes_load(both + i), four = bytes_all(15);
-        bytes_store(low + i, bytes_and(x, four));
-        bytes_store(high + i, bytes_and(bytes_right(x, 4), four));
+    const bool shifted = type == DTYPE_Q4_1 || type == DTYPE_Q5_1;
+    const bool fives = type == DTYPE_Q5_0 || type == DTYPE_Q5_1;
+    if (shifted) {
+        const words head = words_at(p, stride);
+        b->scale = words_half(head), b->least = words_half(words_right(head, 16));
+    } else {
+        b->scale = words_halves(p, stride), b->least = vec_zero();
+    }
+    p += shifted ? 4 : 2;
+    if (fives) b->bits = words_at(p, stride), p += 4;
+    words_turn(b->x, p, stride);
+    if (type == DTYPE_Q8_0) words_turn(b->x + 4, p + 16, stride);
+}
+
+/* Codes of values 4 i .. 4 i + 3. Lower halves of the bytes come first. */
+static inline __attribute__((always_inline)) words block_codes(const block_rows *b, const int i,
+                                                               const dtype type)
+{
+    static const uint8_t byte[4][16] = {
+        /* byte k of every word, four times */
+        {0, 0, 0, 0, 4, 4, 4, 4, 8, 8, 8, 8, 12, 12, 12, 12},
+        {1, 1, 1, 1, 5, 5, 5, 5, 9, 9, 9, 9, 13, 13, 13, 13},
+        {2, 2, 2, 2, 6, 6, 6, 6, 10, 10, 10, 10, 14, 14, 14, 14},
+        {3, 3, 3, 3, 7, 7, 7, 7, 11, 11, 11, 11, 15, 15, 15, 15},
+    };
+    if (type == DTYPE_Q8_0) return words_flip(b->x[i], words_all(0x80808080));
+    const words low = i < 4 ? low_four(b->x[i % 4]) : high_four(b->x[i % 4]);
+    if (type == DTYPE_Q4_0 || type == DTYPE_Q4_1) return low;
+    const words eight = words_order(b->bits, byte[i / 2]);
+    const words where = words_all(i % 2 ? 0x80402010 : 0x08040201);
+    return words_add_where(low, words_all(0x10101010), eight, where);
+}
+
+static inline __attribute__((always_inline)) void
+wide_block(lanes to, const uint8_t *p, int64_t stride, int64_t n, const dtype type)
+{
+    const int bytes = dtype_get(type)->block_bytes;
+    for (; n > 0; n -= 32, p += bytes, next_values(&to, 32)) {
+        block_rows b;
+        block_read(&b, p, stride, type);
+        fill(to.scale, b.scale, 2);
+        fill(to.least, b.least, 2);
+#pragma GCC unroll 8
+        for (int i = 0; i < 8; i++) put_words(&to, i, block_codes(&b, i, type));
     }
 }
 
-static inline void lower(int8_t *code, int n, int by)
+static void wide_q4_0(lanes to, const uint8_t *p, int64_t stride, int64_t n)
 {
-    for (int i = 0; i < n; i += BYTES) {
-        bytes_store(code + i, bytes_sub(bytes_load(code + i), bytes_all(by)));
+    wide_block(to, p, stride, n, DTYPE_Q4_0);
+}
+static void wide_q4_1(lanes to, const uint8_t *p, int64_t stride, int64_t n)
+{
+    wide_block(to, p, stride, n, DTYPE_Q4_1);
+}
+static void wide_q5_0(lanes to, const uint8_t *p, int64_t stride, int64_t n)
+{
+    wide_block(to, p, stride, n, DTYPE_Q5_0);
+}
+static void wide_q5_1(lanes to, const uint8_t *p, int64_t stride, int64_t n)
+{
+    wide_block(to, p, stride, n, DTYPE_Q5_1);
+}
+static void wide_q8_0(lanes to, const uint8_t *p, int64_t stride, int64_t n)
+{
+    wide_block(to, p, stride, n, DTYPE_Q8_0);
+}
+
+/* n signed bytes as codes less 128. */
+static inline __attribute__((always_inline)) void put_signed(const lanes *to, const uint8_t *p,
+                                                             int64_t stride, int n)
+{
+    for (int at = 0; at < n / 16; at++) {
+        words x[4];
+        words_turn(x, p + 16 * at, stride);
+#pragma GCC unroll 4
+        for (int i = 0; i < 4; i++) {
+            put_words(to, 4 * at + i, words_flip(x[i], words_all(0x80808080)));
+        }
     }
 }
 
-static void wide_q4_0(code_rows *to, const uint8_t *p, int64_t stride, int64_t n)
+/* 32 codes of IQ4, plus 128. */
+static inline __attribute__((always_inline)) void put_iq4(const lanes *to, const uint8_t *p,
+                                                          int64_t stride)
 {
-    for (int64_t i = 0; i < n; i += 32, p += 18) {
-        int8_t *code = to->code + i * GROUP;
-        halves_at(to->scale + i, p, stride);
-        twice(to->scale + i);
-        turn_nibbles(code, code + TURNED, p + 2, stride);
-        lower(code, 2 * TURNED, 8);
+    static const uint8_t table[16] = {1,   24,  45,  63,  79,  93,  106, 118,
+                                      129, 141, 153, 166, 181, 197, 217, 241};
+    words x[4];
+    words_turn(x, p, stride);
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; i++) {
+        put_words(to, i, words_look(table, low_four(x[i])));
+        put_words(to, 4 + i, words_look(table, high_four(x[i])));
     }
 }
 
-static void wide_q4_1(code_rows *to, const uint8_t *p, int64_t stride, int64_t n)
+static void wide_iq4_nl(lanes to, const uint8_t *p, int64_t stride, int64_t n)
 {
-    for (int64_t i = 0; i < n; i += 32, p += 20) {
-        int8_t *code = to->code + i * GROUP;
-        halves_at(to->scale + i, p, stride);
-        halves_at(to->least + i, p + 2, stride);
-        twice(to->scale + i);
-        twice(to->least + i);
-        turn_nibbles(code, code + TURNED, p + 4, stride);
+    for (; n > 0; n -= 32, p += 18, next_values(&to, 32)) {
+        fill(to.scale, words_halves(p, stride), 2);
+        put_iq4(&to, p + 2, stride);
     }
 }
 
-/* code [32][16] gains 16 where the value's bit of the 32 at p is set. */
-static inline __attribute__((always_inline)) void add_fifth(int8_t *code, const uint8_t *p,
-                                                            int64_t stride)
+/* Byte i of the words, 0 to 255. */
+static inline vec byte_of(words x, int i)
 {
-    int8_t bits[TURNED] __attribute__((aligned(64)));
-    bytes_turn(bits, p, stride);
-    for (int i = 0; i < 2 * TURNED; i += BYTES) {
-        const int value = i / GROUP;
-        const bytes eight = bytes_repeat(bits + value / 8 * GROUP);
-        const bytes set = bytes_where(eight, bytes_bits(value % 8));
-        bytes_store(code + i, bytes_or(bytes_load(code + i), bytes_and(set, bytes_all(16))));
-    }
+    return words_float(words_and(words_right(x, 8 * i), words_all(255)));
 }
 
-static void wide_q5_0(code_rows *to, const uint8_t *p, int64_t stride, int64_t n)
+static void wide_iq4_xs(lanes to, const uint8_t *p, int64_t stride, int64_t n)
 {
-    for (int64_t i = 0; i < n; i += 32, p += 22) {
-        int8_t *code = to->code + i * GROUP;
-        halves_at(to->scale + i, p, stride);
-        twice(to->scale + i);
-        turn_nibbles(code, code + TURNED, p + 6, stride);
-        add_fifth(code, p + 2, stride);
-        lower(code, 2 * TURNED, 16);
+    for (; n > 0; n -= 256, p += 136) {
+        const words head = words_at(p, stride), low = words_at(p + 4, stride);
+        const vec d = words_half(head);
+        for (int j = 0; j < 8; j++, next_values(&to, 32)) {
+            const words two = words_and(words_right(head, 16 + 2 * j), words_all(3));
+            const words four = words_and(words_right(low, 4 * j), words_all(15));
+            const vec s = words_float(words_or(four, words_left(two, 4)));
+            fill(to.scale, vec_mul(d, vec_sub(s, vec_all(32))), 2);
+            put_iq4(&to, p + 8 + 16 * j, stride);
+        }
     }
-}
-
-static void wide_q5_1(code_rows *to, const uint8_t *p, int64_t stride, int64_t n)
-{
-    for (int64_t i = 0; i < n; i += 32, p += 24) {
-        int8_t *code = to->code + i * GROUP;
-        halves_at(to->scale + i, p, stride);
-        halves_at(to->least + i, p + 2, stride);
-        twice(to->scale + i);
-        twice(to->least + i);
-        turn_nibbles(code, code + TURNED, p + 8, stride);
-        add_fifth(code, p + 4, stride);
-    }
-}
-
-static void wide_q8_0(code_rows *to, const uint8_t *p, int64_t stride, int64_t n)
-{
-    for (int64_t i = 0; i < n; i += 32, p += 34) {
-        halves_at(to->scale + i, p, stride);
-        twice(to->scale + i);
-        bytes_turn(to->code + i * GROUP, p + 2, stride);
-        bytes_turn(to->code + i * GROUP + TURNED, p + 18, stride);
-    }
-}
-
-static inline __m128i or16(__m128i low, __m128i high, int shift)
-{
-    return _mm_or_si128(low, _mm_slli_epi16(high, shift));
 }
 
 /* Eight scales and leasts of Q4_K and Q5_K, each for two groups; the packing: dtype.c, k_scale. */
-static inline void wide_k_scales(code_rows *to, int64_t first, const uint8_t *p, int64_t stride)
+static inline void wide_k_scales(const lanes *to, const uint8_t *p, int64_t stride)
 {
-    float d[GROUP], m[GROUP];
-    int8_t s[TURNED] __attribute__((aligned(64)));
-    halves_at(d, p, stride);
-    halves_at(m, p + 2, stride);
-    bytes_turn(s, p + 4, stride);
+    words x[4];
+    words_turn(x, p, stride);
+    const vec d = words_half(x[0]), m = words_half(words_right(x[0], 16));
+    const words six = words_all(0x3f3f3f3f), four = words_all(0x0f0f0f0f);
+    const words byte[4] = {
+        words_and(x[1], six),
+        words_or(words_and(x[3], four), words_left(low_two(words_right(x[1], 6)), 4)),
+        words_and(x[2], six),
+        words_or(high_four(x[3]), words_left(low_two(words_right(x[2], 6)), 4)),
+    };
     for (int j = 0; j < 8; j++) {
-        const __m128i a = bytes16(s + j * 16), b = bytes16(s + (j + 4) * 16);
-        const __m128i before = bytes16(s + (j < 4 ? j : j - 4) * 16);
-        const __m128i scale =
-            j < 4 ? bits16(a, 0, 63) : or16(bits16(b, 0, 15), bits16(before, 6, 3), 4);
-        const __m128i least = j < 4 ? bits16(b, 0, 63) : or16(bits16(b, 4, 15), bits16(a, 6, 3), 4);
-        int8_t byte[2][16];
-        put_codes(byte[0], scale);
-        put_codes(byte[1], least);
-        for (int i = 0; i < GROUP; i += LANES) {
-            const int64_t at = first + 2 * j * GROUP + i;
-            vec x = vec_mul(vec_load(d + i), vec_codes_at(byte[0] + i));
-            vec y = vec_sub(vec_zero(), vec_mul(vec_load(m + i), vec_codes_at(byte[1] + i)));
-            vec_store(to->scale + at, x);
-            vec_store(to->scale + at + GROUP, x);
-            vec_store(to->least + at, y);
-            vec_store(to->least + at + GROUP, y);
-        }
+        const vec least = vec_mul(m, byte_of(byte[2 + j / 4], j % 4));
+        fill(to->scale + 2 * j * GROUP, vec_mul(d, byte_of(byte[j / 4], j % 4)), 2);
+        fill(to->least + 2 * j * GROUP, vec_sub(vec_zero(), least), 2);
     }
 }
 
-static void wide_q4_k(code_rows *to, const uint8_t *p, int64_t stride, int64_t n)
+static void wide_q4_k(lanes to, const uint8_t *p, int64_t stride, int64_t n)
 {
-    for (int64_t i = 0; i < n; i += 256, p += 144) {
-        wide_k_scales(to, i, p, stride);
-        for (int t = 0; t < 8; t++) {
-            int8_t *low = to->code + (i + 64 * (t / 2) + 16 * (t % 2)) * GROUP;
-            turn_nibbles(low, low + 2 * TURNED, p + 16 + 16 * t, stride);
-        }
-    }
-}
-
-static void wide_q5_k(code_rows *to, const uint8_t *p, int64_t stride, int64_t n)
-{
-    for (int64_t i = 0; i < n; i += 256, p += 176) {
-        int8_t bits[2 * TURNED] __attribute__((aligned(64)));
-        wide_k_scales(to, i, p, stride);
-        bytes_turn(bits, p + 16, stride);
-        bytes_turn(bits + TURNED, p + 32, stride);
-        for (int t = 0; t < 8; t++) {
-            int8_t *low = to->code + (i + 64 * (t / 2) + 16 * (t % 2)) * GROUP;
-            turn_nibbles(low, low + 2 * TURNED, p + 48 + 16 * t, stride);
-        }
-        for (int at = 0; at < 256 * GROUP; at += BYTES) {
-            const int value = at / GROUP;
-            const bytes set = bytes_where(bytes_load(bits + value % 32 * GROUP + at % GROUP),
-                                          bytes_all(1 << value / 32));
-            int8_t *code = to->code + i * GROUP + at;
-            bytes_store(code, bytes_or(bytes_load(code), bytes_and(set, bytes_all(16))));
-        }
-    }
-}
-
-static void wide_q6_k(code_rows *to, const uint8_t *p, int64_t stride, int64_t n)
-{
-    for (int64_t i = 0; i < n; i += 256, p += 210) {
-        float d[GROUP];
-        int8_t s[TURNED] __attribute__((aligned(64))), high[TURNED] __attribute__((aligned(64)));
-        halves_at(d, p + 208, stride);
-        bytes_turn(s, p + 192, stride);
-        for (int at = 0; at < TURNED; at += LANES) {
-            vec x = vec_mul(vec_load(d + at % GROUP), vec_codes_at(s + at));
-            vec_store(to->scale + i + at, x);
-        }
-        for (int t = 0; t < 8; t++) { /* half of the block, 32 of its 64 bytes, 16 of these */
-            const int half = t / 4, k = t / 2 % 2, l = 16 * (t % 2);
-            int8_t *low = to->code + (i + 128 * half + 32 * k + l) * GROUP;
-            turn_nibbles(low, low + 4 * TURNED, p + 16 * t, stride);
-            bytes_turn(high, p + 128 + 32 * half + l, stride);
-            for (int at = 0; at < TURNED; at += BYTES) {
-                const bytes x = bytes_load(high + at), two = bytes_all(3), by = bytes_all(32);
-                bytes a = bytes_and(bytes_right(x, 2 * k), two);
-                bytes b = bytes_and(bytes_right(x, 2 * k + 4), two);
-                a = bytes_or(bytes_load(low + at), bytes_left(a, 4));
-                b = bytes_or(bytes_load(low + 4 * TURNED + at), bytes_left(b, 4));
-                bytes_store(low + at, bytes_sub(a, by));
-                bytes_store(low + 4 * TURNED + at, bytes_sub(b, by));
+    for (; n > 0; n -= 256, p += 144, next_values(&to, 256)) {
+        wide_k_scales(&to, p, stride);
+        for (int t = 0; t < 8; t++) { /* 16 of the 32 bytes that hold 64 values */
+            words x[4];
+            words_turn(x, p + 16 + 16 * t, stride);
+            const int at = 16 * (t / 2) + 4 * (t % 2);
+#pragma GCC unroll 4
+            for (int i = 0; i < 4; i++) {
+                put_words(&to, at + i, low_four(x[i]));
+                put_words(&to, at + 8 + i, high_four(x[i]));
             }
         }
     }
 }
 
+static void wide_q5_k(lanes to, const uint8_t *p, int64_t stride, int64_t n)
+{
+    for (; n > 0; n -= 256, p += 176, next_values(&to, 256)) {
+        words high[8];
+        wide_k_scales(&to, p, stride);
+        words_turn(high, p + 16, stride);
+        words_turn(high + 4, p + 32, stride);
+        const words fifth = words_all(0x10101010);
+#pragma GCC unroll 8
+        for (int t = 0; t < 8; t++) {
+            words x[4];
+            words_turn(x, p + 48 + 16 * t, stride);
+            const int j = t / 2 * 2, at = 8 * j + 4 * (t % 2);
+#pragma GCC unroll 4
+            for (int i = 0; i < 4; i++) {
+                const words bits = high[4 * (t % 2) + i];
+                const words a = words_and(shifted(bits, 4 - j), fifth);
+                const words b = words_and(shifted(bits, 3 - j), fifth);
+                put_words(&to, at + i, words_or(low_four(x[i]), a));
+                put_words(&to, at + 8 + i, words_or(high_four(x[i]), b));
+            }
+        }
+    }
+}
+
+static void wide_q6_k(lanes to, const uint8_t *p, int64_t stride, int64_t n)
+{
+    for (; n > 0; n -= 256, p += 210, next_values(&to, 256)) {
+        const vec d = words_halves(p + 208, stride);
+        words s[4], high[4], x[4];
+        words_turn(s, p + 192, stride);
+        for (int j = 0; j < 16; j++) {
+            const words flipped = words_flip(s[j / 4], words_all(0x80808080));
+            fill(to.scale + j * GROUP, vec_mul(d, vec_sub(byte_of(flipped, j % 4), vec_all(128))),
+                 1);
+        }
+        for (int t = 0; t < 4; t++) { /* half of the block, 16 of its 32 columns of bytes */
+            const int half = t / 2, l = 16 * (t % 2);
+            words_turn(high, p + 128 + 32 * half + l, stride);
+#pragma GCC unroll 2
+            for (int k = 0; k < 2; k++) {
+                words_turn(x, p + 64 * half + 32 * k + l, stride);
+                const int at = 32 * half + 8 * k + 4 * (t % 2);
+#pragma GCC unroll 4
+                for (int i = 0; i < 4; i++) {
+                    const words two = words_all(0x30303030);
+                    const words a = words_and(shifted(high[i], 4 - 2 * k), two);
+                    const words b = words_and(shifted(high[i], -2 * k), two);
+                    put_words(&to, at + i, words_or(low_four(x[i]), a));
+                    put_words(&to, at + 16 + i, words_or(high_four(x[i]), b));
+                }
+            }
+        }
+    }
+}
+
+static void wide_q2_k(lanes to, const uint8_t *p, int64_t stride, int64_t n)
+{
+    for (; n > 0; n -= 256, p += 84, next_values(&to, 256)) {
+        const words head = words_at(p + 80, stride);
+        const vec d = words_half(head), m = words_half(words_right(head, 16));
+        words x[4];
+        words_turn(x, p, stride);
+        for (int j = 0; j < 16; j++) {
+            const vec least = vec_mul(m, byte_of(high_four(x[j / 4]), j % 4));
+            fill(to.scale + j * GROUP, vec_mul(d, byte_of(low_four(x[j / 4]), j % 4)), 1);
+            fill(to.least + j * GROUP, vec_sub(vec_zero(), least), 1);
+        }
+        for (int t = 0; t < 4; t++) {
+            words_turn(x, p + 16 + 16 * t, stride);
+            for (int i = 0; i < 16; i++) { /* two bits of word i % 4 */
+                const int at = 32 * (t / 2) + 4 * (t % 2) + 8 * (i / 4) + i % 4;
+                put_words(&to, at, low_two(words_right(x[i % 4], 2 * (i / 4))));
+            }
+        }
+    }
+}
+
+static void wide_q3_k(lanes to, const uint8_t *p, int64_t stride, int64_t n)
+{
+    for (; n > 0; n -= 256, p += 110, next_values(&to, 256)) {
+        const vec d = words_halves(p + 108, stride);
+        const words low[2] = {words_at(p + 96, stride), words_at(p + 100, stride)};
+        const words upper = words_at(p + 104, stride);
+        for (int j = 0; j < 16; j++) {
+            const words four = words_right(low[j / 4 % 2], 4 * (j / 8));
+            const words two = words_left(low_two(words_right(upper, 2 * (j / 4))), 4);
+            const vec s = byte_of(words_or(low_four(four), two), j % 4);
+            fill(to.scale + j * GROUP, vec_mul(d, vec_sub(s, vec_all(32))), 1);
+        }
+        for (int t = 0; t < 4; t++) {
+            words x[4], mask[4];
+            words_turn(mask, p + 16 * (t % 2), stride);
+            words_turn(x, p + 32 + 16 * t, stride);
+            for (int i = 0; i < 16; i++) { /* its third bit is bit 4 (t / 2) + i / 4 of the mask */
+                const int at = 32 * (t / 2) + 4 * (t % 2) + 8 * (i / 4) + i % 4;
+                const words bit = words_right(mask[i % 4], 4 * (t / 2) + i / 4);
+                const words third = words_left(words_and(bit, words_all(0x01010101)), 2);
+                put_words(&to, at, words_or(low_two(words_right(x[i % 4], 2 * (i / 4))), third));
+            }
+        }
+    }
+}
+
+/* Eight codes of NF4 out of four bytes, upper half first. */
+static inline void put_nf4(const lanes *to, int i, words x)
+{
+    static const uint8_t twice[2][16] = {
+        {0, 0, 1, 1, 4, 4, 5, 5, 8, 8, 9, 9, 12, 12, 13, 13},
+        {2, 2, 3, 3, 6, 6, 7, 7, 10, 10, 11, 11, 14, 14, 15, 15},
+    };
+    for (int k = 0; k < 2; k++) {
+        const words both = words_order(x, twice[k]);
+        const words code = words_choose(words_all(0xff00ff00), both, words_right(both, 4));
+        put_words(to, i + k, low_four(code));
+    }
+}
+
+static void wide_nf4(lanes to, const uint8_t *p, int64_t stride, int64_t n)
+{
+    for (; n > 0; n -= 64, p += 36, next_values(&to, 64)) {
+        fill(to.scale, words_bits(words_at(p, stride)), 4);
+        for (int t = 0; t < 2; t++) {
+            words x[4];
+            words_turn(x, p + 4 + 16 * t, stride);
+            for (int i = 0; i < 4; i++) put_nf4(&to, 8 * t + 2 * i, x[i]);
+        }
+    }
+}
+
+static void wide_nf4_16(lanes to, const uint8_t *p, int64_t stride, int64_t n)
+{
+    for (; n > 0; n -= 16, p += 12, next_values(&to, 16)) {
+        fill(to.scale, words_bits(words_at(p, stride)), 1);
+        put_nf4(&to, 0, words_at(p + 4, stride));
+        put_nf4(&to, 2, words_at(p + 8, stride));
+    }
+}
+
+static void wide_int8(lanes to, const uint8_t *p, int64_t stride, int64_t n)
+{
+    for (; n > 0; n -= 64, p += 68, next_values(&to, 64)) {
+        fill(to.scale, words_bits(words_at(p, stride)), 4);
+        put_signed(&to, p + 4, stride, 64);
+    }
+}
+
+static void wide_int8_16(lanes to, const uint8_t *p, int64_t stride, int64_t n)
+{
+    for (; n > 0; n -= 16, p += 20, next_values(&to, 16)) {
+        fill(to.scale, words_bits(words_at(p, stride)), 1);
+        put_signed(&to, p + 4, stride, 16);
+    }
+}
+
 static const struct {
-    void (*unpack)(code_rows *to, const uint8_t *p, int64_t stride,
-                   int64_t n); /* NULL: row by row */
+    void (*unpack)(lanes to, const uint8_t *p, int64_t stride, int64_t n);
+    int minus; /* of every code */
 } wide[DTYPE_COUNT] = {
-    [DTYPE_Q4_0] = {wide_q4_0}, [DTYPE_Q4_1] = {wide_q4_1}, [DTYPE_Q5_0] = {wide_q5_0},
-    [DTYPE_Q5_1] = {wide_q5_1}, [DTYPE_Q8_0] = {wide_q8_0}, [DTYPE_Q4_K] = {wide_q4_k},
-    [DTYPE_Q5_K] = {wide_q5_k}, [DTYPE_Q6_K] = {wide_q6_k},
+    [DTYPE_Q4_0] = {wide_q4_0, 8},       [DTYPE_Q4_1] = {wide_q4_1, 0},
+    [DTYPE_Q5_0] = {wide_q5_0, 16},      [DTYPE_Q5_1] = {wide_q5_1, 0},
+    [DTYPE_Q8_0] = {wide_q8_0, 128},     [DTYPE_Q2_K] = {wide_q2_k, 0},
+    [DTYPE_Q3_K] = {wide_q3_k, 4},       [DTYPE_Q4_K] = {wide_q4_k, 0},
+    [DTYPE_Q5_K] = {wide_q5_k, 0},       [DTYPE_Q6_K] = {wide_q6_k, 32},
+    [DTYPE_IQ4_NL] = {wide_iq4_nl, 128}, [DTYPE_IQ4_XS] = {wide_iq4_xs, 128},
+    [DTYPE_NF4] = {wide_nf4, 0},         [DTYPE_NF4_16] = {wide_nf4_16, 0},
+    [DTYPE_INT8] = {wide_int8, 128},     [DTYPE_INT8_16] = {wide_int8_16, 128},
 };
