@@ -1,12 +1,15 @@
-/* Every op on a GPU against ref, in the usual mode (bf16 products) and in the fp32 check mode, on
- * odd, prime, one-row and empty shapes, and the promise that a row's bits do not depend on the
+/* Every op on a GPU against ref, in the usual mode (bf16 products), in the fp32 check mode and with
+ * products of two terms, on odd, prime, one-row and empty shapes, and the promise that a row's bits
+ * do not depend on the
  * rows beside it. In the usual mode ref gets the same numbers rounded to bf16, so that what is
  * left is the order of sums. Without a GPU every test is skipped, with one line. */
 #include "attend_tests.h" /* beside this file */
 
 #include "compute/cuda/cuda.h"
 #include "compute/device.h"
+#include "compute/draw.h"
 #include "compute/train.h"
+#include "model/decode.h"
 
 #include <stdlib.h>
 
@@ -16,7 +19,8 @@ typedef struct gpu { /* a card, and ref for what should come out */
     place p;         /* its data arena holds the host's numbers */
     place ref;
     size_t mark;
-    bool low; /* products in bf16 */
+    bool low;       /* products in bf16 */
+    bool two_terms; /* of two terms */
 } gpu;
 
 static const backend_shape shape = {.rows = 4200,
@@ -39,7 +43,9 @@ static void lay_out(place *p, arena *a, size_t *here, size_t *there)
 static gpu gpu_open(const char *device)
 {
     err e = {0};
-    gpu g = {.low = !strstr(device, "fp32"), .ref = place_open("ref", 4)};
+    gpu g = {.low = !strchr(device, ':'),
+             .two_terms = strstr(device, "bf16x3"),
+             .ref = place_open("ref", 4)};
     place *p = &g.p;
     p->threads = pool_open(2, &e);
     if (!backend_open(&p->b, device, p->threads, &e)) fail_msg("%s", e.text);
@@ -79,7 +85,8 @@ static void gpu_close(gpu *g)
     place_close(&g->p), place_close(&g->ref);
 }
 
-static const char *const modes[] = {"cuda", "cuda:fp32"};
+static const char *const modes[] = {"cuda", "cuda:fp32", "cuda:bf16x3"};
+enum { N_MODE = 3 };
 
 static float to_bf16(float x)
 {
@@ -540,6 +547,90 @@ static void test_head(void **state)
     gpu_close(&g);
 }
 
+/* ---- draws ---- */
+
+typedef struct draw_case {
+    int32_t n, n_vocab;
+    float spread;   /* of the logits */
+    int32_t levels; /* they take so many values; 0: any */
+    sampling how;
+    float cap;
+} draw_case;
+
+/* The same token as the host's for (nearly) every number: sums differ in their last bits. */
+static void check_draw(gpu *g, rng *r, draw_case c)
+{
+    enum { ROWS_MAX = 64, SEEN = 40 };
+    draw_row row[ROWS_MAX];
+    int32_t seen[SEEN], id[ROWS_MAX];
+    decode_stream stream[ROWS_MAX];
+    tensor logits = randoms(&g->p, r, c.n, c.n_vocab);
+    for (int64_t i = 0; i < tensor_count(&logits); i++) {
+        float *x = (float *)logits.data + i;
+        *x *= c.spread;
+        if (c.levels > 0) *x = floorf(*x / c.spread * (float)c.levels) * c.spread;
+    }
+    if (c.n_vocab > 2) ((float *)logits.data)[1] = -INFINITY;
+    for (int i = 0; i < SEEN; i++) seen[i] = (int32_t)rng_below(r, (uint64_t)c.n_vocab + 3);
+    for (int32_t i = 0; i < c.n; i++) {
+        stream[i] = (decode_stream){.how = c.how, .generator = rng_for(5, (uint64_t)i, 7)};
+        stream[i].prefix = seen, stream[i].n_prefix = SEEN;
+        rng copied = stream[i].generator;
+        row[i] = (draw_row){.temperature = c.how.temperature,
+                            .top_p = c.how.top_p,
+                            .min_p = c.how.min_p,
+                            .penalty = c.how.repetition_penalty,
+                            .top_k = c.how.top_k,
+                            .n_seen = SEEN,
+                            .unit = rng_unit(&copied)};
+        id[i] = -2;
+    }
+    draw_request want = {row, c.n, SEEN, seen, c.cap, id};
+    op_draw(&g->p.b, there(g, logits), &want);
+    unsigned char *scratch = (unsigned char *)take(&g->p, (int64_t)c.n_vocab * 8);
+    int32_t left = 0;
+    for (int32_t i = 0; i < c.n; i++) {
+        float *x = (float *)logits.data + (int64_t)i * c.n_vocab;
+        for (int32_t k = 0; c.cap > 0 && k < c.n_vocab; k++) x[k] = c.cap * tanhf(x[k] / c.cap);
+        const int32_t host =
+            decode_draw(x, c.n_vocab, &stream[i], (struct decode_candidate *)(void *)scratch);
+        left += id[i] == -1;
+        if (id[i] != -1 && id[i] != host)
+            fail_msg("row %d of %d: token %d (%.9g), the host draws %d (%.9g)", i, c.n_vocab, id[i],
+                     (double)x[id[i] < 0 ? 0 : id[i]], host, (double)x[host]);
+    }
+    if (c.levels == 0) assert_int_equal(left, 0);
+    gpu_reset(g);
+}
+
+static void test_draw(void **state)
+{
+    static const int32_t vocabularies[] = {1, 2, 7, 1009, 32000, 151936};
+    static const sampling hows[] = {{0},
+                                    {.temperature = 1},
+                                    {.temperature = 0.7f, .top_p = 0.95f},
+                                    {.temperature = 1.3f, .top_k = 40},
+                                    {.temperature = 0.3f, .top_k = 900, .top_p = 0.5f},
+                                    {.temperature = 1, .min_p = 0.05f},
+                                    {.temperature = 0.8f, .top_p = 0.9f, .min_p = 0.02f},
+                                    {.temperature = 0.01f, .repetition_penalty = 1.2f},
+                                    {.temperature = 3, .repetition_penalty = 0.8f, .top_p = 0.3f},
+                                    {.repetition_penalty = 1.5f}};
+    gpu g = gpu_open(*state);
+    rng r = rng_for(6, 6, 6);
+    for (size_t v = 0; v < countof(vocabularies); v++) {
+        for (size_t h = 0; h < countof(hows); h++) {
+            draw_case c = {v < 4 ? 61 : 13, vocabularies[v], 6, 0, hows[h], h % 3 == 2 ? 30 : 0};
+            check_draw(&g, &r, c);
+            c.cap = 0, c.levels = 3; /* many equals */
+            check_draw(&g, &r, c);
+            c.n = 1, c.levels = 0, c.spread = 1e-3f; /* nearly flat */
+            if (v < 4) check_draw(&g, &r, c);
+        }
+    }
+    gpu_close(&g);
+}
+
 /* ---- training ---- */
 
 static attend_tape make_tape(gpu *g, rng *r, const job *j, int64_t h, int64_t n_kv, int64_t hd)
@@ -762,6 +853,7 @@ int main(int argc, char **argv)
                {"attend alone", test_attend_rows_stand_alone},
                {"attend samples", test_attend_samples},
                {"head", test_head},
+               {"draw", test_draw},
                {"attend back", test_attend_back},
                {"products back", test_products_back},
                {"rows back", test_rows_back},
@@ -774,16 +866,16 @@ int main(int argc, char **argv)
         printf("gpu_ops: skipped: %s\n", e.text);
         return 0;
     }
-    struct CMUnitTest tests[2 * countof(all) + 1];
-    char names[2 * countof(all)][48];
-    for (size_t i = 0; i < 2 * countof(all); i++) {
+    struct CMUnitTest tests[N_MODE * countof(all) + 1];
+    char names[N_MODE * countof(all)][48];
+    for (size_t i = 0; i < N_MODE * countof(all); i++) {
         const char *mode = modes[i / countof(all)];
         snprintf(names[i], sizeof names[i], "%s on %s", all[i % countof(all)].name, mode);
         tests[i] = (struct CMUnitTest){.name = names[i],
                                        .test_func = all[i % countof(all)].run,
                                        .initial_state = (void *)(uintptr_t)mode};
     }
-    tests[2 * countof(all)] = (struct CMUnitTest)cmocka_unit_test(test_names);
+    tests[N_MODE * countof(all)] = (struct CMUnitTest)cmocka_unit_test(test_names);
     if (argc > 1) cmocka_set_test_filter(argv[1]); /* a name, * for any part of it */
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,5 +1,6 @@
 /* Agreement with transformers in float32 on real models: ids exact, log-probabilities within 2e-3
- * on cpu and 5e-4 on ref.
+ * on cpu and 5e-4 on ref; on a GPU, where there is one, within 2e-3 in fp32 and 2e-2 in bf16x3. (In
+ * bf16 the smallest model is off by 0.1, transformers itself by 0.5: only a gross fault fails.)
  *
  * Needs a model in models/ and its answers in ../shared/data/models/reference; skips with a line
  * without. `t_reference full` takes all models, every path of this machine, and every case on ref
@@ -21,6 +22,8 @@
 #include <unistd.h>
 
 #include <cmocka.h>
+
+enum { RESOURCE = 5 }; /* a device that is not here */
 
 typedef struct reference {
     const char *model, *answers;
@@ -134,7 +137,14 @@ static void run_check(void **state)
                                 .size = strlen(requests),
                                 .sink = collect,
                                 .context = &out};
-    if (!caseload_score(&o, &e)) fail_msg("%s", e.text);
+    const bool done = caseload_score(&o, &e), gpu = !strncmp(c->device, "cuda", 4);
+    if (!done && gpu && e.code == RESOURCE) {
+        print_message("skip: %s\n", e.text);
+        free(requests);
+        json_decref(answers);
+        skip();
+    }
+    if (!done) fail_msg("%s", e.text);
     worst w = {0};
     for (char *line = out; line && *line;) {
         char *end = strchr(line, '\n');
@@ -273,18 +283,22 @@ int main(int argc, char **argv)
     static struct CMUnitTest tests[CHECKS_MAX];
     static char names[CHECKS_MAX][100];
     bool full = argc > 1 && !strcmp(argv[1], "full");
-    static const char *const devices[] = {"cpu", "cpu:avx2", "ref"};
+    static const struct {
+        const char *name;
+        double limit;
+    } devices[] = {{"cpu", 2e-3},       {"cpu:avx2", 2e-3},    {"ref", 5e-4},
+                   {"cuda:fp32", 2e-3}, {"cuda:bf16x3", 2e-2}, {"cuda", 0.3}};
     bool only_greedy = argc > 1 && !strcmp(argv[1], "greedy");
     size_t n = add_greedy(tests, full || only_greedy);
     for (size_t i = 0; i < sizeof references / sizeof references[0] && !only_greedy; i++) {
         for (size_t d = 0; d < sizeof devices / sizeof devices[0]; d++) {
-            bool slow = strcmp(devices[d], "cpu") != 0, small = i == 0;
+            bool slow = d == 1 || d == 2, small = i == 0;
             if (!full && (!references[i].always || (slow && !small))) continue;
             checks[n] = (check){.reference = &references[i],
-                                .device = devices[d],
+                                .device = devices[d].name,
                                 .tokens_max = d == 2 && !full ? 60 : SIZE_MAX,
-                                .limit = d == 2 ? 5e-4 : 2e-3};
-            snprintf(names[n], sizeof names[n], "%s on %s", references[i].answers, devices[d]);
+                                .limit = devices[d].limit};
+            snprintf(names[n], sizeof names[n], "%s on %s", references[i].answers, devices[d].name);
             tests[n] = (struct CMUnitTest){.name = names[n],
                                            .test_func = run_check,
                                            .initial_state = &checks[n]};

@@ -1,6 +1,6 @@
 /* b_gpu: a published model's shape with random weights on one GPU, row by row of the targets.
  *   b_gpu [--shape 7b-llama2] [--numbers bf16] [--device cuda] [--repeats 5] [--csv FILE]
- *         [--rows 8192] [--texts 8] [--what load,score,ops,train,decode]
+ *         [--rows 8192] [--texts 8] [--what score,ops,train,caseload,decode]
  * Lines are `name value unit ratio`; the ratio is what the name says (of the card's products at
  * 8192 x 8192 x 8192, measured first; of the target where there is one). Weights are random, never
  * zeros. Peak memory is the driver's figure beside the plan. */
@@ -9,6 +9,7 @@
 #include "base/rng.h"
 #include "compute/cuda/cuda.h"
 #include "compute/device.h"
+#include "model/decode.h"
 #include "model/place.h"
 #include "model/plan.h"
 #include "model/session.h"
@@ -152,6 +153,15 @@ static void open_session(run *r, session_shape shape)
     if (!r->id || !r->position || !r->out_row) stop(&e);
 }
 
+static void open_session_again(run *r, session_shape shape)
+{
+    err e = {0};
+    arena_close(&r->block);
+    r->m.weights = (model_weights){0};
+    if (!model_bind(&r->m.weights, &r->header, &r->keep, &e)) stop(&e);
+    open_session(r, shape);
+}
+
 static double score_once(run *r)
 {
     enum { TEXTS_MAX = 256 };
@@ -288,6 +298,128 @@ static void bench_ops(run *r)
     tell(r, "ops of a layer, all; x layers, s", sum * 1e3, "ms", sum * c->n_layer);
 }
 
+/* ---- a caseload of four options ---- */
+
+enum { HEAD = 1500, TEXT = 1000, OPTIONS = 4, TOKENS = 4, TEXTS = 256 };
+
+typedef struct caseload_step { /* spans of one step, and what is read of it */
+    step st;
+    attend_span span[128];
+    attend_range range[400];
+    int32_t out_row[256], pick_id[512], n_range;
+    int64_t pick_start[257];
+} caseload_step;
+
+/* Rows for `count` tokens from `position` on, behind the ranges that stand already from
+ * `first_range` on; their own K/V goes to where the rows stand. */
+static void add_span(run *r, caseload_step *c, int32_t first_range, int32_t count, int32_t position)
+{
+    const int32_t row = c->st.n_row;
+    c->range[c->n_range++] = (attend_range){c->st.first_slot + row, count, position};
+    c->span[c->st.n_span++] =
+        (attend_span){row, count, position, first_range, c->n_range - first_range};
+    for (int32_t i = 0; i < count; i++) {
+        r->id[row + i] = (int32_t)((1000 + 7919LL * (row + i)) % r->header.config.n_vocab);
+        r->position[row + i] = position + i;
+    }
+    c->st.n_row += count;
+}
+
+static void read_row(caseload_step *c, int32_t row, int32_t picks)
+{
+    const int32_t n = c->st.n_out++;
+    c->out_row[n] = row;
+    for (int32_t i = 0; i < picks; i++) c->pick_id[c->pick_start[n] + i] = 100 + 7 * i;
+    c->pick_start[n + 1] = c->pick_start[n] + picks;
+}
+
+static void run_caseload_step(run *r, caseload_step *c)
+{
+    err e = {0};
+    c->st.id = r->id, c->st.position = r->position;
+    c->st.span = c->span, c->st.range = c->range, c->st.n_top = 10;
+    c->st.out_row = c->out_row, c->st.pick_start = c->pick_start, c->st.pick_id = c->pick_id;
+    session_forward(&r->s, &c->st);
+    if (!backend_sync(&r->b, &e)) stop(&e);
+}
+
+/* Texts behind a head that is there, each with its options behind it. */
+static void caseload_texts(run *r, int32_t n)
+{
+    static caseload_step c;
+    c = (caseload_step){.st.first_slot = HEAD};
+    for (int32_t i = 0; i < n; i++) {
+        const int32_t first = c.n_range;
+        c.range[c.n_range++] = (attend_range){0, HEAD, 0};
+        add_span(r, &c, first, TEXT, HEAD);
+        read_row(&c, c.st.n_row - 1, OPTIONS);
+    }
+    for (int32_t i = 0; i < n * OPTIONS; i++) {
+        const int32_t first = c.n_range, text = i / OPTIONS;
+        c.range[c.n_range++] = (attend_range){0, HEAD, 0};
+        c.range[c.n_range++] = (attend_range){HEAD + text * TEXT, TEXT, HEAD};
+        add_span(r, &c, first, TOKENS - 1, HEAD + TEXT);
+        for (int32_t k = TOKENS - 1; k > 0; k--) read_row(&c, c.st.n_row - k, 1);
+    }
+    run_caseload_step(r, &c);
+}
+
+static double caseload_shared(run *r)
+{
+    static caseload_step c;
+    const int32_t most = r->rows / (TEXT + OPTIONS * (TOKENS - 1));
+    double took = seconds_now();
+    c = (caseload_step){.st.first_slot = 0};
+    add_span(r, &c, 0, HEAD, 0);
+    run_caseload_step(r, &c);
+    for (int32_t i = 0; i < TEXTS; i += most)
+        caseload_texts(r, TEXTS - i < most ? TEXTS - i : most);
+    return seconds_now() - took;
+}
+
+/* Every prompt whole: `steps` steps of as many prompts as they hold; seconds a prompt. */
+static double caseload_whole(run *r, int32_t steps)
+{
+    static caseload_step c;
+    const int32_t length = HEAD + TEXT + TOKENS - 1, most = r->rows / length;
+    double took = seconds_now();
+    for (int32_t i = 0; i < steps; i++) {
+        c = (caseload_step){.st.first_slot = 0};
+        for (int32_t k = 0; k < most; k++) {
+            add_span(r, &c, c.n_range, length, 0);
+            for (int32_t j = TOKENS; j > 0; j--) read_row(&c, c.st.n_row - j, 1);
+        }
+        run_caseload_step(r, &c);
+    }
+    return (seconds_now() - took) / (steps * most);
+}
+
+static void bench_caseload(run *r)
+{
+    enum { STEPS = 8 };
+    double shared[REPEATS_MAX], whole[REPEATS_MAX];
+    session_shape shape = {.rows = r->rows,
+                           .slots = HEAD + r->rows,
+                           .positions = HEAD + TEXT + TOKENS,
+                           .out_rows = 256,
+                           .picks = 512,
+                           .n_top = 10};
+    if (r->rows < HEAD + TEXT + TOKENS - 1 || r->rows > 8192) return;
+    open_session_again(r, shape);
+    caseload_whole(r, 1), caseload_texts(r, 4);
+    for (int i = 0; i < r->repeats; i++) {
+        shared[i] = caseload_shared(r);
+        whole[i] = caseload_whole(r, STEPS) * TEXTS * OPTIONS;
+    }
+    const double s = median(shared, r->repeats), w = median(whole, r->repeats);
+    char name[200];
+    snprintf(name, sizeof name, "caseload %s, %d x (%d + %d + %d x %d); prompts whole / it",
+             r->name, TEXTS, HEAD, TEXT, OPTIONS, TOKENS);
+    tell(r, name, s, "s", w / s);
+    tell(r, "caseload, every prompt whole, from 24 prompts; tokens/s", w, "s",
+         (double)TEXTS * OPTIONS * (HEAD + TEXT + TOKENS - 1) / w);
+}
+
 /* ---- decoding ---- */
 
 enum { PROMPTS = 64, SAMPLES = 8, PROMPT = 1000, NEW = 24 };
@@ -314,62 +446,207 @@ static void prefill_prompts(run *r)
     }
 }
 
-/* Token `at` of every sample: one row each, behind its prompt; the logits come to the host. */
-static double decode_once(run *r, int32_t at)
+typedef struct decode_step { /* token `at` of every sample: one row each, behind its prompt */
+    step st;
+    int32_t slot[PROMPTS * SAMPLES], every[PROMPTS * SAMPLES];
+    attend_span span[PROMPTS * SAMPLES];
+    attend_range range[2 * PROMPTS * SAMPLES];
+} decode_step;
+
+static void set_decode_step(run *r, decode_step *d, int32_t at)
 {
     enum { ROWS = PROMPTS * SAMPLES };
-    static int32_t slot[ROWS], every[ROWS];
-    static attend_span span[ROWS];
-    static attend_range range[2 * ROWS];
-    err e = {0};
     for (int32_t i = 0; i < ROWS; i++) {
         const int32_t own = PROMPTS * PROMPT + i * NEW;
-        slot[i] = own + at, every[i] = i, r->position[i] = PROMPT + at;
-        range[2 * i] = (attend_range){i / SAMPLES * PROMPT, PROMPT, 0};
-        range[2 * i + 1] = (attend_range){own, at + 1, PROMPT};
-        span[i] = (attend_span){i, 1, PROMPT + at, 2 * i, 2};
+        d->slot[i] = own + at, d->every[i] = i, r->position[i] = PROMPT + at;
+        d->range[2 * i] = (attend_range){i / SAMPLES * PROMPT, PROMPT, 0};
+        d->range[2 * i + 1] = (attend_range){own, at + 1, PROMPT};
+        d->span[i] = (attend_span){i, 1, PROMPT + at, 2 * i, 2};
     }
-    step st = {.n_row = ROWS,
-               .slot = slot,
-               .id = r->id,
-               .position = r->position,
-               .span = span,
-               .range = range,
-               .n_span = ROWS,
-               .out_row = every,
-               .n_out = ROWS,
-               .hidden_only = true};
-    double took = seconds_now();
-    session_forward(&r->s, &st);
-    session_read_logits(&r->s, every, ROWS);
-    if (!backend_sync(&r->b, &e)) stop(&e);
-    return seconds_now() - took;
+    d->st = (step){.n_row = ROWS,
+                   .slot = d->slot,
+                   .id = r->id,
+                   .position = r->position,
+                   .span = d->span,
+                   .range = d->range,
+                   .n_span = ROWS,
+                   .out_row = d->every,
+                   .n_out = ROWS,
+                   .hidden_only = true};
+}
+
+/* One op of a decode step, on layer `layer`. */
+static void run_decode_op(run *r, const decode_step *d, int kind, int32_t layer)
+{
+    const model_config *c = &r->header.config;
+    const layer_weights *w = &r->m.weights.layer[layer];
+    session *s = &r->s;
+    const int64_t n = d->st.n_row, q = (int64_t)c->n_head * c->head_dim;
+    const int64_t kv = (int64_t)c->n_head_kv * c->head_dim;
+    const dtype t = r->b.rows;
+    const int64_t at = (int64_t)layer * s->shape.slots * kv * dtype_get(t)->block_bytes;
+    tensor x = tensor_f32(s->x, n, c->d_model);
+    tensor h = {.data = s->normed, .type = t, .rank = 2, .dim = {n, c->d_model, 1, 1}};
+    tensor query = {.data = s->query, .type = t, .rank = 2, .dim = {n, q, 1, 1}}, out = query;
+    tensor key = {.data = s->key_new, .type = t, .rank = 2, .dim = {n, kv, 1, 1}}, value = key;
+    tensor gate = {.data = s->gate, .type = t, .rank = 2, .dim = {n, c->d_ff, 1, 1}}, up = gate;
+    tensor keys = {.data = (char *)s->key + at,
+                   .type = t,
+                   .rank = 2,
+                   .dim = {s->shape.slots, kv, 1, 1}};
+    value.data = s->value_new, out.data = s->attended, up.data = s->up;
+    const matmul_part qkv[3] = {{.y = key, .w = w->k},
+                                {.y = value, .w = w->v},
+                                {.y = query, .w = w->q}};
+    const matmul_part gates[2] = {{.y = gate, .w = w->gate}, {.y = up, .w = w->up}};
+    tensor hq = {.data = s->query, .type = t, .rank = 3, .dim = {n, c->n_head, c->head_dim, 1}};
+    tensor ho = hq, hk = hq, all_k = hq, all_v;
+    ho.data = s->attended, hk.data = s->key_new, hk.dim[1] = c->n_head_kv;
+    all_k.data = keys.data, all_k.dim[0] = s->shape.slots, all_k.dim[1] = c->n_head_kv;
+    all_v = all_k, all_v.data = (char *)s->value + at;
+    tensor table = tensor_f32(s->rope_global, s->shape.positions, c->rotary_dim);
+    const attend_plan plan = {.span = d->span,
+                              .range = d->range,
+                              .n_span = (int32_t)n,
+                              .scale = 0.1f};
+    switch (kind) {
+    case 0: op_rmsnorm(&r->b, h, x, w->attn_norm, 1e-5f, 0); break;
+    case 1: op_matmul_group(&r->b, h, qkv, 3); break;
+    case 2:
+        op_rope(&r->b, hq, r->position, table, ROPE_HALVES);
+        op_rope(&r->b, hk, r->position, table, ROPE_HALVES);
+        break;
+    case 3: op_scatter(&r->b, keys, key, d->slot); break;
+    case 4: op_attend(&r->b, ho, hq, all_k, all_v, &plan); break;
+    case 5: op_matmul(&r->b, x, out, w->o, NULL, true); break;
+    case 6: op_matmul_group(&r->b, h, gates, 2); break;
+    case 7: op_glu(&r->b, gate, gate, up, GLU_SILU); break;
+    default: op_matmul(&r->b, x, gate, w->down, NULL, true); break;
+    }
+}
+
+/* Each op over all layers, so that nothing stays in the card's caches. */
+static void bench_decode_ops(run *r, decode_step *d)
+{
+    const model_config *c = &r->header.config;
+    const double n = PROMPTS * SAMPLES, dm = c->d_model, q = (double)c->n_head * c->head_dim;
+    const double f = c->d_ff, kv = (double)c->n_head_kv * c->head_dim;
+    const double keys = (PROMPTS * PROMPT + n * (d->range[1].count)) * kv * 4;
+    const op_case all[] = {{"norm", 0, 0, n * dm * 6},       {"qkv", 1, 0, dm * (q + 2 * kv) * 2},
+                           {"rope", 2, 0, n * (q + kv) * 4}, {"scatter of k", 3, 0, n * kv * 4},
+                           {"attend", 4, 0, keys},           {"o", 5, 0, dm * q * 2},
+                           {"gate, up", 6, 0, dm * f * 4},   {"glu", 7, 0, n * f * 6},
+                           {"down", 8, 0, dm * f * 2}};
+    double sum = 0;
+    for (size_t k = 0; k < countof(all); k++) {
+        double took[REPEATS_MAX];
+        err e = {0};
+        char name[100];
+        for (int i = -1; i < r->repeats; i++) {
+            backend_sync(&r->b, &e);
+            double t = seconds_now();
+            for (int32_t j = 0; j < c->n_layer; j++) run_decode_op(r, d, all[k].kind, j);
+            if (!backend_sync(&r->b, &e)) stop(&e);
+            if (i >= 0) took[i] = (seconds_now() - t) / c->n_layer;
+        }
+        const double t = median(took, r->repeats);
+        sum += t * (k == 0 || k == 3 ? 2 : 1);
+        snprintf(name, sizeof name, "decode op %s; TB/s of weights or K/V or rows", all[k].name);
+        tell(r, name, t * 1e6, "us", all[k].bytes / t / 1e12);
+    }
+    tell(r, "decode ops of a layer, all; x layers, ms", sum * 1e6, "us", sum * c->n_layer * 1e3);
+}
+
+typedef struct stamps { /* when each step of decode_run was done */
+    double at[NEW + 1];
+    int n;
+} stamps;
+
+static bool stamp(void *context, int32_t n_row, err *e)
+{
+    stamps *t = context;
+    (void)n_row;
+    (void)e;
+    if (t->n <= NEW) t->at[t->n++] = seconds_now();
+    return true;
+}
+
+/* Seconds of a step of all samples, the draw and the host's work included. */
+static double decode_all(run *r, decoder *d, sampling how)
+{
+    enum { ROWS = PROMPTS * SAMPLES };
+    static decode_stream stream[ROWS];
+    static int32_t id[ROWS][NEW];
+    double took[NEW];
+    err e = {0};
+    stamps t = {.n = 0};
+    const decode_rules rules = {.step = stamp, .context = &t};
+    for (int32_t i = 0; i < ROWS; i++) {
+        const int32_t first = i / SAMPLES * PROMPT;
+        stream[i] = (decode_stream){.how = how,
+                                    .generator = rng_for(1, (uint64_t)i, 0),
+                                    .path = {{first, PROMPT, 0}},
+                                    .n_path = 1,
+                                    .position = PROMPT,
+                                    .last_id = r->id[PROMPT - 1],
+                                    .last_slot = first + PROMPT - 1,
+                                    .prefix = r->id,
+                                    .n_prefix = PROMPT,
+                                    .slot = PROMPTS * PROMPT + i * NEW,
+                                    .max_new = NEW,
+                                    .id = id[i]};
+    }
+    if (!decode_run(d, stream, ROWS, &rules, &e)) stop(&e);
+    for (int i = 0; i + 2 < t.n; i++) took[i] = t.at[i + 2] - t.at[i + 1];
+    return median(took, t.n - 2);
 }
 
 /* The wall: weights once, each prompt's keys and values once, each sample's own. */
 static void bench_decode(run *r)
 {
+    static decode_step step;
+    static const struct {
+        const char *name;
+        sampling how;
+    } ways[] = {{"greedy", {.temperature = 0}},
+                {"temperature 0.7, top-p 0.95", {.temperature = 0.7f, .top_p = 0.95f}},
+                {"top-k 40, penalty 1.1",
+                 {.temperature = 0.7f, .top_k = 40, .repetition_penalty = 1.1f}}};
+    const int32_t rows = PROMPTS * SAMPLES;
+    decoder d;
+    err e = {0};
+    arena memory;
     double took[NEW];
     char name[200];
-    session_shape shape = {.rows = 8192,
-                           .slots = PROMPTS * PROMPT + PROMPTS * SAMPLES * NEW,
+    session_shape shape = {.rows = r->rows < 8 * PROMPT ? 8 * PROMPT : r->rows,
+                           .slots = PROMPTS * PROMPT + rows * NEW,
                            .positions = PROMPT + NEW,
-                           .out_rows = PROMPTS * SAMPLES,
-                           .logit_rows = PROMPTS * SAMPLES};
-    arena_close(&r->block);
-    r->m.weights = (model_weights){0};
-    err e = {0};
-    if (!model_bind(&r->m.weights, &r->header, &r->keep, &e)) stop(&e);
-    open_session(r, shape);
+                           .out_rows = rows,
+                           .logit_rows = rows};
+    open_session_again(r, shape);
+    if (!arena_open_up_to(&memory, (size_t)1 << 30, "decoder", &e)) stop(&e);
+    if (!decoder_lay_out(&d, &r->s, rows, &memory, &e)) stop(&e);
     prefill_prompts(r);
-    for (int32_t i = 0; i < NEW; i++) took[i] = decode_once(r, i);
-    const double s = median(took, NEW), rows = PROMPTS * SAMPLES;
     const double slot = (double)session_bytes_slot(&r->header.config, r->b.rows);
     const double bytes =
-        (double)r->header.bytes_weights + slot * (PROMPTS * PROMPT + rows * NEW / 2);
-    snprintf(name, sizeof name, "decode %s, %d x %d behind %d; GB/s of the wall's bytes", r->name,
-             PROMPTS, SAMPLES, PROMPT);
-    tell(r, name, rows / s, "tokens/s", bytes / s / 1e9);
+        (double)r->header.bytes_weights + slot * (PROMPTS * PROMPT + rows * (double)NEW / 2);
+    for (int32_t i = 0; i < NEW; i++) {
+        set_decode_step(r, &step, i);
+        took[i] = seconds_now();
+        session_forward(&r->s, &step.st);
+        if (!backend_sync(&r->b, &e)) stop(&e);
+        took[i] = seconds_now() - took[i];
+    }
+    tell(r, "decode step without logits; GB/s of the wall's bytes", median(took, NEW) * 1e3, "ms",
+         bytes / median(took, NEW) / 1e9);
+    bench_decode_ops(r, &step);
+    for (size_t i = 0; i < countof(ways); i++) {
+        const double s = decode_all(r, &d, ways[i].how);
+        snprintf(name, sizeof name, "decode %s, %d x %d behind %d, %s; GB/s of the wall's bytes",
+                 r->name, PROMPTS, SAMPLES, PROMPT, ways[i].name);
+        tell(r, name, rows / s, "tokens/s", bytes / s / 1e9);
+    }
+    arena_close(&memory);
 }
 
 /* ---- training ---- */
@@ -454,7 +731,8 @@ static void measure_product(run *r)
     backend_shape shape = {N, N, N, 64, 1, 64, 64, 128, 0};
     device_measure(&r->b);
     backend_lay_out(&r->b, &shape, &plan, &e);
-    const size_t workspace = device_planned(&r->b), matrix = (size_t)N * N * 2;
+    const size_t each = (size_t)dtype_get(r->b.rows)->block_bytes;
+    const size_t workspace = device_planned(&r->b), matrix = (size_t)N * N * each;
     if (!device_reserve(&r->b, workspace + 3 * matrix + 4096, &e)) stop(&e);
     if (!arena_open(&block, plan.peak, "bench", &e)) stop(&e);
     if (!backend_lay_out(&r->b, &shape, &block, &e)) stop(&e);
@@ -511,6 +789,7 @@ int main(int argc, char **argv)
     if (asked(what, "score")) bench_score(&r);
     if (asked(what, "ops")) bench_ops(&r);
     if (asked(what, "train")) bench_train(&r);
+    if (asked(what, "caseload")) bench_caseload(&r);
     if (asked(what, "decode")) bench_decode(&r);
     backend_close(&r.b);
     arena_close(&r.block);

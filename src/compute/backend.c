@@ -4,6 +4,7 @@
 #include "compute/cpu/cpu.h"
 #include "compute/cuda/cuda.h"
 #include "compute/device.h"
+#include "compute/draw.h"
 #include "compute/ref/ref.h"
 #include "compute/train.h"
 
@@ -222,4 +223,13 @@ void op_head(backend *b, tensor x, tensor w, const head_request *want, head_resu
     assert(want->pick_start && got->log_sum_exp);
     assert(want->n_top == 0 || (got->top_id && got->top_logit));
     b->ops->head(b, x, w, want, got);
+}
+
+bool op_can_draw(const backend *b) { return b->ops->draw; }
+
+void op_draw(backend *b, tensor logits, const draw_request *want)
+{
+    assert(op_can_draw(b) && b->workspace && logits.type == DTYPE_F32 && logits.rank == 2);
+    assert(want->n == logits.dim[0] && logits.dim[1] > 0);
+    if (want->n > 0) b->ops->draw(b, logits, want);
 }

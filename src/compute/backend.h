@@ -77,6 +77,7 @@ typedef struct backend_shape { /* the largest of each that a session will ask fo
 } backend_shape;
 
 typedef struct backend backend;
+struct draw_request; /* draw.h */
 
 typedef struct op_table { /* one device; rows are called by the front door only */
     const char *name;
@@ -91,6 +92,8 @@ typedef struct op_table { /* one device; rows are called by the front door only 
     void (*gather)(backend *b, tensor y, tensor x, const int32_t *rows);
     void (*scatter)(backend *b, tensor y, tensor x, const int32_t *rows);
     void (*head)(backend *b, tensor x, tensor w, const head_request *want, head_result *got);
+    /* NULL: the host draws */
+    void (*draw)(backend *b, tensor logits, const struct draw_request *want);
     /* Bytes of workspace for steps of at most `rows` rows; taken once in backend_lay_out. */
     bool (*lay_out)(backend *b, const backend_shape *shape, arena *a, err *e);
     const struct train_table *train; /* what training needs besides: train.h */
@@ -110,7 +113,8 @@ struct backend {
 };
 
 /* `device`: "ref", "cpu" (best path of this machine; "ref" without AVX2), "cpu:avx2", "cpu:avx512"
- * to force one, "cuda[:N][:fp32]", or "auto": the first GPU, else cpu. `threads` is borrowed.
+ * to force one, "cuda[:N][:bf16x3|:fp32]", or "auto": the first GPU, else cpu. `threads` is
+ * borrowed.
  * ERR_USAGE for an unknown device, ERR_RESOURCE when this machine cannot run it. */
 bool backend_open(backend *b, const char *device, pool *threads, err *e);
 void backend_close(backend *b); /* a zero backend is fine */

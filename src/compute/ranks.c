@@ -36,10 +36,15 @@ bool ranks_read(rank_list *l, const char *device, int32_t n_rank, err *e)
     *l = (rank_list){0};
     for (const char *at = device;;) {
         const size_t size = strcspn(at, ",");
+        char ending[16]; /* ":fp32" */
         bool ok = true;
-        if (size == 8 && !strncmp(at, "cuda:all", size)) ok = add_cards(l, "", e);
-        else if (size == 13 && !strncmp(at, "cuda:all:fp32", size)) ok = add_cards(l, ":fp32", e);
-        else ok = add(l, at, size, e);
+        if (size < sizeof ending + 8 && size >= 8 && !strncmp(at, "cuda:all", 8) &&
+            (size == 8 || at[8] == ':')) {
+            snprintf(ending, sizeof ending, "%.*s", (int)(size - 8), at + 8);
+            ok = add_cards(l, ending, e);
+        } else {
+            ok = add(l, at, size, e);
+        }
         if (!ok) return false;
         if (!at[size]) break;
         at += size + 1;

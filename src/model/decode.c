@@ -1,6 +1,9 @@
 /* decode: see decode.h. */
 #include "model/decode.h"
 
+#include "compute/device.h"
+#include "compute/draw.h"
+
 #include <assert.h>
 #include <math.h>
 #include <string.h>
@@ -25,6 +28,9 @@ bool decoder_lay_out(decoder *d, session *s, int32_t streams, arena *a, err *e)
     d->span = arena_take(a, n, sizeof(attend_span), e);
     d->range = arena_take(a, n * (DECODE_PATH_MAX + 1), sizeof(attend_range), e);
     d->drawn = arena_take(a, n, sizeof(int32_t), e);
+    const bool there = op_can_draw(s->backend);
+    d->ask = arena_take(a, there ? n : 0, sizeof *d->ask, e);
+    d->seen = arena_take(a, there ? DECODE_SEEN_MAX : 0, sizeof *d->seen, e);
     const size_t threads = (size_t)pool_size(s->backend->threads);
     d->candidate =
         arena_take(a, threads * (size_t)s->model->config->n_vocab, sizeof(decode_candidate), e);
@@ -146,23 +152,29 @@ static int32_t keep_likeliest(falling *f, const sampling *how, double *mass)
     return n;
 }
 
+/* Temperature above 0, penalties paid; `unit`: where in the kept mass. */
+static int32_t draw_with(const float *logit, int32_t n_vocab, const sampling *how, double unit,
+                         decode_candidate *scratch)
+{
+    falling f = {.c = scratch, .n = collect(logit, n_vocab, how, scratch)};
+    if (f.n == 0)
+        return likeliest(logit, n_vocab); /* no number above another: nothing to draw from */
+    heapify(f.c, f.n, true);
+    double mass = 0, sum = 0;
+    const int32_t n = keep_likeliest(&f, how, &mass);
+    for (int32_t i = 0; i < n; i++) {
+        sum += at_place(&f, i)->p;
+        if (unit * mass < sum) return at_place(&f, i)->id;
+    }
+    return at_place(&f, n - 1)->id; /* rounding left a crumb above the sum */
+}
+
 int32_t decode_draw(float *logit, int32_t n_vocab, decode_stream *s, decode_candidate *scratch)
 {
     assert(n_vocab > 0 && s->how.temperature >= 0);
     penalise(logit, n_vocab, s);
     if (s->how.temperature == 0) return likeliest(logit, n_vocab);
-    falling f = {.c = scratch, .n = collect(logit, n_vocab, &s->how, scratch)};
-    if (f.n == 0)
-        return likeliest(logit, n_vocab); /* no number above another: nothing to draw from */
-    heapify(f.c, f.n, true);
-    double mass = 0, sum = 0;
-    const int32_t n = keep_likeliest(&f, &s->how, &mass);
-    const double at = rng_unit(&s->generator) * mass;
-    for (int32_t i = 0; i < n; i++) {
-        sum += at_place(&f, i)->p;
-        if (at < sum) return at_place(&f, i)->id;
-    }
-    return at_place(&f, n - 1)->id; /* rounding left a crumb above the sum */
+    return draw_with(logit, n_vocab, &s->how, rng_unit(&s->generator), scratch);
 }
 
 typedef struct draws { /* of one step, a task a stream: each from its own row and generator */
@@ -191,8 +203,65 @@ static void take_token(decode_stream *s, int32_t id, const decode_rules *r)
     else if (s->n == s->max_new) s->end = DECODE_LENGTH;
 }
 
-/* Draws the next token of every live stream from its row of the last step. */
-static bool draw_all(decoder *d, decode_stream *stream, int32_t n, const decode_rules *r, err *e)
+/* What the device needs to know of each live stream; false: too many ids under penalties. Each
+ * stream's number is taken from its generator. */
+static bool ask_device(decoder *d, decode_stream *stream, int32_t n, int32_t *n_seen)
+{
+    *n_seen = 0;
+    for (int32_t i = 0; i < n; i++) {
+        const decode_stream *s = &stream[d->live[i]];
+        const bool penalty = s->how.repetition_penalty > 0 && s->how.repetition_penalty != 1;
+        const int32_t ids = penalty ? s->n_prefix + s->n : 0;
+        if (ids > DECODE_SEEN_MAX - *n_seen) return false;
+        d->ask[i] = (draw_row){.temperature = s->how.temperature,
+                               .top_p = s->how.top_p,
+                               .min_p = s->how.min_p,
+                               .penalty = s->how.repetition_penalty,
+                               .top_k = s->how.top_k,
+                               .first_seen = *n_seen,
+                               .n_seen = ids};
+        for (int32_t k = 0; k < ids; k++)
+            d->seen[(*n_seen)++] = k < s->n_prefix ? s->prefix[k] : s->id[k - s->n_prefix];
+    }
+    for (int32_t i = 0; i < n; i++) {
+        decode_stream *s = &stream[d->live[i]];
+        if (s->how.temperature > 0) d->ask[i].unit = rng_unit(&s->generator);
+    }
+    return true;
+}
+
+/* A row that the device left: its logits are changed already, and its number is taken. */
+static int32_t draw_left(decoder *d, const decode_stream *stream, int32_t row)
+{
+    const int64_t n_vocab = d->session->model->config->n_vocab;
+    float *logit = d->session->logits + row * n_vocab;
+    device_read(d->session->backend, logit, d->session->logits_there + row * n_vocab,
+                (size_t)n_vocab * sizeof *logit);
+    return draw_with(logit, (int32_t)n_vocab, &stream->how, d->ask[row].unit, d->candidate);
+}
+
+/* false: not where the logits are, or not this time. */
+static bool draw_there(decoder *d, decode_stream *stream, int32_t n, const decode_rules *r)
+{
+    session *s = d->session;
+    int32_t n_seen = 0;
+    if (!op_can_draw(s->backend) || r->allow || !ask_device(d, stream, n, &n_seen)) return false;
+    const draw_request want = {.row = d->ask,
+                               .n = n,
+                               .n_seen = n_seen,
+                               .seen = d->seen,
+                               .softcap = s->model->config->softcap_final,
+                               .id = d->drawn};
+    session_find_logits(s, d->row_of, n);
+    op_draw(s->backend, tensor_f32(s->logits_there, n, s->model->config->n_vocab), &want);
+    for (int32_t i = 0; i < n && s->backend->failure.code == ERR_NONE; i++) {
+        if (d->drawn[i] < 0) d->drawn[i] = draw_left(d, &stream[d->live[i]], i);
+    }
+    return true;
+}
+
+/* Draws from logits on the host, held to what may come. */
+static bool draw_here(decoder *d, decode_stream *stream, int32_t n, const decode_rules *r, err *e)
 {
     session_read_logits(d->session, d->row_of, n);
     if (!backend_sync(d->session->backend, e)) return false;
@@ -203,6 +272,14 @@ static bool draw_all(decoder *d, decode_stream *stream, int32_t n, const decode_
     }
     draws w = {.d = d, .stream = stream};
     pool_run(d->session->backend->threads, n, draw_task, &w);
+    return true;
+}
+
+/* Draws the next token of every live stream from its row of the last step. */
+static bool draw_all(decoder *d, decode_stream *stream, int32_t n, const decode_rules *r, err *e)
+{
+    if (!draw_there(d, stream, n, r) && !draw_here(d, stream, n, r, e)) return false;
+    if (!backend_sync(d->session->backend, e)) return false;
     for (int32_t i = 0; i < n; i++) {
         decode_stream *s = &stream[d->live[i]];
         if (s->end == DECODE_GOES_ON) take_token(s, d->drawn[i], r);

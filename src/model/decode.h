@@ -9,7 +9,8 @@
  * ids; temperature 0 takes the likeliest (ties: the lower id); else logits / temperature, then
  * top-k, top-p (Holtzman et al. 2020: the fewest likeliest tokens whose probabilities reach p),
  * min-p (those with at least that share of the likeliest's probability), and a draw in double
- * precision.
+ * precision. A device that can draws where the logits are (compute/draw.h): the same number of the
+ * stream's generator, the same token. Forms are held, and what it leaves is drawn, on the host.
  */
 #ifndef CASELOAD_MODEL_DECODE_H
 #define CASELOAD_MODEL_DECODE_H
@@ -17,7 +18,7 @@
 #include "base/rng.h"
 #include "model/session.h"
 
-enum { DECODE_PATH_MAX = 8 };
+enum { DECODE_PATH_MAX = 8, DECODE_SEEN_MAX = 1 << 20 };
 
 typedef struct sampling {     /* zero is greedy without limits */
     float temperature;        /* 0: greedy */
@@ -71,7 +72,9 @@ typedef struct decoder { /* arrays of one decode step, for at most `streams` str
     int64_t *pick_start;
     attend_span *span;
     attend_range *range;
-    int32_t *drawn;                     /* [streams] */
+    int32_t *drawn;       /* [streams] */
+    struct draw_row *ask; /* [streams], where the device draws */
+    int32_t *seen;        /* [DECODE_SEEN_MAX] ids under penalties of a step, likewise */
     struct decode_candidate *candidate; /* [threads, n_vocab] */
 } decoder;
 

@@ -271,7 +271,7 @@ void session_forward(session *s, const step *st)
     if (!s->goes_on) read_out(s, st);
 }
 
-void session_read_logits(session *s, const int32_t *out, int32_t n)
+void session_find_logits(session *s, const int32_t *out, int32_t n)
 {
     const model_config *c = s->model->config;
     assert(n > 0 && n <= s->shape.logit_rows);
@@ -279,10 +279,16 @@ void session_read_logits(session *s, const int32_t *out, int32_t n)
     tensor logits = tensor_f32(s->logits_there, n, c->n_vocab);
     op_gather(s->backend, hidden, tensor_f32(s->out_x, s->shape.out_rows, c->d_model), out);
     op_matmul(s->backend, logits, hidden, s->model->weights.lm_head, NULL, false);
-    device_read(s->backend, s->logits, s->logits_there,
-                (size_t)tensor_count(&logits) * sizeof(float));
+}
+
+void session_read_logits(session *s, const int32_t *out, int32_t n)
+{
+    const model_config *c = s->model->config;
+    const int64_t count = (int64_t)n * c->n_vocab;
+    session_find_logits(s, out, n);
+    device_read(s->backend, s->logits, s->logits_there, (size_t)count * sizeof(float));
     if (c->softcap_final <= 0) return;
-    for (int64_t i = 0; i < (int64_t)n * c->n_vocab; i++) {
+    for (int64_t i = 0; i < count; i++) {
         s->logits[i] = c->softcap_final * tanhf(s->logits[i] / c->softcap_final);
     }
 }

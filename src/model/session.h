@@ -93,6 +93,10 @@ void session_follow(session *s, session *before);
 /* Forwards one step; the answers about `out` rows are in s->got until the next step. */
 void session_forward(session *s, const step *st);
 
+/* s->logits_there [n, n_vocab] = the logits, without any soft-cap, of out rows out[0..n) of the
+ * last step; n <= logit_rows. */
+void session_find_logits(session *s, const int32_t *out, int32_t n);
+
 /* s->logits [n, n_vocab] = the logits (soft-capped where the family does) of out rows out[0..n) of
  * the last step; n <= logit_rows. */
 void session_read_logits(session *s, const int32_t *out, int32_t n);

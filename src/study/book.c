@@ -474,7 +474,7 @@ static void find_streams(const chapter *c, schedule_options *how)
         if (p[i].n_answer + 1 > how->follow_segments) how->follow_segments = p[i].n_answer + 1;
     }
     if (samples == 0) return;
-    how->streams = samples < GENERATE_STREAMS ? (int32_t)samples : GENERATE_STREAMS;
+    how->streams = generate_streams(samples, how->stream_tokens, how->rows);
     if (how->streams > most_streams) how->streams = most_streams;
     how->batch_rows = BATCH_STEPS * how->rows;
     if (how->batch_items == 0) how->batch_items = most < how->streams ? how->streams / most : 1;

@@ -199,7 +199,7 @@ bool fit_measure_speed(fit_speed *s, const fit_trial *t, err *e)
     }
     double drawn[LAYERS] = {0};
     for (int32_t i = 0; ok && t->draws && i < LAYERS; i++)
-        ok = time_step(&g, i + 1, GENERATE_STREAMS, context[1], &drawn[i], e);
+        ok = time_step(&g, i + 1, GENERATE_STREAMS_USUAL, context[1], &drawn[i], e);
     backend_close(&g.backend);
     if (g.weights.block) arena_close(&g.weights);
     if (g.memory.block) arena_close(&g.memory);
@@ -211,7 +211,7 @@ bool fit_measure_speed(fit_speed *s, const fit_trial *t, err *e)
     s->token = (one[0] + (n_layer - 1) * layer[0]) / s->rows - s->key * own;
     if (s->token < 0) s->token = 0;
     double more = drawn[1] > drawn[0] ? drawn[1] - drawn[0] : 0;
-    s->drawn = (drawn[0] + (n_layer - 1) * more) / GENERATE_STREAMS;
+    s->drawn = (drawn[0] + (n_layer - 1) * more) / GENERATE_STREAMS_USUAL;
     s->spent = clock_now() - start;
     snprintf(s->source, sizeof s->source,
              "measured here in %.1f s on %s of the model's shapes (%s weights, steps of %d)",
@@ -227,7 +227,7 @@ void fit_speed_of_card(fit_speed *s, const model_header *h, const card *c)
     double rate = c->rate * CARD_EFFICIENCY;
     *s = (fit_speed){.token = 2 * matrices / rate, .rows = c->rows};
     s->key = 4.0 * m->n_layer * m->n_head * m->head_dim / rate;
-    s->drawn = (double)h->bytes_weights / (c->bandwidth * CARD_EFFICIENCY) / GENERATE_STREAMS;
+    s->drawn = (double)h->bytes_weights / (c->bandwidth * CARD_EFFICIENCY) / GENERATE_STREAMS_USUAL;
     snprintf(s->source, sizeof s->source,
              "assumed: %.0f %% of the %.0f TFLOP/s and %.0f GB/s that the maker of the %s states",
              100 * CARD_EFFICIENCY, c->rate / 1e12, c->bandwidth / 1e9, c->title);

@@ -22,6 +22,16 @@ static void find_ends(generator *g)
     }
 }
 
+int32_t generate_streams(int64_t samples, int32_t max_tokens, int32_t rows)
+{
+    enum { ROWS_A_STREAM = 16, SLOTS_A_ROW = 4 };
+    int64_t n = (int64_t)rows * SLOTS_A_ROW / (max_tokens > 0 ? max_tokens : 1);
+    if (n > rows / ROWS_A_STREAM) n = rows / ROWS_A_STREAM;
+    if (n < GENERATE_STREAMS_USUAL) n = GENERATE_STREAMS_USUAL;
+    if (n > GENERATE_STREAMS) n = GENERATE_STREAMS;
+    return (int32_t)(samples < n ? samples : n);
+}
+
 bool generator_lay_out(generator *g, scorer *r, const tokenizer *t, arena *a, err *e)
 {
     const schedule *s = r->schedule;
@@ -151,6 +161,9 @@ static bool run_group(generator *g, int32_t n, err *e)
                           .context = g};
     finished f[GENERATE_STREAMS];
     int32_t kept[GENERATE_STREAMS] = {0};
+    bool held = false; /* to a form */
+    for (int32_t i = 0; i < n; i++) held = held || g->ask[i]->only;
+    if (!held) rules.allow = NULL;
     if (n == 0) return true;
     if (!decode_run(&g->decoder, g->stream, n, &rules, e)) return false;
     for (int32_t i = 0; i < n; i++) finish(g, i, &f[i], &kept[i]);

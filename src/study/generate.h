@@ -15,7 +15,12 @@
 #include "text/constrain.h"
 #include "text/token.h"
 
-enum { GENERATE_STREAMS = 32, GENERATE_ENDS_MAX = 16, GENERATE_STOPS_MAX = 16 };
+enum {
+    GENERATE_STREAMS = 512, /* at most, */
+    GENERATE_STREAMS_USUAL = 32,
+    GENERATE_ENDS_MAX = 16,
+    GENERATE_STOPS_MAX = 16
+};
 
 typedef struct generate_follow { /* what is asked behind each sample; n_answer 0: nothing */
     const int32_t *bridge;       /* [n_bridge], at least one */
@@ -73,6 +78,11 @@ typedef struct generator {
     bool (*step)(void *context, int32_t n_row, err *e);
     void *context;
 } generator;
+
+/* How many streams of so many tokens a device draws at once that takes `rows` rows a step: a usual
+ * number, or more where steps are large (a GPU reads its weights once for all of them), as long as
+ * their slots are no more than four steps of rows. */
+int32_t generate_streams(int64_t samples, int32_t max_tokens, int32_t rows);
 
 /* The scorer's schedule was made with options.streams and options.stream_tokens; that is where the
  * room comes from. */

@@ -338,7 +338,7 @@ static void ask_for_streams(const work *w, schedule_options *how)
         samples += ask[i].samples;
         if (ask[i].max_tokens > how->stream_tokens) how->stream_tokens = ask[i].max_tokens;
     }
-    how->streams = samples < GENERATE_STREAMS ? (int32_t)samples : GENERATE_STREAMS;
+    how->streams = generate_streams(samples, how->stream_tokens, how->rows);
     if (how->streams > how->rows) how->streams = how->rows;
 }
 

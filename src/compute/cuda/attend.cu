@@ -12,7 +12,7 @@
  * are padded with zeros to the next of 64, 80, 96, 128, 256. */
 #include "compute/cuda/tiles_in.h"
 
-enum { PRECISE_KEYS = 32, PRECISE_WARPS = 4 };
+enum { PRECISE_KEYS = 32, PRECISE_WARPS = 4, TILES_MAX = 65535 /* of a launch */ };
 
 /* ---- online softmax ---- */
 
@@ -127,16 +127,60 @@ static __device__ void write_rows(const float out[HD / 8][4], const running &r,
     }
 }
 
-/* blockIdx: tile, K/V head. Dynamic shared memory: queries, keys, values. */
+/* A warp's 16 queries for the tensor units. */
+template <int HD>
+static __device__ __forceinline__ void keep_rows(uint32_t a[HD / 16][4], const bf16 *as)
+{
+    constexpr int LD = HD + LANES;
+    const int lane = (int)threadIdx.x % WARP;
+    const bf16 *at = as + (lane % 8 + lane / 8 % 2 * 8) * LD + lane / 16 * 8;
+#pragma unroll
+    for (int d = 0; d < HD / 16; d++) load_matrices(a[d], at + d * 16);
+}
+
+/* s [16, KEYS] = kept rows times rows of `bs`: rows_by_rows with the same order of sums. */
+template <int HD>
+static __device__ __forceinline__ void kept_by_rows(float s[KEYS / 8][4],
+                                                    const uint32_t a[HD / 16][4], const bf16 *bs)
+{
+    constexpr int LD = HD + LANES;
+    const int lane = (int)threadIdx.x % WARP;
+    const bf16 *at_b = bs + (lane % 8 + lane / 16 * 8) * LD + lane / 8 % 2 * 8;
+#pragma unroll
+    for (int i = 0; i < KEYS / 8; i++) s[i][0] = s[i][1] = s[i][2] = s[i][3] = 0;
+#pragma unroll
+    for (int d = 0; d < HD / 16; d++) {
+        uint32_t b[KEYS / 16][4];
+#pragma unroll
+        for (int i = 0; i < KEYS / 16; i++) load_matrices(b[i], at_b + i * 16 * LD + d * 16);
+#pragma unroll
+        for (int i = 0; i < KEYS / 16; i++) {
+            multiply(s[2 * i], a[d], b[i]);
+            multiply(s[2 * i + 1], a[d], b[i] + 2);
+        }
+    }
+}
+
+/* Queries that stay in registers need no room of their own: they come by way of the values'. */
+static __host__ __device__ constexpr bool keeps_queries(int hd, int mt)
+{
+    return mt == 1 && hd <= 128;
+}
+
+/* blockIdx: 0, K/V head, tile: heads of a slot lie side by side and are read at about one time.
+ * Dynamic shared memory: queries (or none), keys, values. */
 /* long: one kernel, a pipeline whose stages hold the same registers */
 template <typename T, int HD, int WARPS, int MT>
 static __global__ void __launch_bounds__(WARPS *WARP) attend_tiles(k_attention a)
 {
     constexpr int LD = HD + LANES, MINE = MT * M_ROWS, HEIGHT = WARPS * MINE;
     constexpr int THREADS = WARPS * WARP;
+    constexpr bool KEPT = keeps_queries(HD, MT);
     extern __shared__ __align__(16) unsigned char space[];
-    bf16 *qs = (bf16 *)space, *ks = qs + HEIGHT * LD, *vs = ks + KEYS * LD;
-    const k_tile tile = a.tile[blockIdx.x];
+    bf16 *ks = (bf16 *)space + (KEPT ? 0 : HEIGHT * LD), *vs = ks + KEYS * LD;
+    bf16 *qs = KEPT ? vs : (bf16 *)space;
+    uint32_t kept[KEPT ? HD / 16 : 1][4];
+    const k_tile tile = a.tile[blockIdx.z];
     k_span span = a.span[tile.span];
     if (tile.n_span > 1) span.count = tile.n_span; /* rows in a row, all at one position */
     const int32_t group = a.heads / a.heads_kv, packed = span.count * group;
@@ -158,6 +202,12 @@ static __global__ void __launch_bounds__(WARPS *WARP) attend_tiles(k_attention a
                                    first.count - at.from, KEYS);
     }
     copies_end();
+    if (KEPT) {
+        copies_wait<0>();
+        __syncthreads();
+        keep_rows<KEPT ? HD : 16>(kept, qs + mine * LD);
+        __syncthreads();
+    }
     while (more) {
         const k_range range = range_at(a, tile, span, at.range);
         key_block keys = {range.position + at.from,
@@ -169,7 +219,8 @@ static __global__ void __launch_bounds__(WARPS *WARP) attend_tiles(k_attention a
         copies_end();
         copies_wait<1>(); /* the keys */
         __syncthreads();
-        rows_by_rows<HD, KEYS, MT>(p, qs + mine * LD, ks);
+        if (KEPT) kept_by_rows<KEPT ? HD : 16>(p[0], kept, ks);
+        else rows_by_rows<HD, KEYS, MT>(p, qs + mine * LD, ks);
         __syncthreads();
         at.from += KEYS;
         more = find_block(a, tile, span, s, KEYS, &at);
@@ -273,11 +324,17 @@ static __global__ void attend_precise(k_attention a)
 template <typename T, int HD, int WARPS, int MT>
 static void start_tiles(k_stream s, const k_attention *a)
 {
-    const size_t bytes = (size_t)(WARPS * MT * M_ROWS + 2 * KEYS) * (HD + LANES) * sizeof(bf16);
-    const dim3 grid((unsigned)a->n_tile, (unsigned)a->heads_kv);
+    const int queries = keeps_queries(HD, MT) ? 0 : WARPS * MT * M_ROWS;
+    const size_t bytes = (size_t)(queries + 2 * KEYS) * (HD + LANES) * sizeof(bf16);
     cudaFuncSetAttribute(attend_tiles<T, HD, WARPS, MT>,
                          cudaFuncAttributeMaxDynamicSharedMemorySize, (int)bytes);
-    attend_tiles<T, HD, WARPS, MT><<<grid, WARPS * WARP, bytes, s>>>(*a);
+    for (int32_t first = 0; first < a->n_tile; first += TILES_MAX) {
+        k_attention part = *a;
+        part.tile += first;
+        const int32_t n = a->n_tile - first < TILES_MAX ? a->n_tile - first : TILES_MAX;
+        const dim3 grid(1, (unsigned)a->heads_kv, (unsigned)n);
+        attend_tiles<T, HD, WARPS, MT><<<grid, WARPS * WARP, bytes, s>>>(part);
+    }
 }
 
 template <typename T, int HD> static void start_height(k_stream s, const k_attention *a)

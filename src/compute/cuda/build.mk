@@ -22,7 +22,7 @@ CUDA_OBJ    = $(KERNELS:%.cu=$(BUILD)/%.cu.o)
 GPU_BENCHES = $(patsubst bench/%.c,$(BUILD)/bench/%,$(sort $(wildcard bench/gpu/b_*.c)))
 GPU_TESTS   = $(patsubst tests/%.c,$(BUILD)/tests/%,$(sort $(wildcard tests/gpu_*.c)))
 
-$(BUILD)/%.cu.o: %.cu src/compute/cuda/kernels.h src/compute/cuda/lanes_in.h src/compute/cuda/tiles_in.h
+$(BUILD)/%.cu.o: %.cu src/compute/cuda/kernels.h src/compute/cuda/kernels_decode.h src/compute/cuda/lanes_in.h src/compute/cuda/tiles_in.h
 	@mkdir -p $(@D)
 	@echo "  NVCC $<"
 	$(V)$(NVCC) $(NVCCFLAGS) -c -o $@ $<

@@ -71,21 +71,33 @@ bool cuda_describe(int32_t card, cuda_card *about, err *e)
                    p.major, p.minor);
 }
 
-/* "cuda[:N][:fp32]" */
-static bool read_name(const char *device, int32_t *card, bool *precise, err *e)
+typedef struct arithmetic {
+    const char *name; /* behind the card */
+    bool precise, two_terms;
+} arithmetic;
+
+static const arithmetic usual = {"bf16", false, false};
+static const arithmetic others[] = {{"fp32", true, false}, {"bf16x3", true, true}};
+
+/* "cuda[:N][:arithmetic]" */
+static bool read_name(const char *device, int32_t *card, const arithmetic **how, err *e)
 {
     const char *at = device + strlen("cuda");
-    *card = 0, *precise = false;
+    *card = 0, *how = &usual;
     if (*at == ':' && at[1] >= '0' && at[1] <= '9') {
         char *end = NULL;
         long n = strtol(at + 1, &end, 10);
         *card = n > INT32_MAX ? INT32_MAX : (int32_t)n;
         at = end;
     }
-    if (!strcmp(at, ":fp32")) *precise = true, at += strlen(at);
+    for (size_t i = 0; *at == ':' && i < countof(others); i++) {
+        if (strcmp(at + 1, others[i].name) != 0) continue;
+        *how = &others[i];
+        return true;
+    }
     return !*at || err_set(e, ERR_USAGE,
-                           "unknown device \"%s\"; a GPU is cuda, cuda:N, or cuda:N:fp32 for the "
-                           "check mode",
+                           "unknown device \"%s\"; a GPU is cuda or cuda:N, with :bf16x3 behind it "
+                           "for 16 bits of each number in products, or :fp32 for the check mode",
                            device);
 }
 
@@ -108,6 +120,7 @@ static void close_state(backend *b)
     if (s->lt) cublasLtDestroy(s->lt);
     for (int i = 0; i < 2; i++) {
         if (s->passed[i]) cudaEventDestroy(s->passed[i]);
+        if (s->clock[i]) cudaEventDestroy(s->clock[i]);
     }
     if (s->stream) cudaStreamDestroy(s->stream);
     if (s->pinned) cudaFreeHost(s->pinned);
@@ -224,7 +237,8 @@ static bool open_beside(backend *b, const backend *other, err *e)
 {
     char name[32];
     const cuda_state *s = cuda_of(other);
-    snprintf(name, sizeof name, "cuda:%d%s", s->card, s->precise ? ":fp32" : "");
+    const char *how = s->two_terms ? ":bf16x3" : s->precise ? ":fp32" : "";
+    snprintf(name, sizeof name, "cuda:%d%s", s->card, how);
     return backend_open(b, name, other->threads, e);
 }
 
@@ -253,7 +267,8 @@ static bool open_parts(backend *b, cuda_state *s, const cuda_card *card, err *e)
         cuda_checked(b, cudaStreamCreateWithFlags(&s->stream, cudaStreamNonBlocking), "opening");
     for (int i = 0; i < 2 && ok; i++) {
         ok = cuda_checked(b, cudaEventCreateWithFlags(&s->passed[i], cudaEventDisableTiming),
-                          "opening");
+                          "opening") &&
+             cuda_checked(b, cudaEventCreate(&s->clock[i]), "opening");
     }
     ok = ok && cuda_checked(b,
                             cudaHostAlloc((void **)&s->pinned, STAGE_BYTES + 2 * (size_t)PASS_BYTES,
@@ -265,28 +280,31 @@ static bool open_parts(backend *b, cuda_state *s, const cuda_card *card, err *e)
     cudaDriverGetVersion(&driver);
     snprintf(s->isa, sizeof s->isa, "%s, sm_%d%d, cuBLASLt %zu, driver %d.%d, %s", card->name,
              card->major, card->minor, cublasLtGetVersion(), driver / 1000, driver % 1000 / 10,
-             s->precise ? "fp32" : "bf16");
+             s->two_terms ? "bf16x3"
+             : s->precise ? "fp32"
+                          : "bf16");
     return true;
 }
 
 bool cuda_open(backend *b, const char *device, err *e)
 {
     int32_t card;
-    bool precise;
+    const arithmetic *how;
     cuda_card about;
     arena own;
-    if (!read_name(device, &card, &precise, e) || !cuda_describe(card, &about, e)) return false;
+    if (!read_name(device, &card, &how, e) || !cuda_describe(card, &about, e)) return false;
     if (!arena_open(&own, BYTES_OWN, "the GPU's state", e)) return false;
     cuda_state *s = arena_take_zero(&own, 1, sizeof *s, e);
     assert(s);
     s->own = own;
     s->card = card;
-    s->precise = precise;
+    s->precise = how->precise;
+    s->two_terms = how->two_terms;
     b->own = s;
     b->ops = &cuda_ops;
     b->device = &memory_ops;
     b->memory = ARENA_MEASURE;
-    b->rows = precise ? DTYPE_F32 : DTYPE_BF16;
+    b->rows = how->precise ? DTYPE_F32 : DTYPE_BF16;
     b->isa = s->isa;
     if (open_parts(b, s, &about, e)) return true;
     close_state(b);
@@ -448,6 +466,7 @@ static const op_table cuda_ops = {
     .gather = cuda_gather,
     .scatter = cuda_scatter,
     .head = cuda_head,
+    .draw = cuda_draw,
     .lay_out = lay_out,
     .train = &cuda_train_ops,
 };

@@ -2,7 +2,9 @@
  *
  * Built by `make CUDA=1`; otherwise none.c stands here and every GPU is refused in words.
  *
- * Names: "cuda" (the first card), "cuda:N", and with ":fp32" the check mode: everything in float32.
+ * Names: "cuda" (the first card), "cuda:N", and with ":fp32" the check mode: everything in float32;
+ * with ":bf16x3" the same, but products on the way forward take each factor as the sum of two bf16
+ * numbers (16 bits) and add three products of them up on the tensor units.
  * In the usual mode products and attention read bf16 and add up in float32; rows between products
  * are bf16 (backend.rows), the residual stream, norms, softmax and logits are float32. Weights stay
  * as the file has them; formats other than bf16 are expanded into a scratch, one matrix (or a
@@ -10,7 +12,8 @@
  *
  * Bits: a row's numbers depend on the card's model, the libraries' versions and the row's path, not
  * on the step around it: one algorithm a shape of weight, chosen without looking at the number of
- * rows, never split over k; attention adds keys in the order that backend.h states.
+ * rows, never split over k (steps of few rows may take another that was seen to give the same bits:
+ * matmul.c); attention adds keys in the order that backend.h states.
  */
 #ifndef CASELOAD_COMPUTE_CUDA_CUDA_H
 #define CASELOAD_COMPUTE_CUDA_CUDA_H

@@ -4,6 +4,7 @@
 
 #include "compute/cuda/cuda.h"
 #include "compute/cuda/kernels.h"
+#include "compute/cuda/kernels_decode.h"
 #include "compute/cuda/space.h"
 #include "compute/device.h"
 #include "compute/train.h"
@@ -16,6 +17,7 @@ enum {
     STAGE_KEPT = 16,       /* of the latest, what is already there is not sent again */
     PASS_BYTES = 16 << 20, /* each of two pinned buffers for weights and logits */
     PRODUCTS_MAX = 256,    /* shapes of product that one backend may meet */
+    FEW_SIZES = 7,         /* up to 16, 32, .. 1024 rows: matmul.c */
 };
 
 typedef struct staged { /* a host array that is on the device */
@@ -27,6 +29,7 @@ typedef struct product_shape { /* column-major, as cuBLASLt sees it: d [m,n] = a
     void *d;
     int32_t a_turned, b_turned; /* stored transposed */
     int32_t type_out, add;
+    int32_t term;       /* of two terms: factors are bf16 whatever the mode */
     int32_t rows_are_k; /* the dimension that is the step's rows: k, else n */
     int64_t m, n, k, lda, ldb, ldd;
 } product_shape;
@@ -35,6 +38,8 @@ typedef struct pinned_product { /* an algorithm for every number of rows */
     product_shape shape;
     cublasLtMatmulAlgo_t algorithm;
     bool found;
+    bool asked_few[FEW_SIZES], has_few[FEW_SIZES];
+    cublasLtMatmulAlgo_t few[FEW_SIZES]; /* of the same bits, for few rows */
 } pinned_product;
 
 typedef struct cuda_state { /* what is open */
@@ -42,16 +47,20 @@ typedef struct cuda_state { /* what is open */
     int card;
     cudaStream_t stream;
     cublasLtHandle_t lt;
-    bool precise; /* fp32 */
+    bool precise;   /* fp32 */
+    bool two_terms; /* .. but for products on the way forward: bf16x3 */
     char isa[256];
     unsigned char *pinned; /* STAGE_BYTES, then two times PASS_BYTES */
     cudaEvent_t passed[2]; /* a buffer's copy is done */
+    cudaEvent_t clock[2];
     size_t stage_used;
     int n_kept, next_kept;
     staged kept[STAGE_KEPT];
     int n_product;
     pinned_product product[PRODUCTS_MAX];
 } cuda_state;
+
+typedef uint16_t bf16_bits;
 
 static inline cuda_state *cuda_of(const backend *b) { return b->own; }
 static inline cuda_workspace *cuda_space(const backend *b) { return b->workspace; }
@@ -72,9 +81,15 @@ k_weight cuda_weight(backend *b, tensor w, int64_t first, int64_t rows); /* rows
 
 /* Rows as products read them, in `to` when they are not yet. */
 const void *cuda_factor(backend *b, tensor x, void *to);
+/* Rows as cuda_product reads them; uses the scratch for rows. */
+const void *cuda_left(backend *b, tensor x);
 /* Rows first .. of a stored weight as products read them. */
 const void *cuda_weight_factor(backend *b, tensor w, int64_t first, int64_t rows);
 void cuda_multiply(backend *b, const product_shape *p);
+/* Before the first cuda_product of these arguments in a step of few rows, while nothing is in the
+ * scratch: finds what is fast there. */
+void cuda_prepare(backend *b, int64_t n, tensor w, int64_t first, int64_t out, k_rows y,
+                  int64_t ld);
 /* y (row i at ld * i) (+)= x w^T for rows first .. first + out of w. */
 void cuda_product(backend *b, const void *x, int64_t n, tensor w, int64_t first, int64_t out,
                   k_rows y, int64_t ld, bool add);
@@ -84,6 +99,7 @@ void cuda_attend(backend *b, tensor o, tensor q, tensor k, tensor v, const atten
 /* The tiles of a plan, staged; 0 when there are none. */
 int32_t cuda_tiles(backend *b, k_attention *a, const attend_plan *plan);
 void cuda_head(backend *b, tensor x, tensor w, const head_request *want, head_result *got);
+void cuda_draw(backend *b, tensor logits, const struct draw_request *want);
 extern const train_table cuda_train_ops;
 
 #endif

@@ -55,3 +55,35 @@ void k_gemm(k_stream s, k_product p)
     const dim3 grid(blocks_of(p.out, TILE), blocks_of(p.n, TILE));
     product<<<grid, TILE * TILE / ROWS_A_THREAD, 0, s>>>(p);
 }
+
+/* ---- two products compared ---- */
+
+enum { THREADS = 256 };
+
+static __global__ void noise(bf16 *to, int64_t n)
+{
+    const int64_t i = (int64_t)blockIdx.x * THREADS + threadIdx.x;
+    if (i >= n) return;
+    uint32_t h = (uint32_t)i * 2654435761u; /* Murmur's finish */
+    h ^= h >> 16, h *= 2246822507u, h ^= h >> 13, h *= 3266489909u, h ^= h >> 16;
+    put(to + i, (float)(int32_t)h * 0x1p-31f);
+}
+
+void k_noise(k_stream s, void *to, int64_t n)
+{
+    if (n > 0) noise<<<blocks_of(n, THREADS), THREADS, 0, s>>>((bf16 *)to, n);
+}
+
+static __global__ void differ(const uint16_t *a, const uint16_t *b, int64_t n, uint32_t *flag)
+{
+    const int64_t i = (int64_t)blockIdx.x * THREADS + threadIdx.x;
+    if (i < n && a[i] != b[i]) *flag = 1;
+}
+
+void k_differ(k_stream s, const void *a, const void *b, size_t bytes, uint32_t *flag)
+{
+    const int64_t n = (int64_t)(bytes / sizeof(uint16_t));
+    if (n == 0) return;
+    differ<<<blocks_of(n, THREADS), THREADS, 0, s>>>((const uint16_t *)a, (const uint16_t *)b, n,
+                                                     flag);
+}

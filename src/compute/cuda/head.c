@@ -55,7 +55,11 @@ static void run_round(backend *b, tensor x, tensor w, const head_request *want, 
     assert(picks <= HEAD_PICKS);
     h.pick_start = cuda_stage(b, want->pick_start + first, (size_t)(m + 1) * sizeof(int64_t));
     if (picks > 0) h.pick_id = cuda_stage(b, want->pick_id + base, (size_t)picks * sizeof(int32_t));
-    const void *factor = cuda_factor(b, x, s->x);
+    for (int64_t id = 0; id < n_vocab; id += s->head_ids) {
+        const int64_t n = n_vocab - id < s->head_ids ? n_vocab - id : s->head_ids;
+        cuda_prepare(b, m, w, id, n, (k_rows){.type = ROWS_F32}, s->head_ids);
+    }
+    const void *factor = cuda_left(b, x);
     k_head_begin(stream, &h);
     for (h.first = 0; h.first < n_vocab && b->failure.code == ERR_NONE; h.first += s->head_ids) {
         h.count = n_vocab - h.first < s->head_ids ? n_vocab - h.first : s->head_ids;

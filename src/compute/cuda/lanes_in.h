@@ -10,6 +10,7 @@
 
 extern "C" {
 #include "compute/cuda/kernels.h"
+#include "compute/cuda/kernels_decode.h"
 }
 
 typedef __nv_bfloat16 bf16;

@@ -1,16 +1,25 @@
 /* cuda products: weights become rows of the products' type (bf16, or float32 in check mode) and
  * go through cuBLASLt, or through k_gemm where widths are not multiples of eight.
  *
- * One algorithm a shape of weight: the first of cuBLASLt's proposals for ROWS_TYPICAL rows that
- * does not split k and that can run any number of rows. It is asked for without looking at the
- * number of rows at hand and without timing, so the same card, library and weight always get the
- * same one. */
+ * One algorithm a shape of weight, the pinned one: the first of cuBLASLt's proposals for
+ * ROWS_TYPICAL rows that does not split k and that can run any number of rows. It is asked for
+ * without looking at the number of rows at hand and without timing, so the same card, library and
+ * weight always get the same one.
+ *
+ * Its tiles are too large for few rows: most of the card would stand idle. So for steps of up to
+ * 16, 32, .. 1,024 rows the fastest proposal that gives the pinned one's very bits
+ * on random rows takes its place: the two then add over k in the same order, and which of them ran
+ * cannot be seen in a number, so here a clock may choose. One that differs in a bit is passed over.
+ *
+ * In the mode of two terms rows and weights are float32, and a product is three of bf16 added up:
+ * 16 bits of each factor count instead of 8. */
 #include "compute/cuda/cuda_in.h"
 
 #include <assert.h>
+#include <math.h>
 #include <string.h>
 
-enum { ROWS_TYPICAL = 8192, PROPOSALS = 32 };
+enum { ROWS_TYPICAL = 8192, PROPOSALS = 32, FEW_LEAST = 16, FEW_ASKED = 3, TIMES = 3 };
 
 const void *cuda_factor(backend *b, tensor x, void *to)
 {
@@ -29,6 +38,24 @@ const void *cuda_weight_factor(backend *b, tensor w, int64_t first, int64_t rows
     return cuda_space(b)->w;
 }
 
+/* ---- two terms ---- */
+
+/* In the mode of two terms a number is hi + lo, both bf16: the rows' hi fill one half of their
+ * scratch and lo the second; a weight's float32 values, hi and lo fill a half and two quarters. */
+static bf16_bits *low_rows(const cuda_workspace *s)
+{
+    return (bf16_bits *)s->x + s->rows_max * s->width_max;
+}
+
+const void *cuda_left(backend *b, tensor x)
+{
+    const cuda_workspace *s = cuda_space(b);
+    if (!cuda_of(b)->two_terms) return cuda_factor(b, x, s->x);
+    assert(tensor_count(&x) <= s->rows_max * s->width_max);
+    k_two_terms(cuda_of(b)->stream, s->x, low_rows(s), x.data, tensor_count(&x));
+    return s->x;
+}
+
 /* ---- cuBLASLt ---- */
 
 typedef struct lt_call {
@@ -38,9 +65,14 @@ typedef struct lt_call {
 
 static cudaDataType_t lt_type(int32_t type) { return type == ROWS_BF16 ? CUDA_R_16BF : CUDA_R_32F; }
 
+static int32_t type_in(const backend *b, const product_shape *p)
+{
+    return cuda_of(b)->precise && !p->term ? ROWS_F32 : ROWS_BF16;
+}
+
 static bool set_call(backend *b, lt_call *c, const product_shape *p)
 {
-    const cudaDataType_t in = cuda_of(b)->precise ? CUDA_R_32F : CUDA_R_16BF;
+    const cudaDataType_t in = lt_type(type_in(b, p));
     const int32_t turn_a = p->a_turned ? CUBLAS_OP_T : CUBLAS_OP_N;
     const int32_t turn_b = p->b_turned ? CUBLAS_OP_T : CUBLAS_OP_N;
     cublasStatus_t r = cublasLtMatmulDescInit(&c->how, CUBLAS_COMPUTE_32F, CUDA_R_32F);
@@ -75,8 +107,9 @@ static product_shape with_rows(const product_shape *p, int64_t rows)
     return q;
 }
 
-/* Whole sums over k, and any number of rows. */
-static bool serves_all(backend *b, const product_shape *p, const cublasLtMatmulAlgo_t *algorithm)
+/* Whole sums over k, and any number of rows up to `most`. */
+static bool serves_all(backend *b, const product_shape *p, const cublasLtMatmulAlgo_t *algorithm,
+                       int64_t most)
 {
     static const int64_t rows[] = {1, 2, 7, 16, 64, 129, 1000, ROWS_TYPICAL};
     int32_t split = 1;
@@ -87,7 +120,7 @@ static bool serves_all(backend *b, const product_shape *p, const cublasLtMatmulA
     cublasLtMatmulAlgoConfigGetAttribute(algorithm, CUBLASLT_ALGO_CONFIG_REDUCTION_SCHEME,
                                          &reduction, sizeof reduction, &wrote);
     if (split > 1 || split < 0 || reduction != CUBLASLT_REDUCTION_SCHEME_NONE) return false;
-    for (size_t i = 0; i < countof(rows); i++) {
+    for (size_t i = 0; i < countof(rows) && rows[i] <= most; i++) {
         lt_call c;
         cublasLtMatmulHeuristicResult_t fits;
         const product_shape q = with_rows(p, rows[i]);
@@ -107,15 +140,15 @@ static uint32_t alignment_of(int64_t ld, int32_t type)
     return bytes;
 }
 
+/* Proposals for a shape: at most *n, *n of them. */
 static bool ask(backend *b, const product_shape *p, cublasLtMatmulHeuristicResult_t *proposal,
                 int *n)
 {
     lt_call c;
     cublasLtMatmulPreferenceOpaque_t wish;
-    const product_shape typical = with_rows(p, ROWS_TYPICAL);
     const size_t bytes = LT_BYTES;
     const uint32_t none = CUBLASLT_REDUCTION_SCHEME_NONE;
-    const int32_t in = cuda_of(b)->precise ? ROWS_F32 : ROWS_BF16;
+    const int32_t in = type_in(b, p);
     const uint32_t at_a = alignment_of(p->lda, in), at_b = alignment_of(p->ldb, in);
     const uint32_t at_d = alignment_of(p->ldd, p->type_out);
     const struct {
@@ -128,7 +161,8 @@ static bool ask(backend *b, const product_shape *p, cublasLtMatmulHeuristicResul
                   {CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, &at_b, sizeof at_b},
                   {CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, &at_d, sizeof at_d},
                   {CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, &at_d, sizeof at_d}};
-    if (!set_call(b, &c, &typical)) return false;
+    if (!set_call(b, &c, p)) return false;
+    const int most = *n;
     cublasStatus_t r = cublasLtMatmulPreferenceInit(&wish);
     for (size_t i = 0; i < countof(wishes) && r == CUBLAS_STATUS_SUCCESS; i++) {
         r = cublasLtMatmulPreferenceSetAttribute(&wish, wishes[i].what, wishes[i].value,
@@ -136,7 +170,7 @@ static bool ask(backend *b, const product_shape *p, cublasLtMatmulHeuristicResul
     }
     if (r == CUBLAS_STATUS_SUCCESS) {
         r = cublasLtMatmulAlgoGetHeuristic(cuda_of(b)->lt, &c.how, &c.a, &c.b, &c.d, &c.d, &wish,
-                                           PROPOSALS, proposal, n);
+                                           most, proposal, n);
     }
     if (r == CUBLAS_STATUS_NOT_SUPPORTED) *n = 0;
     return r == CUBLAS_STATUS_NOT_SUPPORTED || cuda_checked_lt(b, r, "choosing a product");
@@ -146,16 +180,16 @@ static bool same_weight(const product_shape *a, const product_shape *b)
 {
     return a->a_turned == b->a_turned && a->b_turned == b->b_turned && a->m == b->m &&
            (a->rows_are_k ? a->n == b->n : a->k == b->k) && a->rows_are_k == b->rows_are_k &&
-           a->lda == b->lda && a->ldb == b->ldb && a->ldd == b->ldd && a->type_out == b->type_out;
+           a->lda == b->lda && a->ldb == b->ldb && a->ldd == b->ldd && a->type_out == b->type_out &&
+           a->term == b->term;
 }
 
-/* NULL: the shape goes through k_gemm. */
-static const cublasLtMatmulAlgo_t *pin(backend *b, const product_shape *p)
+/* What is kept about a shape; asked for when it is new. NULL: too many shapes. */
+static pinned_product *pin(backend *b, const product_shape *p)
 {
     cuda_state *s = cuda_of(b);
     for (int i = 0; i < s->n_product; i++) {
-        if (!same_weight(&s->product[i].shape, p)) continue;
-        return s->product[i].found ? &s->product[i].algorithm : NULL;
+        if (same_weight(&s->product[i].shape, p)) return &s->product[i];
     }
     if (s->n_product == PRODUCTS_MAX) {
         err_set(&b->failure, ERR_RESOURCE, "more than %d shapes of product on one GPU",
@@ -164,15 +198,30 @@ static const cublasLtMatmulAlgo_t *pin(backend *b, const product_shape *p)
     }
     pinned_product *kept = &s->product[s->n_product++];
     cublasLtMatmulHeuristicResult_t proposal[PROPOSALS];
-    int n = 0;
+    const product_shape typical = with_rows(p, ROWS_TYPICAL);
+    int n = PROPOSALS;
     *kept = (pinned_product){.shape = *p};
-    if (!ask(b, p, proposal, &n)) return NULL;
+    if (!ask(b, &typical, proposal, &n)) return kept;
     for (int i = 0; i < n && !kept->found; i++) {
         if (proposal[i].state != CUBLAS_STATUS_SUCCESS) continue;
-        kept->found = serves_all(b, p, &proposal[i].algo);
+        kept->found = serves_all(b, p, &proposal[i].algo, ROWS_TYPICAL);
         kept->algorithm = proposal[i].algo;
     }
-    return kept->found ? &kept->algorithm : NULL;
+    return kept;
+}
+
+/* x w^T of n rows and `out` rows of w, the results `ld` apart. */
+static product_shape shape_of(int64_t n, tensor w, int64_t out, k_rows y, int64_t ld)
+{
+    const int64_t in = w.dim[1];
+    return (product_shape){.a_turned = 1,
+                           .type_out = y.type,
+                           .m = out,
+                           .n = n,
+                           .k = in,
+                           .lda = in,
+                           .ldb = in,
+                           .ldd = ld};
 }
 
 static bool is_wide(const product_shape *p)
@@ -184,7 +233,7 @@ static bool is_wide(const product_shape *p)
 /* The same product without cuBLASLt: the rows of d are b's. */
 static void multiply_plainly(backend *b, const product_shape *p)
 {
-    const int32_t in = cuda_of(b)->precise ? ROWS_F32 : ROWS_BF16;
+    const int32_t in = type_in(b, p);
     k_product k = {.x = p->b,
                    .w = p->a,
                    .y = p->d,
@@ -204,14 +253,8 @@ static void multiply_plainly(backend *b, const product_shape *p)
     cuda_launched(b, "a product");
 }
 
-void cuda_multiply(backend *b, const product_shape *p)
+static void run(backend *b, const product_shape *p, const cublasLtMatmulAlgo_t *algorithm)
 {
-    const cublasLtMatmulAlgo_t *algorithm = is_wide(p) ? pin(b, p) : NULL;
-    if (b->failure.code != ERR_NONE || p->m == 0 || p->n == 0 || p->k == 0) return;
-    if (!algorithm) {
-        multiply_plainly(b, p);
-        return;
-    }
     lt_call c;
     const float one = 1, beta = p->add ? 1 : 0;
     if (!set_call(b, &c, p)) return;
@@ -221,31 +264,190 @@ void cuda_multiply(backend *b, const product_shape *p)
     cuda_checked_lt(b, r, "a product");
 }
 
+/* ---- few rows ---- */
+
+/* Which of the sizes holds n rows; -1: none. */
+static int size_of(const product_shape *p)
+{
+    int i = 0;
+    while (i < FEW_SIZES && p->n > FEW_LEAST << i) i++;
+    return i < FEW_SIZES && !p->rows_are_k ? i : -1;
+}
+
+typedef struct few_check { /* in the scratch for rows: random rows, two results, a flag */
+    unsigned char *noise, *result[2], *flag;
+    int64_t rows;
+    size_t bytes; /* a result's */
+} few_check;
+
+static bool open_check(backend *b, const product_shape *p, int64_t most, few_check *c)
+{
+    const cuda_workspace *s = cuda_space(b);
+    const size_t number = p->type_out == ROWS_BF16 ? 2 : 4, align = 256;
+    const size_t all = (size_t)(s->rows_max * s->width_max) * 2;
+    const size_t each = 2 * (size_t)p->k + 2 * (size_t)p->ldd * number;
+    c->rows = all > 4 * align ? (int64_t)((all - 4 * align) / each) : 0;
+    if (c->rows > most) c->rows = most;
+    c->bytes = (size_t)(c->rows * p->ldd) * number;
+    c->noise = s->x;
+    c->result[0] = c->noise + ((size_t)(c->rows * p->k) * 2 + align - 1) / align * align;
+    c->result[1] = c->result[0] + (c->bytes + align - 1) / align * align;
+    c->flag = c->result[1] + (c->bytes + align - 1) / align * align;
+    return c->rows >= 2;
+}
+
+/* Milliseconds of a product, the least of several; the card's caches are emptied before where the
+ * scratch for weights is free. */
+static float time_of(backend *b, const product_shape *p, const cublasLtMatmulAlgo_t *algorithm)
+{
+    cuda_state *s = cuda_of(b);
+    const cuda_workspace *w = cuda_space(b);
+    float least = INFINITY;
+    for (int i = 0; i < TIMES && b->failure.code == ERR_NONE; i++) {
+        float took = 0;
+        if (p->a != w->w) {
+            cuda_checked(b, cudaMemsetAsync(w->w, 0, (size_t)w->w_max * 2, s->stream), "timing");
+        }
+        cuda_checked(b, cudaEventRecord(s->clock[0], s->stream), "timing");
+        run(b, p, algorithm);
+        cuda_checked(b, cudaEventRecord(s->clock[1], s->stream), "timing");
+        cuda_checked(b, cudaEventSynchronize(s->clock[1]), "timing");
+        cuda_checked(b, cudaEventElapsedTime(&took, s->clock[0], s->clock[1]), "timing");
+        if (took < least) least = took;
+    }
+    return least;
+}
+
+/* Does an algorithm give the bits that the pinned one gave? Into the second result. */
+static bool same_bits(backend *b, const product_shape *p, const cublasLtMatmulAlgo_t *algorithm,
+                      const few_check *c)
+{
+    const cudaStream_t stream = cuda_of(b)->stream;
+    uint32_t differ = 1;
+    cuda_checked(b, cudaMemsetAsync(p->d, 0xff, c->bytes, stream), "checking a product");
+    cuda_checked(b, cudaMemsetAsync(c->flag, 0, sizeof differ, stream), "checking a product");
+    run(b, p, algorithm);
+    k_differ(stream, c->result[0], c->result[1], c->bytes, (uint32_t *)(void *)c->flag);
+    cuda_launched(b, "checking a product");
+    if (b->failure.code == ERR_NONE) b->device->read(b, &differ, c->flag, sizeof differ);
+    return b->failure.code == ERR_NONE && differ == 0;
+}
+
+/* The fastest for so many rows that gives the pinned one's bits: of what is proposed for them, and
+ * for four and sixteen times as many. p->a is a weight. */
+static void find_few(backend *b, pinned_product *kept, const product_shape *p, int size)
+{
+    const int64_t most = FEW_LEAST << size;
+    few_check check;
+    if (!open_check(b, p, most, &check)) return;
+    product_shape q = with_rows(p, check.rows);
+    q.b = check.noise, q.d = check.result[0], q.add = 0;
+    cuda_checked(b, cudaMemsetAsync(q.d, 0xff, check.bytes, cuda_of(b)->stream),
+                 "checking a product");
+    k_noise(cuda_of(b)->stream, check.noise, check.rows * p->k);
+    run(b, &q, &kept->algorithm);
+    q.d = check.result[1];
+    float least = time_of(b, &q, &kept->algorithm);
+    for (int k = 0; k < FEW_ASKED; k++) {
+        cublasLtMatmulHeuristicResult_t proposal[PROPOSALS];
+        const product_shape asked = with_rows(p, most << 2 * k);
+        int n = PROPOSALS / 4;
+        if (!ask(b, &asked, proposal, &n)) return;
+        for (int i = 0; i < n; i++) {
+            const cublasLtMatmulAlgo_t *this = &proposal[i].algo;
+            if (proposal[i].state != CUBLAS_STATUS_SUCCESS || !serves_all(b, p, this, most) ||
+                !same_bits(b, &q, this, &check))
+                continue;
+            const float took = time_of(b, &q, this);
+            if (!(took < least)) continue;
+            least = took;
+            kept->few[size] = *this;
+            kept->has_few[size] = true;
+        }
+    }
+}
+
+void cuda_prepare(backend *b, int64_t n, tensor w, int64_t first, int64_t out, k_rows y, int64_t ld)
+{
+    product_shape p = shape_of(n, w, out, y, ld);
+    const int size = size_of(&p);
+    if (size < 0 || n == 0 || !is_wide(&p) || cuda_of(b)->precise) return;
+    pinned_product *kept = pin(b, &p);
+    if (!kept || !kept->found || kept->asked_few[size]) return;
+    kept->asked_few[size] = true;
+    p.a = cuda_weight_factor(b, w, first, out);
+    find_few(b, kept, &p, size);
+}
+
+void cuda_multiply(backend *b, const product_shape *p)
+{
+    const pinned_product *kept = is_wide(p) ? pin(b, p) : NULL;
+    if (b->failure.code != ERR_NONE || p->m == 0 || p->n == 0 || p->k == 0) return;
+    if (!kept || !kept->found) {
+        multiply_plainly(b, p);
+        return;
+    }
+    const int size = size_of(p);
+    run(b, p, size >= 0 && kept->has_few[size] ? &kept->few[size] : &kept->algorithm);
+}
+
 /* ---- x w^T ---- */
+
+/* One of the three products of two terms. */
+static void add_term(backend *b, const product_shape *p, const void *w, const void *x, bool add)
+{
+    product_shape q = *p;
+    q.a = w, q.b = x, q.add = add, q.term = 1;
+    cuda_multiply(b, &q);
+}
+
+/* (x hi + x lo)(w hi + w lo) without lo times lo, the small ones first; as many rows of w at once
+ * as the scratch holds. */
+static void product_of_terms(backend *b, const void *x, tensor w, int64_t first,
+                             const product_shape *whole)
+{
+    const cuda_workspace *s = cuda_space(b);
+    const bool exact = w.type == DTYPE_BF16; /* its lo is nothing */
+    const int64_t room = s->w_max / 2 / whole->k, most = exact      ? whole->m
+                                                         : room > 8 ? room / 8 * 8
+                                                                    : room;
+    bf16_bits *const hi = (bf16_bits *)s->w + s->w_max, *const lo = hi + s->w_max / 2;
+    assert(most > 0);
+    for (int64_t at = 0; at < whole->m; at += most) {
+        product_shape p = *whole;
+        p.m = whole->m - at < most ? whole->m - at : most;
+        p.d = (char *)whole->d + at * (p.type_out == ROWS_BF16 ? 2 : 4);
+        const k_weight stored = cuda_weight(b, w, first + at, p.m);
+        const void *high = exact ? stored.data : hi;
+        if (!exact) {
+            k_expand(cuda_of(b)->stream, s->w, ROWS_F32, stored);
+            k_two_terms(cuda_of(b)->stream, hi, lo, s->w, p.m * p.k);
+            add_term(b, &p, lo, x, p.add);
+        }
+        add_term(b, &p, high, low_rows(s), p.add || !exact);
+        add_term(b, &p, high, x, true);
+    }
+}
 
 void cuda_product(backend *b, const void *x, int64_t n, tensor w, int64_t first, int64_t out,
                   k_rows y, int64_t ld, bool add)
 {
-    const int64_t in = w.dim[1];
-    product_shape p = {.a = cuda_weight_factor(b, w, first, out),
-                       .b = x,
-                       .d = y.data,
-                       .a_turned = 1,
-                       .type_out = y.type,
-                       .add = add,
-                       .m = out,
-                       .n = n,
-                       .k = in,
-                       .lda = in,
-                       .ldb = in,
-                       .ldd = ld};
+    product_shape p = shape_of(n, w, out, y, ld);
+    p.d = y.data;
+    p.add = add;
+    if (cuda_of(b)->two_terms) {
+        product_of_terms(b, x, w, first, &p);
+        return;
+    }
+    p.a = cuda_weight_factor(b, w, first, out);
+    p.b = x;
     cuda_multiply(b, &p);
 }
 
 /* Rows of w that fit in the scratch at once; all of them where none is needed. */
 static int64_t stretch_of(backend *b, const tensor *w)
 {
-    if (w->type == b->rows) return w->dim[0];
+    if (w->type == b->rows || cuda_of(b)->two_terms) return w->dim[0];
     int64_t n = cuda_space(b)->w_max / (w->dim[1] > 0 ? w->dim[1] : 1);
     assert(n > 0);
     return n > 8 ? n / 8 * 8 : n;
@@ -253,19 +455,22 @@ static int64_t stretch_of(backend *b, const tensor *w)
 
 void cuda_matmul(backend *b, tensor x, const matmul_part *part, int n_part)
 {
-    const void *factor = cuda_factor(b, x, cuda_space(b)->x);
-    for (int i = 0; i < n_part; i++) {
-        const tensor *w = &part[i].w;
+    const void *factor = NULL;
+    for (int i = 0; i < 2 * n_part; i++) { /* the scratch is free until all is prepared */
+        const matmul_part *p = &part[i % n_part];
+        const tensor *w = &p->w;
         const int64_t out = w->dim[0], stretch = stretch_of(b, w);
-        k_rows y = cuda_rows(part[i].y);
+        k_rows y = cuda_rows(p->y);
+        if (i == n_part) factor = cuda_left(b, x);
         for (int64_t first = 0; first < out; first += stretch) {
             const int64_t n = out - first < stretch ? out - first : stretch;
             k_rows to = y;
             to.data = (char *)y.data + first * (y.type == ROWS_BF16 ? 2 : 4);
-            cuda_product(b, factor, x.dim[0], *w, first, n, to, out, part[i].add);
+            if (!factor) cuda_prepare(b, x.dim[0], *w, first, n, to, out);
+            else cuda_product(b, factor, x.dim[0], *w, first, n, to, out, p->add);
         }
-        if (!part[i].bias) continue;
-        k_add_bias(cuda_of(b)->stream, y, out, cuda_vector(b, part[i].bias));
+        if (!factor || !p->bias) continue;
+        k_add_bias(cuda_of(b)->stream, y, out, cuda_vector(b, p->bias));
         cuda_launched(b, "a bias");
     }
 }

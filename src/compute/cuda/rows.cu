@@ -300,3 +300,30 @@ void k_convert(k_stream s, void *out, int32_t type, k_rows x)
         convert_eight<<<blocks, THREADS, 0, s>>>((float *)out, (const bf16 *)x.data, n, wide);
     else convert_eight<<<blocks, THREADS, 0, s>>>((float *)out, (const float *)x.data, n, wide);
 }
+
+static __global__ void two_terms(bf16 *hi, bf16 *lo, const float *x, int64_t n, bool wide)
+{
+    const int64_t i = ((int64_t)blockIdx.x * THREADS + threadIdx.x) * LANES;
+    if (i >= n) return;
+    if (!wide || i + LANES > n) {
+        for (int64_t k = i; k < n && k < i + LANES; k++) {
+            put(hi + k, x[k]);
+            put(lo + k, x[k] - number(hi[k]));
+        }
+        return;
+    }
+    float v[LANES], high[LANES];
+    load8(v, x + i);
+    store8(hi + i, v);
+    load8(high, hi + i);
+#pragma unroll
+    for (int k = 0; k < LANES; k++) v[k] -= high[k];
+    store8(lo + i, v);
+}
+
+void k_two_terms(k_stream s, void *hi, void *lo, const float *x, int64_t n)
+{
+    const bool wide = is_aligned(hi) && is_aligned(lo) && is_aligned(x);
+    if (n == 0) return;
+    two_terms<<<blocks_of(n, THREADS * LANES), THREADS, 0, s>>>((bf16 *)hi, (bf16 *)lo, x, n, wide);
+}

@@ -23,10 +23,10 @@ bool cuda_space_lay_out(backend *b, const backend_shape *shape, arena *a, err *e
     const int64_t heads = (int64_t)shape->n_head * shape->head_dim;
     const size_t f = sizeof(float), number = (size_t)dtype_get(b->rows)->block_bytes;
     s->rows_max = larger(larger(shape->rows, shape->head_rows), 1);
-    s->width_max = larger(larger(shape->d_model, shape->d_ff), heads);
+    s->width_max = (larger(larger(shape->d_model, shape->d_ff), heads) + 7) / 8 * 8;
     s->head_ids = smaller((shape->n_vocab + 7) / 8 * 8, HEAD_IDS);
     s->head_rows = smaller(larger(shape->head_rows, 1), HEAD_ROWS);
-    s->w_max = larger(s->width_max, s->head_ids) * larger(shape->d_model, 1);
+    s->w_max = (larger(s->width_max, s->head_ids) * larger(shape->d_model, 1) + 127) / 128 * 128;
     s->vector_max = (larger(s->width_max, shape->n_vocab) + 63) / 64 * 64; /* each part aligned */
     const int64_t group = shape->n_head / larger(shape->n_head_kv, 1);
     s->tiles_max = s->rows_max * larger(group, 1); /* a tile holds a packed row at least */
