@@ -56,7 +56,7 @@ def study_of(how, table, model):
         labels = ", ".join(f"{w}: [{i}]" for i, w in enumerate(how["words"]))
         text += "data: {%s, labels: {%s}}\nclasses: {%s}\n" % (data, labels, ", ".join(f"{w}: [{w}]" for w in how["words"]))
     else:
-        text += "data: {%s, options: options}\nframing: options\n" % data
+        text += "data: {%s, options: options, label_is: number}\nframing: options\n" % data
     return text
 
 

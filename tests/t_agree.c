@@ -3,6 +3,7 @@
 #include "base/file.h"
 #include "stats/agree.h"
 #include "stats/boot.h"
+#include "stats/margins.h"
 #include "stats/multi.h"
 
 #include <math.h>
@@ -348,6 +349,61 @@ static void test_shared_multiclass(void **state)
     json_decref(cases);
 }
 
+/* Stuart 1955: unaided distance vision of the eyes of 7,477 women, right eye by left eye. */
+static void test_margins(void **state)
+{
+    static const int32_t count[4][4] = {{1520, 266, 124, 66},
+                                        {234, 1512, 432, 78},
+                                        {117, 362, 1772, 205},
+                                        {36, 82, 179, 492}};
+    enum { N = 7477 };
+    arena *a = *state;
+    err e = {0};
+    size_t mark = arena_mark(a);
+    double *gap = arena_take_zero(a, N * 4, sizeof *gap, &e);
+    int64_t n = 0;
+    margins_test t;
+    for (int i = 0; i < 4; i++) {
+        for (int k = 0; k < 4; k++) {
+            for (int32_t m = 0; m < count[i][k]; m++, n++) {
+                gap[n * 4 + i] += 1;
+                gap[n * 4 + k] -= 1;
+            }
+        }
+    }
+    assert_int_equal(n, N);
+    margins_rows eyes = {.n = N, .n_category = 4, .gap = gap};
+    assert_true(margins_compare(&eyes, a, &t, &e));
+    assert_int_equal(t.df, 3);
+    near_to(t.chi2, 11.957, 5e-4); /* as published */
+    near_to(t.p, 0.007533, 5e-7);
+    /* everyone twice says no more than everyone once, when the two are one unit */
+    double *twice = arena_take(a, (size_t)2 * N * 4, sizeof *twice, &e);
+    int32_t *unit = arena_take(a, (size_t)2 * N, sizeof *unit, &e);
+    for (int64_t i = 0; i < 2 * N; i++) {
+        memcpy(twice + i * 4, gap + i / 2 * 4, 4 * sizeof *gap);
+        unit[i] = (int32_t)(i / 2);
+    }
+    margins_rows both = {
+        .n = 2 * N, .n_category = 4, .gap = twice, .cluster = unit, .n_cluster = N};
+    margins_test u;
+    assert_true(margins_compare(&both, a, &u, &e));
+    near_to(u.chi2, t.chi2, 1e-9);
+    both.cluster = NULL;
+    assert_true(margins_compare(&both, a, &u, &e));
+    near_to(u.chi2, 2 * t.chi2, 1e-9);
+    /* two categories: McNemar's chi-square; one that nobody chose takes no degree of freedom */
+    const double few[5][3] = {{1, -1, 0}, {1, -1, 0}, {1, -1, 0}, {-1, 1, 0}, {0, 0, 0}};
+    margins_rows small = {.n = 5, .n_category = 3, .gap = few[0]};
+    assert_true(margins_compare(&small, a, &u, &e));
+    assert_int_equal(u.df, 1);
+    near_to(u.chi2, 4.0 / 4, 1e-12);
+    small.gap = few[4], small.n = 1;
+    assert_true(margins_compare(&small, a, &u, &e) && u.df == 0 && u.status == STAT_CONSTANT);
+    near_to(u.p, 1, 0);
+    arena_reset(a, mark);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -363,6 +419,7 @@ int main(void)
         cmocka_unit_test(test_multi_against_python),
         cmocka_unit_test(test_multi_draws),
         cmocka_unit_test(test_shared_multiclass),
+        cmocka_unit_test(test_margins),
     };
     return cmocka_run_group_tests(tests, open_all, close_all);
 }

@@ -6,12 +6,13 @@
 #define CASELOAD_VIEW_GATHER_H
 
 #include "data/store.h"
+#include "stats/margins.h"
 #include "view/report.h"
 
 enum { GATHER_PLACES_MAX = 26 }; /* letters */
 
-/* A place in a list of options, over the ways in which each option stood at each place. Of judged
- * rows with all options. */
+/* A place in a list of options, over the ways in which each option stood at each place; or, where
+ * options keep their places, over rows. Of judged rows with all options. */
 typedef struct gather_place {
     int64_t n_chosen; /* most probable was the option here */
     int64_t n_held;   /* the right option stood here .. */
@@ -28,9 +29,12 @@ typedef struct gather_ways {
     int64_t n_row, n_turned; /* rows with several ways; whose most probable class depends on it */
     int64_t n_sample, n_unparsed, n_parsed, n_long; /* n_long: ended by the limit of tokens */
     int64_t n_token;                                /* generated */
-    int32_t n_place;                                /* options turned through all places; else 0 */
+    int32_t n_place;                                /* of the list of options; 0: no list */
+    bool turned;                                    /* each option stood at each place */
     int64_t n_placed;                               /* rows of it */
     gather_place *place;                            /* [n_place] */
+    margins_test place_test; /* are places chosen alike; or as often as they hold the right option?
+                                By patient when there are clusters */
 } gather_ways;
 
 typedef struct gather { /* changes nowhere once open */

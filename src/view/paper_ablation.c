@@ -1,7 +1,9 @@
 /* paper_ablation: S5, what each part of asking changes: pairs of arms that differ in one part, and
  * its mean effect over them. */
 #include "data/spec_ask.h"
+#include "stats/adjust.h"
 #include "view/paper_in.h"
+#include "view/right.h"
 
 #include <jansson.h>
 #include <stdio.h>
@@ -61,6 +63,7 @@ typedef struct ablation {
     asking *arm; /* [n] */
     arena *a;
     err *e;
+    rights right; /* without a positive class */
 } ablation;
 
 static const char *part_name(int part)
@@ -277,6 +280,8 @@ typedef struct effect { /* of part, `to` less `from` */
     int part;
     int32_t from, to;
     bool done;
+    rank_test right; /* difference in accuracy, without a positive class; p_holm over the table */
+    double p_holm;
 } effect;
 
 /* Without stands before with, few examples before many, else what the study has first. */
@@ -341,6 +346,15 @@ static void add_pair(const ablation *b, sheet *s, const effect *x)
 {
     const evidence *v = b->p->v;
     int sign = 1;
+    if (!v->binary) {
+        const rank_test *t = &x->right;
+        add_change(b, s, x);
+        sheet_printf(s, "%s against %s", v->g->in.arm[x->to].name, v->g->in.arm[x->from].name);
+        add_test(s, t, 1);
+        paper_add_p(s, t->has_value, t->p);
+        paper_add_p(s, t->has_value, x->p_holm);
+        return;
+    }
     const verdict_pair *pair = evidence_pair(v, x->to, x->from, &sign);
     const rank_test *t = pair ? evidence_test(v, pair) : NULL;
     add_change(b, s, x);
@@ -413,6 +427,35 @@ static bool variance_of(const ablation *b, const rank_parts *q, double *value, b
     return true;
 }
 
+/* Of accuracies: the mean over pairs, row by row, is one paired difference. */
+static bool mean_right(const ablation *b, const effect *list, int32_t n, const effect *like,
+                       rank_test *out, int32_t *n_pair)
+{
+    right_pair *pairs = arena_take(b->a, (size_t)n, sizeof *pairs, b->e);
+    *n_pair = 0;
+    for (int32_t i = 0; pairs && i < n; i++) {
+        if (same_change(b, &list[i], like))
+            pairs[(*n_pair)++] = (right_pair){list[i].to, list[i].from};
+    }
+    return pairs && right_compare(&b->right, pairs, *n_pair, b->a, out, b->e);
+}
+
+/* Differences in accuracy of all pairs, with Holm's p over them. */
+static bool compare_rights(ablation *b, effect *list, int32_t n)
+{
+    double *p = arena_take(b->a, (size_t)n + 1, sizeof *p, b->e);
+    double *holm = arena_take(b->a, (size_t)n + 1, sizeof *holm, b->e);
+    if (!p || !holm || !right_read(&b->right, b->p->v, b->a, b->e)) return false;
+    for (int32_t i = 0; i < n; i++) {
+        const right_pair pair = {list[i].to, list[i].from};
+        if (!right_compare(&b->right, &pair, 1, b->a, &list[i].right, b->e)) return false;
+        p[i] = list[i].right.has_value ? list[i].right.p : 1;
+    }
+    if (!adjust_holm(p, n, holm, b->a, b->e)) return false;
+    for (int32_t i = 0; i < n; i++) list[i].p_holm = holm[i];
+    return true;
+}
+
 static bool add_mean(const ablation *b, sheet *s, const effect *list, int32_t n, const effect *like)
 {
     size_t mark = arena_mark(b->a);
@@ -421,8 +464,12 @@ static bool add_mean(const ablation *b, sheet *s, const effect *list, int32_t n,
     int32_t n_pair = 0;
     double variance = 0;
     bool exists = false;
-    if (!mean_parts(b, list, n, like, &q, &n_pair)) return false;
-    if (n_pair > 1 && stat_status_usable(q.status)) {
+    if (!b->p->v->binary) {
+        if (!mean_right(b, list, n, like, &t, &n_pair)) return false;
+    } else if (!mean_parts(b, list, n, like, &q, &n_pair)) {
+        return false;
+    }
+    if (b->p->v->binary && n_pair > 1 && stat_status_usable(q.status)) {
         if (!variance_of(b, &q, &variance, &exists)) return false;
         if (exists) t = rank_test_with(q.auroc, variance, STAT_OK, b->p->v->g->stats.level);
     }
@@ -450,13 +497,36 @@ static bool add_rows(const ablation *b, sheet *s, effect *list, int32_t n)
     return true;
 }
 
+static void add_notes(const paper *p, sheet *s, bool all)
+{
+    const evidence *v = p->v;
+    if (v->binary)
+        sheet_note(s,
+                   "Pairs of arms that differ in this part alone, on the same texts (paired), "
+                   "with %.0f %% intervals%s. Means over pairs with the pairs' covariance. Holm: "
+                   "over all pairs of the study; means are not adjusted.",
+                   100 * v->g->stats.level,
+                   v->clusters ? " that allow for several texts of a patient" : "");
+    else
+        sheet_note(s,
+                   "Pairs of arms that differ in this part alone, on the same texts (paired): the "
+                   "share of texts whose most probable class is right, with %.0f %% intervals%s. "
+                   "Holm: over the pairs of this table; means are not adjusted.",
+                   100 * v->g->stats.level,
+                   v->clusters ? " and p by patient"
+                               : "; p by McNemar's test, that of means by the normal distribution");
+    sheet_note(s, "What a part brings along counts as the part: words in another language, the "
+                  "answers of another framing, text generated by a method.");
+    if (!all) sheet_note(s, "The first %d pairs are shown.", (int)PAIRS_MAX);
+}
+
 bool paper_ablation(const paper *p, sheet *s, char why[200], err *e)
 {
-    static const char *const columns[] = {"difference in AUROC", "p", "p (Holm)"};
+    const bool binary = p->v->binary;
     ablation b = {.p = p, .n = p->v->g->stats.n_arm, .a = &p->v->g->memory, .e = e};
     bool all = true;
-    if (!p->v->binary) {
-        snprintf(why, 200, "the study declares no positive class");
+    if (p->v->g->stats.n == 0) {
+        snprintf(why, 200, "no text was judged");
         return true;
     }
     effect *list = arena_take_zero(b.a, PAIRS_MAX, sizeof *list, e);
@@ -466,22 +536,17 @@ bool paper_ablation(const paper *p, sheet *s, char why[200], err *e)
     int32_t n = e->code == ERR_NONE ? find_effects(&b, list, &all) : 0;
     bool ok = e->code == ERR_NONE;
     if (ok && n == 0) snprintf(why, 200, "no two arms differ in one part alone");
-    if (n > 0) {
+    if (ok && n > 0 && !binary) ok = compare_rights(&b, list, n);
+    if (ok && n > 0) {
         sheet_open(s, "S5", "What each part changes");
         sheet_column(s, "part", false);
         sheet_column(s, "change", false);
         sheet_column(s, "arms", false);
-        for (size_t i = 0; i < countof(columns); i++) sheet_column(s, columns[i], true);
+        sheet_column(s, binary ? "difference in AUROC" : "difference in accuracy", true);
+        sheet_column(s, "p", true);
+        sheet_column(s, "p (Holm)", true);
         ok = add_rows(&b, s, list, n);
-        sheet_note(s,
-                   "Pairs of arms that differ in this part alone, on the same texts (paired), "
-                   "with %.0f %% intervals%s. Means over pairs with the pairs' covariance. Holm: "
-                   "over all pairs of the study; means are not adjusted.",
-                   100 * p->v->g->stats.level,
-                   p->v->clusters ? " that allow for several texts of a patient" : "");
-        sheet_note(s, "What a part brings along counts as the part: words in another language, the "
-                      "answers of another framing, text generated by a method.");
-        if (!all) sheet_note(s, "The first %d pairs are shown.", (int)PAIRS_MAX);
+        add_notes(p, s, all);
     }
     for (int32_t k = 0; k < b.n; k++) json_decref(b.arm[k].words);
     return ok;

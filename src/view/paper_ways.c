@@ -189,21 +189,45 @@ static void add_mean_share(const paper *p, sheet *s, const gather_ways *w, int32
                  100 * fmin(1, at->share + half));
 }
 
+/* Are places preferred? */
+static void add_place_test(const paper *p, sheet *s, int32_t k)
+{
+    const gather_ways *w = &p->v->g->ways[k];
+    const margins_test *t = &w->place_test;
+    buf text = buf_up_to(200);
+    sheet_add(s, str_of(p->v->g->in.arm[k].name));
+    sheet_add(s, STR("all, test"));
+    buf_printf(&text, "χ² %.2f, %d df, p ", t->chi2, (int)t->df);
+    evidence_add_p(&text, t->has_value, t->p);
+    sheet_add(s, buf_view(&text));
+    sheet_add(s, w->turned ? STR("") : STR("as the right options"));
+    sheet_add(s, STR(""));
+    buf_close(&text);
+}
+
 static void add_places(const paper *p, sheet *s, int32_t k)
 {
     const gather_ways *w = &p->v->g->ways[k];
-    int64_t chosen[GATHER_PLACES_MAX];
-    bool hidden[GATHER_PLACES_MAX];
+    int64_t chosen[GATHER_PLACES_MAX], held[GATHER_PLACES_MAX];
+    bool hidden[GATHER_PLACES_MAX], hidden_held[GATHER_PLACES_MAX] = {false};
     for (int32_t c = 0; c < w->n_place; c++) chosen[c] = w->place[c].n_chosen;
+    for (int32_t c = 0; c < w->n_place; c++) held[c] = w->place[c].n_held;
     small_mark(chosen, w->n_place, hidden);
+    if (!w->turned) small_mark(held, w->n_place, hidden_held);
     for (int32_t c = 0; c < w->n_place; c++) {
         sheet_add(s, str_of(p->v->g->in.arm[k].name));
         sheet_printf(s, "%c", (char)('A' + c));
         if (hidden[c]) sheet_add(s, STR("withheld"));
         else add_mean_share(p, s, w, c);
-        sheet_printf(s, "%.1f %%", 100.0 / w->n_place);
-        add_share(s, w->place[c].n_right, w->place[c].n_held);
+        if (hidden_held[c]) sheet_add(s, STR("withheld"));
+        else
+            sheet_printf(s, "%.1f %%",
+                         w->turned ? 100.0 / w->n_place
+                                   : 100.0 * (double)held[c] / (double)w->n_placed);
+        if (hidden_held[c]) sheet_add(s, STR("withheld"));
+        else add_share(s, w->place[c].n_right, w->place[c].n_held);
     }
+    if (w->place_test.has_value) add_place_test(p, s, k);
 }
 
 bool paper_places(const paper *p, sheet *s, char why[200], err *e)
@@ -221,13 +245,23 @@ bool paper_places(const paper *p, sheet *s, char why[200], err *e)
         }
         add_places(p, s, k);
     }
-    if (s->n_column == 0) snprintf(why, 200, "no arm turns its options through all places");
-    else
-        sheet_note(
-            s,
-            "Before places are averaged: each option stood at each place, so a model without "
-            "a preference chooses all alike. %.0f %% intervals over texts.%s",
-            100 * p->v->g->stats.level,
-            p->v->clusters ? " Several texts of a patient count as several." : "");
+    if (s->n_column == 0) {
+        snprintf(why, 200, "no arm lists options");
+        return true;
+    }
+    sheet_note(
+        s,
+        "Options turned through all places (`position: cyclic`): before places are averaged, "
+        "each option stood at each place, so a model without a preference chooses all alike. "
+        "Options that kept their places: chosen, beside how often the right option stands "
+        "there. %.0f %% intervals over texts.",
+        100 * p->v->g->stats.level);
+    sheet_note(s,
+               "Test: chi-square of the gaps between both, text by text (Stuart, Biometrika "
+               "1955;42:412; Maxwell, Br J Psychiatry 1970;116:651)%s. A small p says that places "
+               "matter; with many arms some small p arise by chance.",
+               p->v->clusters ? ", texts of a patient taken together; the shares count them as "
+                                "several"
+                              : "");
     return true;
 }
