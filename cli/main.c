@@ -87,7 +87,7 @@ static int print_help(void)
 
 static int print_command_help(const cli_command *c)
 {
-    printf("usage: caseload %s %s\n\n%s\n", c->name, c->usage, c->help);
+    printf("usage: caseload %s%s%s\n\n%s\n", c->name, *c->usage ? " " : "", c->usage, c->help);
     if (c->n_option + (c->takes_engine ? ENGINE : 0) == 0) return 0;
     puts("\noptions:");
     print_options(c->options, c->n_option);

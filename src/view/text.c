@@ -114,8 +114,9 @@ void text_arms(const report_input *in, text_style style, buf *out)
     for (int32_t k = 0; k < r->n_arm; k++) {
         const stat_estimate *o = binary ? &r->arm[k].auroc.logit : &r->arm[k].macro_auroc;
         if (o->status == STAT_OK) continue;
-        buf_printf(out, "note: %s: AUROC %s (%s)\n", in->arm[k].name,
-                   o->has_value ? "is rough" : "not estimable", stat_status_reason(o->status));
+        buf_printf(out, "note: %s: %s (%s)\n", in->arm[k].name,
+                   o->has_value ? "the AUROC's interval is rough" : "AUROC not estimable",
+                   stat_status_reason(o->status));
     }
 }
 

@@ -250,36 +250,12 @@ static bool lay_out_avx512(backend *b, const backend_shape *shape, arena *a, err
     return lay_out(b, &cpu_kernels_avx512, shape, a, e);
 }
 
-const op_table cpu_ops_avx2 = {
-    .name = "cpu:avx2",
-    .embed = cpu_embed,
-    .rmsnorm = cpu_rmsnorm,
-    .matmul = cpu_matmul,
-    .adapts = true,
-    .rope = cpu_rope,
-    .attend = cpu_attend,
-    .glu = cpu_glu,
-    .add = cpu_add,
-    .gather = cpu_gather,
-    .scatter = cpu_scatter,
-    .head = cpu_head,
-    .lay_out = lay_out_avx2,
-    .train = &cpu_train_ops,
-};
+/* clang-format off */
+#define OPS /* the instruction sets differ in their kernels alone */ \
+    .embed = cpu_embed, .rmsnorm = cpu_rmsnorm, .matmul = cpu_matmul, .adapts = true, \
+    .rope = cpu_rope, .attend = cpu_attend, .glu = cpu_glu, .add = cpu_add, .gather = cpu_gather, \
+    .scatter = cpu_scatter, .head = cpu_head, .train = &cpu_train_ops
+/* clang-format on */
 
-const op_table cpu_ops_avx512 = {
-    .name = "cpu:avx512",
-    .embed = cpu_embed,
-    .rmsnorm = cpu_rmsnorm,
-    .matmul = cpu_matmul,
-    .adapts = true,
-    .rope = cpu_rope,
-    .attend = cpu_attend,
-    .glu = cpu_glu,
-    .add = cpu_add,
-    .gather = cpu_gather,
-    .scatter = cpu_scatter,
-    .head = cpu_head,
-    .lay_out = lay_out_avx512,
-    .train = &cpu_train_ops,
-};
+const op_table cpu_ops_avx2 = {.name = "cpu:avx2", .lay_out = lay_out_avx2, OPS};
+const op_table cpu_ops_avx512 = {.name = "cpu:avx512", .lay_out = lay_out_avx512, OPS};

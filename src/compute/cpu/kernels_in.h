@@ -1,4 +1,4 @@
-/* kernels_in: the parts above put together into one table; included by kernels_avx2.c and
+/* kernels_in: the parts put together into one table, called KERNELS; included by kernels_avx2.c and
  * kernels_avx512.c, after their vec header. */
 #include "compute/cpu/cpu_in.h"
 
@@ -54,3 +54,37 @@ static void attend(const attend_job *t)
     if (t->rows <= 8) attend_of(TILE_ROWS <= 6 ? 1 : 8, t);
     else attend_of(TILE_ROWS, t);
 }
+
+static_assert(TASK_COLUMNS % PANEL == 0 && ATTEND_BLOCK % PANEL == 0, "whole panels");
+static_assert(TASK_COLUMNS % FEW_PANEL == 0 && (int)FEW_PANEL <= FEW_PANEL_MAX, "whole panels");
+static_assert(PANEL % PACK_ROWS == 0 && PACK_ROWS == 16, "a panel is packed in whole groups");
+
+const cpu_kernels KERNELS = {
+    .lanes = LANES,
+    .tile_rows = TILE_ROWS,
+    .panel = PANEL,
+    .few_panel = FEW_PANEL,
+    .expand = expand,
+    .pack = pack,
+    .transpose = transpose,
+    .tile = tile,
+    .few = few,
+    .takes_few = takes_few,
+    .attend = attend,
+    .attend_end = attend_end,
+    .scale = scale,
+    .add = add,
+    .rmsnorm = rmsnorm,
+    .glu = glu,
+    .rope = rope,
+    .softcap = softcap,
+    .largest = largest,
+    .sum_exp = sum_exp,
+    .dot = dot,
+    .rmsnorm_back = rmsnorm_back,
+    .glu_back = glu_back,
+    .softmax_back = softmax_back,
+    .soften = soften,
+    .mix = mix,
+    .outer = outer,
+};
