@@ -19,7 +19,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     int64_t sum = 0;
     for (int32_t i = 0; i < g.n_tensor; i++) {
         const gguf_tensor *t = &g.tensor[i];
-        entry[i] = (tensor_entry){t->name, t->view, t->bytes, 0};
+        entry[i] = (tensor_entry){.name = t->name, .view = t->view, .bytes = t->bytes};
         const uint8_t *p = t->view.data; /* both ends must be readable */
         if (t->bytes) sum += p[0] + p[t->bytes - 1];
     }
