@@ -244,6 +244,30 @@ static void test_adapters_are_the_same_bits(void **state)
     }
 }
 
+/* Whoever meets a weight that is not a number ends all, with that error. */
+static void test_a_failing_rank_ends_all(void **state)
+{
+    (void)state;
+    world w;
+    char path[128];
+    const unsigned char nan[64] = {[0 ... 63] = 0xff};
+    open_world(&w, "llama2", true);
+    write_study(&w, "model.gguf", arms);
+    snprintf(path, sizeof path, "%s/model.gguf", w.dir);
+    FILE *f = fopen(path, "r+b");
+    assert_non_null(f);
+    assert_int_equal(fseek(f, -(long)sizeof nan, SEEK_END), 0);
+    assert_int_equal(fwrite(nan, 1, sizeof nan, f), sizeof nan);
+    assert_int_equal(fclose(f), 0);
+    for (int i = 0; i < 2; i++) {
+        caseload_engine_options how = {.ranks = 3, .batch = 1, .split = i ? "layers" : NULL};
+        assert_false(run_study(&w, w.out, how));
+        assert_int_equal(w.e.code, CASELOAD_MODEL);
+        assert_non_null(strstr(w.e.text, "not a number"));
+    }
+    close_world(&w);
+}
+
 static void test_ranks_must_compute_alike(void **state)
 {
     (void)state;
@@ -274,6 +298,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_stopped_anywhere_goes_on),
         cmocka_unit_test(test_layers_are_the_same_bits),
         cmocka_unit_test(test_adapters_are_the_same_bits),
+        cmocka_unit_test(test_a_failing_rank_ends_all),
         cmocka_unit_test(test_ranks_must_compute_alike),
     };
     for (size_t i = 0; i < sizeof tests / sizeof *tests; i++) tests[i].initial_state = &set;
