@@ -69,9 +69,11 @@ test: all tests $(BUILD)/tools/tidy
 asan: export LSAN_OPTIONS = suppressions=$(CURDIR)/tools/lsan.supp:print_suppressions=0
 asan:
 	$(MAKE) BUILD=build-asan OPT="-O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all" test
+tsan: export TSAN_OPTIONS = suppressions=$(CURDIR)/tools/tsan.supp
 tsan:
-	$(MAKE) BUILD=build-tsan OPT="-O1 -g -fsanitize=thread" tests
+	$(MAKE) BUILD=build-tsan OPT="-O1 -g -fsanitize=thread" build-tsan/tests/t_base build-tsan/tests/t_ranks
 	build-tsan/tests/t_base
+	build-tsan/tests/t_ranks
 
 # Fuzzers: libFuzzer with clang; where that is absent, gcc and a driver that only replays the corpus.
 # `make fuzz` replays each corpus and then runs FUZZ_SECONDS a target; `make fuzz-replay` only replays.
