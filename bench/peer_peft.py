@@ -82,14 +82,15 @@ def train(model, settings, updates, a):
 
 @torch.no_grad()
 def score(model, tests, device):
-    """log p of class 0's answers less that of the others', a test row."""
+    """log p of class 0's answers less that of the others', a test row; its answers in one batch, padded on the right."""
     scores = []
     for t in tests:
-        logp = []
-        for answer in t["answers"]:
-            ids = torch.tensor([t["ids"] + answer], device=device)
-            out = torch.log_softmax(model(input_ids=ids).logits[0, len(t["ids"]) - 1:-1].float(), -1)
-            logp.append(float(out[range(len(answer)), answer].sum()))
+        logp, n = [], len(t["ids"])
+        width = max(map(len, t["answers"]))
+        ids = torch.tensor([t["ids"] + answer + [0] * (width - len(answer)) for answer in t["answers"]], device=device)
+        out = torch.log_softmax(model(input_ids=ids).logits[:, n - 1:-1].float(), -1)
+        for i, answer in enumerate(t["answers"]):
+            logp.append(float(out[i, range(len(answer)), answer].sum()))
         z = {c: torch.logsumexp(torch.tensor([x for x, k in zip(logp, t["classes"]) if k == c]), 0).item() for c in set(t["classes"])}
         rest = torch.logsumexp(torch.tensor([v for c, v in z.items() if c]), 0).item()
         scores.append(z[0] - rest)

@@ -13,6 +13,7 @@
 #include "model/convert.h"
 #include "model/describe.h"
 #include "study/certify.h"
+#include "study/fit_forecast.h"
 #include "study/fit_open.h"
 #include "study/fit_study.h"
 #include "study/likeness.h"
@@ -150,7 +151,7 @@ static bool fit_one_study(const caseload_fit_options *o, fit_open_work *w, err *
                        "a study needs a model's tokenizer: give its folder or file, not --shape");
     if (!arena_open_up_to(&w->memory, bytes_inspect, "the plan", e)) return false;
     if (!fit_find_target(&where, how, e) || !prepare_study(o, &where, w, e) ||
-        !fit_study_make(&w->study, &w->run, &where, &w->memory, e))
+        !fit_study_make(&w->study, &w->run, w->tune, &where, &w->memory, e))
         return false;
     if (!how->model && w->run.n_model == 1) how->model = w->run.model[0].path;
     if (how->ask.head_tokens == 0) how->ask.head_tokens = w->study.ask.head_tokens;
@@ -159,24 +160,12 @@ static bool fit_one_study(const caseload_fit_options *o, fit_open_work *w, err *
     return true;
 }
 
-static bool trains(const run *r)
-{
-    bool any = false;
-    for (int32_t i = 0; i < r->n_pass; i++) any = any || r->pass[i].late;
-    return any;
-}
-
 static bool fit_all(const caseload_fit_options *o, buf *out, err *e)
 {
     fit_open_work w = {.how = fit_of(o)};
     const fit_study *study = o->study ? &w.study : NULL;
     bool ok = !study || fit_one_study(o, &w, e);
     if (ok && study && !o->json) ok = fit_study_write_text(study, o->colour, out, e);
-    if (ok && study && !o->json && trains(&w.run)) {
-        buf_add_text(out, "Training of adapters on this computer:\n");
-        ok = tune_describe(w.tune, out, e);
-        buf_add_char(out, '\n');
-    }
     if (ok && study) w.fit = (fit){.target = w.study.target, .ask = w.study.ask};
     if (ok && (w.how.model || w.how.shape || !study)) /* several models: no table for each */
         ok = fit_open(&w.opened, &w.how, e) &&
@@ -375,7 +364,13 @@ static bool tell_preparing(void *context, const run_state *s)
 
 static bool tune_prepared(const caseload_tune_options *o, tune *t, run *r, buf *shown, err *e)
 {
-    return o->plan ? tune_describe(t, shown, e) : tune_train_all(t, r, shown, e);
+    fit_forecast plan;
+    if (o->plan) return tune_describe(t, shown, e);
+    if (!fit_forecast_make(&plan, &(fit_forecast_ask){.run = r, .tune = t}, e)) return false;
+    const double start = seconds_now();
+    if (!tune_train_all(t, r, shown, e)) return false;
+    if (o->steps == 0 && !o->certify) fit_forecast_say(&plan, seconds_now() - start, shown);
+    return true;
 }
 
 bool caseload_tune(const caseload_tune_options *o, caseload_error *e)
@@ -428,6 +423,20 @@ static bool tell_training(void *context, const tune_state *s)
     return on;
 }
 
+/* What it cost: tokens, memory, time, planned beside measured. */
+static bool score_as_predicted(run *r, tune *t, buf *shown, err *e)
+{
+    fit_forecast plan;
+    if (!fit_forecast_make(&plan, &(fit_forecast_ask){.run = r, .tune = t, .scores = true}, e))
+        return false;
+    const double start = seconds_now();
+    if (!run_score(r, e)) return false;
+    run_say_cost(r, shown);
+    run_say_memory(r, shown);
+    fit_forecast_say(&plan, seconds_now() - start, shown);
+    return true;
+}
+
 bool caseload_run(const caseload_run_options *o, caseload_error *e)
 {
     err failure = {0};
@@ -447,10 +456,8 @@ bool caseload_run(const caseload_run_options *o, caseload_error *e)
     if (o->plan)
         ok = ok && run_describe_plan(&r, &shown, &failure) &&
              (!tune_trains(t) || tune_describe(t, &shown, &failure));
-    else ok = ok && run_score(&r, &failure);
+    else ok = ok && score_as_predicted(&r, t, &memory, &failure);
     if (ok && !o->plan) {
-        run_say_cost(&r, &memory);
-        run_say_memory(&r, &memory);
         tune_close(t);
         t = NULL;
         run_close_models(&r); /* drawing takes memory of its own */

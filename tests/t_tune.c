@@ -3,6 +3,7 @@
  * format against its own writer. Kills, signals and full disks: tests/cli/tune.sh. With the word
  * `models`: losses of real models against PEFT's. */
 #include "study/events.h"
+#include "study/fit_forecast.h"
 #include "study/tune_in.h"
 
 #include "../fuzz/checkpoint_job.h"
@@ -649,6 +650,33 @@ static void test_losses_of_real_models(void **state)
     json_decref(golden);
 }
 
+/* ---- how long it takes, before it starts ---- */
+
+static void test_forecast(void **state)
+{
+    (void)state;
+    opened o;
+    err e = {0};
+    fit_forecast f, none;
+    buf line = buf_up_to(1000);
+    prepare(&o, "arms:\n  - name: zero\n"
+                "  - {name: a, lora: {epochs: 2, batch: 4, seeds: [1, 2]}}\n");
+    fit_forecast_ask ask = {.run = &o.r, .tune = o.t, .scores = true};
+    assert_true(fit_forecast_make(&none, &ask, &e) && !none.made); /* over in a moment */
+    fit_forecast_say(&none, 1, &line);
+    assert_int_equal(line.size, 0);
+    ask.always = true;
+    assert_true(fit_forecast_make(&f, &ask, &e) && f.made);
+    assert_true(f.scoring > 0 && f.training > 0 && f.scoring + f.training < 100);
+    fit_forecast_say(&f, 2 * (f.scoring + f.training), &line);
+    assert_non_null(strstr(line.data, "time: predicted "));
+    assert_non_null(strstr(line.data, "+100 %"));
+    ask.scores = false; /* `tune`: the adapters alone */
+    assert_true(fit_forecast_make(&f, &ask, &e) && f.made && f.scoring == 0 && f.training > 0);
+    buf_close(&line);
+    close_study(&o);
+}
+
 /* ---- checkpoints, on a training that needs no model ---- */
 
 static void read_broken(const char *path, err *e)
@@ -712,6 +740,7 @@ int main(int argc, char **argv)
         return cmocka_run_group_tests_name("tune, real models", slow, NULL, NULL);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_events),
+        cmocka_unit_test(test_forecast),
         cmocka_unit_test(test_checkpoint_is_read),
         cmocka_unit_test(test_broken_checkpoints),
         cmocka_unit_test(test_order),

@@ -63,6 +63,27 @@ static const card table[] = {
      120 * G, 8 * 3.3 * 32 * G, 512},
 };
 
+/* Measured by bench/gpu/b_gpu (bench/results/gpu.csv) on Llama 2 7B's shape in bf16: 48,967 tokens
+ * a second scored and 15,902 trained (8 x 1,024: 13.2 and 26.9 GFLOP a token, attention
+ * included), 1,414 GB/s of what a step must read generated (64 x 8 behind 1,000). */
+static const struct {
+    const char *name;
+    card_rates rates;
+} measured[] = {
+    {"h100",
+     {647 * T, 427 * T, 1414 * G, "on one H100 (80 GB HBM3, bf16, Llama 2 7B's shape, 2026-11)"}},
+};
+
+card_rates card_rates_of(const card *c)
+{
+    for (size_t i = 0; i < countof(measured); i++) {
+        if (!strcmp(measured[i].name, c->name)) return measured[i].rates;
+    }
+    return (card_rates){.score = c->rate * CARD_SHARE,
+                        .train = c->rate * CARD_SHARE_TRAIN,
+                        .draw = c->bandwidth * CARD_SHARE};
+}
+
 const card *cards_all(int32_t *n)
 {
     assert(n);

@@ -18,8 +18,18 @@ typedef struct card {
     int32_t rows;          /* row budget of a step that fills it */
 } card;
 
-/* The share of the nominal rate that scoring is assumed to reach until a bench says otherwise. */
-#define CARD_EFFICIENCY 0.4
+typedef struct card_rates { /* what work reaches on it */
+    double score, train; /* operations a second: forward; forward and backward of LoRA */
+    double draw;         /* bytes of weights a second while texts are generated */
+    const char *source;  /* of a measurement; NULL: the shares below of what the maker states */
+} card_rates;
+
+/* Where nothing was measured: shares of the nominal rates. Measured on an H100: 0.65 of the rate in
+ * scoring, two thirds of that in training, 0.42 of the bandwidth in generating. */
+#define CARD_SHARE 0.4
+#define CARD_SHARE_TRAIN 0.26
+
+card_rates card_rates_of(const card *c);
 
 const card *cards_all(int32_t *n);
 

@@ -78,8 +78,7 @@ static bool measure_layers(void *context, int32_t first, int32_t end, fit_bytes 
     return ok;
 }
 
-/* Rows of the book and the keys that they attend to, in all. */
-static void count_rows(const book *b, int64_t *rows, double *keys, int32_t *longest)
+void fit_count_rows(const book *b, int64_t *rows, double *keys, int32_t *longest)
 {
     *rows = *longest = 0;
     *keys = 0;
@@ -119,32 +118,32 @@ static void time_work(const planner *p, fit_work *w, const fit_speed *s)
     const double copies = w->n_split > 0 ? p->study->target.n_card / w->n_split : 1;
     double keys = 0;
     int64_t rows = 0;
-    count_rows(&p->pass->book, &rows, &keys, &w->longest);
+    fit_count_rows(&p->pass->book, &rows, &keys, &w->longest);
     w->seconds = (fit_seconds(s, rows, keys) + s->drawn * (double)w->tokens_drawn) / copies;
 }
 
-static bool find_speed(planner *p, fit_speed *s)
+bool fit_find_speed(fit_speed *s, run *r, const pass *p, const fit_target *where, err *e)
 {
-    const engine *g = engine_of(p);
+    const engine *g = &r->model[p->model].engine;
     double keys;
     int64_t rows;
     int32_t longest = 0;
     if (s->source[0]) return true; /* another pass of the model has it */
-    if (p->study->target.card) {
-        fit_speed_of_card(s, &g->header, p->study->target.card);
+    if (where->card) {
+        fit_speed_of_card(s, &g->header, where->card);
         return true;
     }
-    count_rows(&p->pass->book, &rows, &keys, &longest);
-    const run_options *o = &p->run->options;
+    fit_count_rows(&p->book, &rows, &keys, &longest);
+    const run_options *o = &r->options;
     fit_trial t = {.header = &g->header,
                    .has_weights = !g->incomplete,
                    .device = o->engine.device ? o->engine.device : "cpu",
                    .threads = g->threads,
                    .rows = o->rows ? o->rows : ENGINE_ROWS,
                    .context = longest,
-                   .draws = p->pass->drawn_todo > 0};
+                   .draws = p->drawn_todo > 0};
     err why = {0};
-    if (!run_tell(p->run, "measuring this computer", p->e)) return false;
+    if (!run_tell(r, "measuring this computer", e)) return false;
     if (fit_measure_speed(s, &t, &why)) return true;
     *s = (fit_speed){.token = (double)NAN, .key = (double)NAN};
     memcpy(s->source, why.text, sizeof s->source - 1);
@@ -158,8 +157,10 @@ static bool plan_pass(planner *p, fit_pass *f)
                     .adapter = of->adapter,
                     .n_arm = of->n_arm,
                     .speed_of = of->model};
-    if (!find_speed(p, &p->study->speed[of->model]) || !plan_work(p, &f->all)) return false;
-    time_work(p, &f->all, &p->study->speed[of->model]);
+    fit_speed *speed = &p->study->speed[of->model];
+    if (!fit_find_speed(speed, p->run, of, &p->study->target, p->e) || !plan_work(p, &f->all))
+        return false;
+    time_work(p, &f->all, speed);
     for (int32_t k = 0; k < of->n_arm; k++) {
         f->all.tokens_alone += p->run->cost[of->arm[k]].unshared;
     }
@@ -217,7 +218,7 @@ static void find_ask(fit_ask *ask, const run *r)
     }
 }
 
-bool fit_study_make(fit_study *f, run *r, const fit_target *where, arena *a, err *e)
+bool fit_study_make(fit_study *f, run *r, tune *t, const fit_target *where, arena *a, err *e)
 {
     *f = (fit_study){.target = *where, .path = r->spec.path, .n_arm = r->spec.n_arm};
     f->n_pass = r->n_pass;
@@ -239,5 +240,5 @@ bool fit_study_make(fit_study *f, run *r, const fit_target *where, arena *a, err
         f->fits = f->fits && w->n_split > 0;
         f->seconds += w->seconds;
     }
-    return e->code == ERR_NONE;
+    return e->code == ERR_NONE && fit_make_trainings(f, r, t, a, e);
 }

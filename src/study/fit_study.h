@@ -8,6 +8,7 @@
 
 #include "study/fit_time.h"
 #include "study/run.h"
+#include "study/tune.h"
 
 typedef struct fit_work { /* of an arm alone, or of a pass */
     int64_t texts;
@@ -34,20 +35,31 @@ typedef struct fit_pass {
     fit_work all;
 } fit_pass;
 
+typedef struct fit_training { /* of one adapter */
+    const char *unit; /* its arm, or its trial */
+    int32_t rows, rows_tune;
+    int64_t updates, tokens, tokens_alone, tokens_tune; /* all epochs; of all evaluations */
+    fit_bytes bytes;
+    int32_t rerun, n_layer; /* layers forwarded again, the fewest that fit */
+    bool fits, done;        /* done: it is there; nothing is left to do */
+    double token, seconds;  /* a token forward and backward; the whole training */
+} fit_training;
+
 typedef struct fit_study {
     fit_target target;
     const char *path;
-    int32_t n_arm, n_pass, n_speed;
+    int32_t n_arm, n_pass, n_speed, n_training;
     fit_arm *arm;
     fit_pass *pass;
+    fit_training *training;
     fit_speed *speed;   /* [n_speed] one a model */
-    int64_t bytes_peak; /* of the largest pass */
+    int64_t bytes_peak; /* of the largest pass or training */
     bool fits;
-    double seconds;
+    double seconds, seconds_training; /* seconds: of all, training included */
     fit_ask ask; /* what the table by number type should ask, with these lengths */
 } fit_study;
 
-/* `r` stands ready (run_prepare with engine_options.sizes_only). */
-bool fit_study_make(fit_study *f, run *r, const fit_target *where, arena *a, err *e);
+/* `r` stands ready (run_prepare with engine_options.sizes_only); `t` plans its adapters. */
+bool fit_study_make(fit_study *f, run *r, tune *t, const fit_target *where, arena *a, err *e);
 
 #endif

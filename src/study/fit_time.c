@@ -220,17 +220,140 @@ bool fit_measure_speed(fit_speed *s, const fit_trial *t, err *e)
     return true;
 }
 
+/* Numbers in matrix products of the layers. */
+static double matrices_of(const model_header *h)
+{
+    const model_config *m = &h->config;
+    return (double)h->n_parameter - (double)m->n_vocab * m->d_model * (m->tied ? 1 : 2);
+}
+
+/* ---- training ---- */
+
+typedef struct drill { /* a micro-batch on so many layers */
+    tree tree;
+    lora adapter;
+    trainer trainer;
+    batcher batcher;
+    backend backend; /* a trainer has its own */
+} drill;
+
+static bool grow_drill(drill *d, const fit_micro *m, arena *a, err *e)
+{
+    const int32_t most = m->head > m->own ? m->head : m->own;
+    int32_t *id = arena_take_zero(a, (size_t)most + (size_t)m->answer, sizeof *id, e);
+    int32_t parent = TREE_ROOT;
+    if (!id) return false;
+    const tree_segment head = {.parent = TREE_ROOT, .kind = TREE_HEAD, .owner = -1};
+    if (m->head > 0) parent = tree_add(&d->tree, head, id, m->head, e);
+    for (int32_t i = 0; i < m->texts && e->code == ERR_NONE; i++) {
+        const tree_segment text = {.parent = parent, .kind = TREE_CASE, .owner = i};
+        const int32_t at = tree_add(&d->tree, text, id, m->own, e);
+        const tree_segment answer = {.parent = at, .kind = TREE_ANSWER, .owner = i};
+        if (at >= 0) tree_add(&d->tree, answer, id, m->answer, e);
+    }
+    return e->code == ERR_NONE;
+}
+
+static bool lay_out_drill(drill *d, const rig *g, int32_t layers, const fit_micro *m, arena *a,
+                          err *e)
+{
+    const int32_t own = m->own + m->answer - 1;
+    const train_shape shape = {.rows = m->head + m->texts * own,
+                               .out_rows = m->texts * m->answer,
+                               .positions = m->head + own + 1,
+                               .micros = 1};
+    const lora_config how = {.rank = m->rank, .alpha = 2.0 * m->rank};
+    const train_setup s = {&g->model[layers - 1], &d->backend, &d->adapter, shape};
+    return lora_lay_out(&d->adapter, &g->config[layers - 1], how, a, e) &&
+           trainer_lay_out(&d->trainer, &s, a, e) &&
+           batcher_lay_out(&d->batcher, &d->tree, shape, a, e);
+}
+
+static bool run_drill(drill *d, double *seconds, err *e)
+{
+    double each[REPEATS_MAX];
+    int n = 0;
+    lora_start(&d->adapter, 1);
+    batcher_reset(&d->batcher);
+    for (int32_t i = 0; i < tree_count(&d->tree); i++) {
+        if (tree_at(&d->tree, i)->kind == TREE_ANSWER) batcher_take(&d->batcher, i, 1e-3F);
+    }
+    const train_batch b = batcher_view(&d->batcher);
+    for (double all = 0; n < REPEATS_MAX && (n < 2 || all < seconds_each); n++) {
+        double loss, start = clock_now();
+        if (!trainer_add(&d->trainer, &b, &loss, e)) return false;
+        each[n] = clock_now() - start;
+        all += each[n];
+    }
+    qsort(each + 1, (size_t)(n - 1), sizeof *each, order_doubles); /* not the first */
+    *seconds = each[1 + (n - 2) / 2];
+    return true;
+}
+
+static bool time_micro(rig *g, int32_t layers, const fit_trial *t, const fit_micro *m,
+                       double *seconds, err *e)
+{
+    drill d = {0};
+    arena plan = ARENA_MEASURE, block;
+    const size_t mark = arena_mark(&g->memory);
+    tree_open(&d.tree, 1 << 20, (int64_t)1 << 30);
+    bool ok = backend_open(&d.backend, t->device, t->threads, e) &&
+              grow_drill(&d, m, &g->memory, e) && lay_out_drill(&d, g, layers, m, &plan, e);
+    if (ok && arena_open(&block, plan.peak, "the measuring", e)) {
+        ok = lay_out_drill(&d, g, layers, m, &block, e) && run_drill(&d, seconds, e);
+        arena_close(&block);
+    }
+    backend_close(&d.backend);
+    tree_close(&d.tree);
+    arena_reset(&g->memory, mark);
+    return ok && e->code == ERR_NONE;
+}
+
+bool fit_measure_training(double *token, const fit_trial *t, const fit_micro *m, err *e)
+{
+    rig g = {0};
+    fit_micro part = *m;
+    double one = 0, two = 0;
+    const int32_t most = choose_rows(t); /* about what a step of two layers takes in a moment */
+    if (part.head > most) part.head = most;
+    if (part.own > most) part.own = most;
+    while (part.texts > 1 && part.head + part.texts * part.own > most) part.texts--;
+    bool ok = open_rig(&g, t, e) && time_micro(&g, 1, t, &part, &one, e) &&
+              time_micro(&g, LAYERS, t, &part, &two, e);
+    backend_close(&g.backend);
+    if (g.weights.block) arena_close(&g.weights);
+    if (g.memory.block) arena_close(&g.memory);
+    const double layer = two > one ? two - one : 0;
+    const int32_t rows = part.head + part.texts * (part.own + part.answer - 1);
+    *token = (one + (t->header->config.n_layer - 1) * layer) / rows;
+    return ok;
+}
+
 void fit_speed_of_card(fit_speed *s, const model_header *h, const card *c)
 {
     const model_config *m = &h->config;
-    double matrices = (double)h->n_parameter - (double)m->n_vocab * m->d_model * (m->tied ? 1 : 2);
-    double rate = c->rate * CARD_EFFICIENCY;
-    *s = (fit_speed){.token = 2 * matrices / rate, .rows = c->rows};
-    s->key = 4.0 * m->n_layer * m->n_head * m->head_dim / rate;
-    s->drawn = (double)h->bytes_weights / (c->bandwidth * CARD_EFFICIENCY) / GENERATE_STREAMS_USUAL;
-    snprintf(s->source, sizeof s->source,
-             "assumed: %.0f %% of the %.0f TFLOP/s and %.0f GB/s that the maker of the %s states",
-             100 * CARD_EFFICIENCY, c->rate / 1e12, c->bandwidth / 1e9, c->title);
+    const card_rates rates = card_rates_of(c);
+    *s = (fit_speed){.token = 2 * matrices_of(h) / rates.score, .rows = c->rows};
+    s->key = 4.0 * m->n_layer * m->n_head * m->head_dim / rates.score;
+    s->drawn = (double)h->bytes_weights / rates.draw / GENERATE_STREAMS_USUAL;
+    if (rates.source)
+        snprintf(s->source, sizeof s->source,
+                 "measured %s: %.0f TFLOP/s in scoring, %.0f in training, %.0f GB/s in generating",
+                 rates.source, rates.score / 1e12, rates.train / 1e12, rates.draw / 1e9);
+    else
+        snprintf(s->source, sizeof s->source,
+                 "assumed, not measured: %.0f %% of the %.0f TFLOP/s (%.0f %% in training) and "
+                 "%.0f GB/s that the maker of the %s states",
+                 100 * CARD_SHARE, c->rate / 1e12, 100 * CARD_SHARE_TRAIN, c->bandwidth / 1e9,
+                 c->title);
+}
+
+double fit_training_of_card(const model_header *h, const card *c, const fit_micro *m)
+{
+    const model_config *k = &h->config;
+    const double keys = m->head + m->own / 2.0; /* that a token attends to */
+    const double attention = 4.0 * k->n_layer * k->n_head * k->head_dim * keys;
+    return (4 * matrices_of(h) + 3.5 * attention) / card_rates_of(c).train;
 }
 
 double fit_seconds(const fit_speed *s, int64_t tokens, double keys)

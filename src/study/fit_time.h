@@ -1,5 +1,5 @@
 /* fit_time: how fast, before anything is run: a few seconds of this machine on the model's shapes,
- * or a card's nominal rate.
+ * or a card's rate, measured by the benches or a share of what its maker states.
  *
  * Measured: one and two layers of the model (its own weights, or random ones of the same number
  * type) forward a step at two lengths of context; their difference is a layer's time, linear in the
@@ -31,8 +31,17 @@ typedef struct fit_trial { /* what is measured */
 /* ERR_RESOURCE when two layers do not fit in memory. */
 bool fit_measure_speed(fit_speed *s, const fit_trial *t, err *e);
 
-/* Operations of the whole model over the card's nominal rate x CARD_EFFICIENCY. */
+/* Operations of the whole model over the card's rate (model/cards.h). */
 void fit_speed_of_card(fit_speed *s, const model_header *h, const card *c);
+
+typedef struct fit_micro { /* a micro-batch of training, of the usual size */
+    int32_t head, own, answer; /* tokens: shared, of a text, to be learned behind it */
+    int32_t texts, rank;
+} fit_micro;
+
+/* Seconds of a token forward and backward: one and two layers with adapters, as above. */
+bool fit_measure_training(double *token, const fit_trial *t, const fit_micro *m, err *e);
+double fit_training_of_card(const model_header *h, const card *c, const fit_micro *m);
 
 /* Seconds of so many tokens that attend to so many keys in all. */
 double fit_seconds(const fit_speed *s, int64_t tokens, double keys);

@@ -11,14 +11,6 @@ static const size_t bytes_memory = (size_t)64
                                    << 30; /* address space; pages are taken when touched */
 enum { RECORD_BYTES_MAX = 256 << 20 };
 
-struct tune_trial { /* of a sweep */
-    tune_plan plan;
-    spec_training training;
-    tune_adapter adapter;
-    bool done, exploded; /* exploded: its loss was no number */
-    double auroc, loss;
-};
-
 tune *tune_open(const tune_options *o, err *e)
 {
     arena memory;

@@ -94,7 +94,14 @@ int64_t tune_bytes_peak(void), tune_bytes_device(const tune_plan *p); /* 0: no s
 
 /* ---- tune.c ---- */
 
-typedef struct tune_trial tune_trial;
+typedef struct tune_trial { /* of a sweep */
+    tune_plan plan;
+    spec_training training;
+    tune_adapter adapter;
+    bool done, exploded; /* exploded: its loss was no number */
+    double auroc, loss;
+} tune_trial;
+
 typedef struct tune_group { /* the adapters of one arm of the study file */
     const spec_arm *arm;    /* [n_unit] */
     int32_t n_unit, n_trial;

@@ -59,7 +59,32 @@ END
 fi
 cp "$work/model/tokenizer.json" "$work/model/tokenizer_config.json" "$work/bare"
 fit "$work/bare" "$work/study.yaml" --card h100 || { cat "$work/stderr"; fail "no plan of a study without weights"; }
-grep -q "assumed: 40 % of the 989" "$work/stdout" || fail "the card's speed is not said to be assumed"
+grep -q "^Speed: measured on one H100" "$work/stdout" || fail "a measured card's speed is not said to be measured"
+fit "$work/bare" "$work/study.yaml" --card rtx4090 || fail "no plan on another card"
+grep -q "^Speed: assumed, not measured: 40 % of the 165" "$work/stdout" || fail "a card's speed is not said to be assumed"
+fit --list || fail "no lists"
+grep -q "^  h100 .*; measured: " "$work/stdout" || fail "the list does not say what was measured"
+# Trainings: apart, with their own memory and time; what is there takes none.
+sed 's/- {name: two-shot.*/- {name: tuned, lora: {rank: 4, epochs: 2, batch: 4, seeds: [1, 2], evaluate: 0}}/' "$work/study.yaml" > "$work/lora.yaml"
+sed -i "s/^\(data: .*\)split: split}/\1split: split, use: test}/" "$work/lora.yaml"
+for card in "" "--card a6000"; do
+    fit "$work/lora.yaml" $card || { cat "$work/stderr"; fail "no plan of a training"; }
+    [ "$(grep -c '^tuned/seed-. .*/' "$work/stdout")" -ge 2 ] || fail "a seed's training is not told"
+    grep -q "^Peak over the study.*of it training" "$work/stdout" || fail "training's time is not told apart"
+    fit "$work/lora.yaml" $card --json || fail "no JSON of a training"
+    command -v python3 >/dev/null || continue
+    python3 - "$work/stdout" <<'END' || fail "the trainings do not add up"
+import json, math, sys
+s = json.load(open(sys.argv[1]))["study"]
+assert len(s["trainings"]) == 2
+for t in s["trainings"]:
+    b = t["bytes"]
+    assert sum(v for k, v in b.items() if k != "total") == b["total"], b
+    assert t["tokens"] <= t["tokens_alone"] and t["updates"] > 0 and t["seconds"] > 0 and not t["done"]
+assert math.isclose(s["seconds_training"], sum(t["seconds"] for t in s["trainings"]))
+assert math.isclose(s["seconds"], s["seconds_training"] + sum(p["seconds"] for p in s["passes"]))
+END
+done
 fit "$work/bare" "$work/study.yaml" || { cat "$work/stderr"; fail "no speed without weights"; }
 grep -q "random weights" "$work/stdout" || fail "random weights are not said to be"
 want 2 "tokenizer" "$CASELOAD" fit --shape 7b-llama2 "$work/study.yaml"
