@@ -71,7 +71,8 @@ static const struct {
     card_rates rates;
 } measured[] = {
     {"h100",
-     {647 * T, 427 * T, 1414 * G, "on one H100 (80 GB HBM3, bf16, Llama 2 7B's shape, 2026-11)"}},
+     {647 * T, 427 * T, 1414 * G, CARD_LAYER_SCORE, CARD_LAYER_TRAIN,
+      "on one H100 (80 GB HBM3, bf16, Llama 2 7B's shape, 2026-11)"}},
 };
 
 card_rates card_rates_of(const card *c)
@@ -79,9 +80,12 @@ card_rates card_rates_of(const card *c)
     for (size_t i = 0; i < countof(measured); i++) {
         if (!strcmp(measured[i].name, c->name)) return measured[i].rates;
     }
+    const bool gpu = c->kind == CARD_GPU;
     return (card_rates){.score = c->rate * CARD_SHARE,
                         .train = c->rate * CARD_SHARE_TRAIN,
-                        .draw = c->bandwidth * CARD_SHARE};
+                        .draw = c->bandwidth * CARD_SHARE,
+                        .layer_score = gpu ? CARD_LAYER_SCORE : 0,
+                        .layer_train = gpu ? CARD_LAYER_TRAIN : 0};
 }
 
 const card *cards_all(int32_t *n)

@@ -119,7 +119,9 @@ static void time_work(const planner *p, fit_work *w, const fit_speed *s)
     double keys = 0;
     int64_t rows = 0;
     fit_count_rows(&p->pass->book, &rows, &keys, &w->longest);
-    w->seconds = (fit_seconds(s, rows, keys) + s->drawn * (double)w->tokens_drawn) / copies;
+    const double least = s->step * ceil((double)rows / w->rows);
+    const double forward = fmax(fit_seconds(s, rows, keys), least);
+    w->seconds = (forward + s->drawn * (double)w->tokens_drawn) / copies;
 }
 
 bool fit_find_speed(fit_speed *s, run *r, const pass *p, const fit_target *where, err *e)

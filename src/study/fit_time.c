@@ -336,6 +336,7 @@ void fit_speed_of_card(fit_speed *s, const model_header *h, const card *c)
     *s = (fit_speed){.token = 2 * matrices_of(h) / rates.score, .rows = c->rows};
     s->key = 4.0 * m->n_layer * m->n_head * m->head_dim / rates.score;
     s->drawn = (double)h->bytes_weights / rates.draw / GENERATE_STREAMS_USUAL;
+    s->step = m->n_layer * rates.layer_score;
     if (rates.source)
         snprintf(s->source, sizeof s->source,
                  "measured %s: %.0f TFLOP/s in scoring, %.0f in training, %.0f GB/s in generating",
@@ -346,6 +347,11 @@ void fit_speed_of_card(fit_speed *s, const model_header *h, const card *c)
                  "%.0f GB/s that the maker of the %s states",
                  100 * CARD_SHARE, c->rate / 1e12, 100 * CARD_SHARE_TRAIN, c->bandwidth / 1e9,
                  c->title);
+}
+
+double fit_micro_of_card(const model_header *h, const card *c)
+{
+    return h->config.n_layer * card_rates_of(c).layer_train;
 }
 
 double fit_training_of_card(const model_header *h, const card *c, const fit_micro *m)

@@ -13,6 +13,7 @@
 typedef struct fit_speed {
     double token, key; /* seconds of a forwarded token: token + key x (keys it attends to) */
     double drawn;      /* seconds of a generated token, many samples at once; 0: not asked */
+    double step;       /* seconds that a step takes at least */
     double spent;      /* seconds the measuring took */
     int32_t rows;      /* a step of the measuring */
     char source[200];  /* for people: whose word it is */
@@ -42,6 +43,7 @@ typedef struct fit_micro { /* a micro-batch of training, of the usual size */
 /* Seconds of a token forward and backward: one and two layers with adapters, as above. */
 bool fit_measure_training(double *token, const fit_trial *t, const fit_micro *m, err *e);
 double fit_training_of_card(const model_header *h, const card *c, const fit_micro *m);
+double fit_micro_of_card(const model_header *h, const card *c); /* a micro-batch at least */
 
 /* Seconds of so many tokens that attend to so many keys in all. */
 double fit_seconds(const fit_speed *s, int64_t tokens, double keys);

@@ -149,7 +149,12 @@ static void add_time(const trainings *m, const tune_plan *p, fit_training *f)
     const double forward = fit_seconds(s, p->tokens, keys * (double)p->tokens);
     const double each = (double)p->n_micro / (double)p->optim.updates;
     const double ranks = fmin(fmax(m->study->target.n_card, 1), fmax(floor(each), 1));
-    f->seconds = (f->token * (double)p->tokens + again * forward) / ranks +
+    const card *c = m->study->target.card;
+    const engine *g = p->texts->engine;
+    const double least = c ? (double)p->n_micro * fit_micro_of_card(&g->header, c) : 0;
+    const double there_and_back = fmax(f->token * (double)p->tokens, least);
+    f->token = there_and_back / (double)p->tokens;
+    f->seconds = (there_and_back + again * forward) / ranks +
                  fit_seconds(s, p->tokens_choose, keys * (double)p->tokens_choose);
     if (f->done) f->seconds = 0;
 }
