@@ -9,26 +9,9 @@
 
 #include <cmocka.h>
 
+#include "stat_tests.h"
+
 enum { ROWS = 400 };
-
-static void near_to(double got, double want, double within)
-{
-    if (!(fabs(got - want) <= within)) fail_msg("got %.15g, want %.15g", got, want);
-}
-
-static int open_arena(void **state)
-{
-    static arena a;
-    err e = {0};
-    *state = &a;
-    return arena_open(&a, (size_t)1 << 30, "test", &e) ? 0 : 1;
-}
-
-static int close_arena(void **state)
-{
-    arena_close(*state);
-    return 0;
-}
 
 static const str wanted[] = {STR("The patient denies chest pain and fever."),
                              STR("Who manufactures cetirizine?"),

@@ -15,26 +15,8 @@
 #include <jansson.h>
 
 #include "golden_file.h"
+#include "stat_tests.h"
 #include "t24.h"
-
-static void near_to(double got, double want, double within)
-{
-    if (!(fabs(got - want) <= within)) fail_msg("got %.15g, want %.15g", got, want);
-}
-
-static int open_arena(void **state)
-{
-    static arena a;
-    err e = {0};
-    *state = &a;
-    return arena_open(&a, (size_t)1 << 32, "test", &e) ? 0 : 1;
-}
-
-static int close_arena(void **state)
-{
-    arena_close(*state);
-    return 0;
-}
 
 static rank_parts parts_of(arena *a, const double *score, const uint8_t *y, int64_t n)
 {
@@ -149,25 +131,6 @@ static void test_precision_against_python(void **state)
     assert_true(rank_roc_take(rows.z[0], rows.y, GOLDEN_ROWS, *state, &c, &e));
     near_to(rank_partial_corrected(rank_partial_area(&c, 0, 0.2), 0, 0.2),
             golden(&python, "partial_corrected_a_0.2"), 1e-12);
-}
-
-static int64_t read_asah(double score[3][113], uint8_t *y)
-{
-    const char *path = "../shared/data/auroc-vectors/asah.csv";
-    char line[300], outcome[20];
-    if (!file_exists(path)) return 0;
-    FILE *f = fopen(path, "r");
-    assert_non_null(f);
-    int64_t n = 0;
-    assert_non_null(fgets(line, sizeof line, f));
-    while (fgets(line, sizeof line, f) && n < 113) {
-        int got = sscanf(line, "%*[^,],%19[^,],%*[^,],%*[^,],%*[^,],%lf,%lf,%lf", outcome,
-                         &score[0][n], &score[1][n], &score[2][n]);
-        assert_int_equal(got, 4);
-        y[n++] = outcome[0] == 'P';
-    }
-    fclose(f);
-    return n;
 }
 
 static void test_asah_precision_and_partial(void **state)

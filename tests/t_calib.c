@@ -17,15 +17,11 @@
 #include <cmocka.h>
 
 #include "golden_file.h"
+#include "stat_tests.h"
 #include "t24.h"
 
 static golden_file python, r;
 static golden_rows rows;
-
-static void near_to(double got, double want, double within)
-{
-    if (!(fabs(got - want) <= within)) fail_msg("got %.15g, want %.15g", got, want);
-}
 
 static int open_all(void **state)
 {

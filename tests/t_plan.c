@@ -13,11 +13,7 @@
 #include <cmocka.h>
 
 #include "golden_file.h"
-
-static void near_to(double got, double want, double within)
-{
-    if (!(fabs(got - want) <= within)) fail_msg("got %.15g, want %.15g", got, want);
-}
+#include "stat_tests.h"
 
 static void test_hanley_mcneil(void **state)
 {

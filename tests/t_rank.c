@@ -14,29 +14,10 @@
 #include <jansson.h>
 
 #include "golden_file.h"
+#include "stat_tests.h"
 #include "t24.h"
 
 static const char *const shared = "../shared/data/auroc-vectors";
-
-static void near_to(double got, double want, double within)
-{
-    if (!(fabs(got - want) <= within)) fail_msg("got %.15g, want %.15g", got, want);
-}
-
-static int open_arena(void **state)
-{
-    static arena a;
-    err e = {0};
-    if (!arena_open(&a, (size_t)1 << 33, "test", &e)) return 1;
-    *state = &a;
-    return 0;
-}
-
-static int close_arena(void **state)
-{
-    arena_close(*state);
-    return 0;
-}
 
 static rank_parts parts_of(arena *a, const double *score, const uint8_t *y, int64_t n)
 {
@@ -350,25 +331,6 @@ static void test_shared_toy_cases(void **state)
     }
     assert_in_range(n_checked, 7, 100);
     json_decref(cases);
-}
-
-/* Columns of asah.csv: id,outcome,gos6,gender,age,wfns,s100b,ndka */
-static int64_t read_asah(double score[3][113], uint8_t *y)
-{
-    char path[300], line[300], outcome[20];
-    snprintf(path, sizeof path, "%s/asah.csv", shared);
-    FILE *f = fopen(path, "r");
-    assert_non_null(f);
-    int64_t n = 0;
-    assert_non_null(fgets(line, sizeof line, f));
-    while (fgets(line, sizeof line, f) && n < 113) {
-        int got = sscanf(line, "%*[^,],%19[^,],%*[^,],%*[^,],%*[^,],%lf,%lf,%lf", outcome,
-                         &score[0][n], &score[1][n], &score[2][n]);
-        assert_int_equal(got, 4);
-        y[n++] = outcome[0] == 'P';
-    }
-    fclose(f);
-    return n;
 }
 
 static void test_shared_asah(void **state)

@@ -12,12 +12,8 @@
 
 #include <cmocka.h>
 
+#include "stat_tests.h"
 #include "t24.h"
-
-static void near_to(double got, double want, double within)
-{
-    if (!(fabs(got - want) <= within)) fail_msg("got %.15g, want %.15g", got, want);
-}
 
 static void test_two_answers(void **state)
 {
