@@ -798,12 +798,14 @@ static void test_parts_apart(void **state)
     sheet_close(&s);
 
     must(&w, paper_table(&p, 12, &s, why, &w.e));
-    assert_int_equal(s.n_cell, 2 * s.n_column);
+    assert_int_equal(s.n_cell, 3 * s.n_column);
     /* of 240 rows 80 take each place once, 160 always A */
     assert_int_equal(w.g.ways[4].place[0].n_chosen, 80 + 2 * 160);
     assert_int_equal(w.g.ways[4].place[1].n_chosen, 80);
     assert_memory_equal(cell_of(&s, 0, 2), "83.3 % (", 8);
     assert_memory_equal(cell_of(&s, 1, 2), "16.7 % (", 8);
+    /* gaps of +-0.5 in 160 rows, none in 80: (80 x 80) / (160 / 4) */
+    assert_string_equal(cell_of(&s, 2, 2), "χ² 160.00, 1 df, p <0.001");
     int64_t right = 0;
     for (int32_t i = 0; i < how.n_row; i++) right += i % 3 != 0 || w.g.study.row[i].label == 0;
     snprintf(want, sizeof want, "%lld (%.1f %%)", (long long)right, 100 * (double)right / 240);

@@ -637,12 +637,24 @@ static bool table_subgroups(const paper *p, sheet *s, char why[200], err *e)
 
 /* --- T7 --- */
 
+static bool same_asking(const paper_arm *a, const paper_arm *b)
+{
+    const char *const x[] = {a->system,   a->template_kind, a->kind,         a->framing,
+                             a->position, a->method,        a->model_sha256, a->adapter_sha256};
+    const char *const y[] = {b->system,   b->template_kind, b->kind,         b->framing,
+                             b->position, b->method,        b->model_sha256, b->adapter_sha256};
+    for (size_t i = 0; i < countof(x); i++) {
+        if (strcmp(x[i], y[i])) return false;
+    }
+    return a->shots == b->shots && a->samples == b->samples && a->wordings == b->wordings;
+}
+
+/* Nothing but the question, or nothing but the draw of examples, tells the arms apart. */
 static bool same_but(const paper_arm *a, const paper_arm *b, bool wording)
 {
     bool question = !strcmp(a->question, b->question), seed = a->shots == 0 || a->seed == b->seed;
-    return a->shots == b->shots && !strcmp(a->system, b->system) &&
-           !strcmp(a->template_kind, b->template_kind) && !strcmp(a->kind, b->kind) &&
-           (wording ? seed : question && a->shots > 0);
+    if (!same_asking(a, b)) return false;
+    return wording ? seed && (a == b || !question) : question && a->shots > 0;
 }
 
 /* One row for the arms that differ from arm k in the one thing alone; none when k is not their
