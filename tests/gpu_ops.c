@@ -30,7 +30,8 @@ static const backend_shape shape = {.rows = 4200,
                                     .head_rows = 37,
                                     .n_head = 8,
                                     .n_head_kv = 1,
-                                    .head_dim = 256};
+                                    .head_dim = 256,
+                                    .adapter_rank = 64};
 
 static void lay_out(place *p, arena *a, size_t *here, size_t *there)
 {
@@ -705,6 +706,195 @@ static void test_products_back(void **state)
     gpu_close(&g);
 }
 
+typedef struct adapted { /* products of one x with adapters, on the card and for ref */
+    int64_t n, in, rank, out[3];
+    tensor x, dx, w[3], y[3], low[3], dlow[3];
+    lora_pair pair[3];
+} adapted;
+
+static adapted adapted_make(gpu *g, rng *r, const int64_t size[4])
+{
+    adapted a = {.n = size[0], .in = size[1], .rank = size[2]};
+    a.x = randoms(&g->p, r, a.n, a.in), a.dx = randoms(&g->p, r, a.n, a.in);
+    round_all(g, a.x);
+    for (int i = 0; i < 3; i++) {
+        const int64_t out = a.out[i] = i == 2 ? size[3] : (size[3] + 1) / 2 / 8 * 8 + 8;
+        a.w[i] = weight(&g->p, r, DTYPE_BF16, out, a.in);
+        a.y[i] = randoms(&g->p, r, a.n, out);
+        a.low[i] = randoms(&g->p, r, a.n, a.rank), a.dlow[i] = randoms(&g->p, r, a.n, a.rank);
+        a.pair[i] = (lora_pair){.a = randoms(&g->p, r, a.rank, a.in),
+                                .b = randoms(&g->p, r, out, a.rank),
+                                .da = randoms(&g->p, r, a.rank, a.in),
+                                .db = randoms(&g->p, r, out, a.rank),
+                                .scale = 0.5f};
+        round_all(g, a.y[i]), round_all(g, a.pair[i].a), round_all(g, a.pair[i].b);
+    }
+    return a;
+}
+
+/* The same numbers on the card; `rows`: y and dx in the type of its rows. */
+static adapted adapted_there(gpu *g, const adapted *a, bool rows)
+{
+    adapted t = *a;
+    t.x = rows_there(g, a->x), t.dx = rows ? rows_there(g, a->dx) : there(g, a->dx);
+    for (int i = 0; i < 3; i++) {
+        t.w[i] = there(g, a->w[i]), t.y[i] = rows ? rows_there(g, a->y[i]) : there(g, a->y[i]);
+        t.low[i] = rows_there(g, a->low[i]), t.dlow[i] = rows_there(g, a->dlow[i]);
+        t.pair[i].a = there(g, a->pair[i].a), t.pair[i].b = there(g, a->pair[i].b);
+        t.pair[i].da = there(g, a->pair[i].da), t.pair[i].db = there(g, a->pair[i].db);
+    }
+    return t;
+}
+
+static void adapted_run(backend *b, const adapted *a, int n, bool add)
+{
+    matmul_part part[3];
+    back_part back[3];
+    for (int i = 0; i < n; i++) {
+        part[i] = (matmul_part){.y = a->y[i], .w = a->w[i], .add = add, .low = a->low[i]};
+        part[i].adapter = &a->pair[i];
+        back[i] = (back_part){.x = a->x, .w = a->w[i], .dx = &a->dx, .add = add};
+        back[i].dy = a->y[i], back[i].low = a->low[i], back[i].dlow = a->dlow[i];
+        back[i].adapter = &a->pair[i];
+    }
+    op_matmul_group(b, a->x, part, n);
+    op_products_back(b, back, n);
+}
+
+/* What went forward is the gradient of the way back, so that the two see the same rounding. */
+static void test_adapters(void **state)
+{
+    gpu g = gpu_open(*state);
+    rng r = rng_for(9, 5, 3);
+    static const int64_t sizes[][4] = {{5, 16, 8, 24},     {1, 8, 16, 8},       {67, 104, 16, 40},
+                                       {129, 264, 48, 72}, {300, 520, 16, 136}, {131, 72, 64, 1032},
+                                       {33, 1000, 24, 88}, {12, 37, 5, 11},     {64, 64, 32, 640}};
+    for (size_t c = 0; c < 6 * countof(sizes); c++) {
+        const int n = 1 + (int)(c % 3);
+        adapted a = adapted_make(&g, &r, sizes[c / 6]), t = adapted_there(&g, &a, c % 2);
+        adapted again = adapted_there(&g, &a, c % 2);
+        adapted_run(&g.p.b, &t, n, c % 4 < 2), adapted_run(&g.p.b, &again, n, c % 4 < 2);
+        adapted_run(&g.ref.b, &a, n, c % 4 < 2);
+        const double share = g.low ? 2e-2 : 2e-5;
+        for (int i = 0; i < n; i++) {
+            assert_near(here(&g, t.y[i]), a.y[i], share, "adapted product");
+            assert_near(here(&g, t.low[i]), a.low[i], share, "low");
+            assert_near(here(&g, t.pair[i].db), a.pair[i].db, share, "dB");
+            assert_near(here(&g, t.pair[i].da), a.pair[i].da, share, "dA");
+            tensor da[2] = {here(&g, t.pair[i].da), here(&g, again.pair[i].da)};
+            tensor db[2] = {here(&g, t.pair[i].db), here(&g, again.pair[i].db)};
+            assert_memory_equal(da[0].data, da[1].data, (size_t)tensor_count(&da[0]) * 4);
+            assert_memory_equal(db[0].data, db[1].data, (size_t)tensor_count(&db[0]) * 4);
+        }
+        assert_near(here(&g, t.dx), a.dx, share, "dx of adapted products");
+        gpu_reset(&g);
+    }
+    gpu_close(&g);
+}
+
+/* One feed-forward forward and back: gates, the last product, and all their adapters. */
+typedef struct gated {
+    gate_block g;
+    back_part down;
+    tensor x, dact;
+    lora_pair pair[3];
+} gated;
+
+static gated gated_of(const adapted *a, tensor act, tensor dact, bool gelu)
+{
+    gated t = {.x = a->x, .dact = dact};
+    for (int i = 0; i < 3; i++) t.pair[i] = a->pair[i];
+    t.g = (gate_block){.gate = {.y = a->y[0], .w = a->w[0], .low = a->low[0]},
+                       .up = {.y = a->y[1], .w = a->w[1], .low = a->low[1]},
+                       .act = act,
+                       .kind = gelu ? GLU_GELU_TANH : GLU_SILU};
+    t.down = (back_part){.dy = a->dx, .x = act, .w = a->w[2], .low = a->low[2]};
+    t.down.dlow = a->dlow[2];
+    return t;
+}
+
+static void gated_run(backend *b, gated *t, int without)
+{
+    if (without != 0) t->g.gate.adapter = &t->pair[0];
+    if (without != 1) t->g.up.adapter = &t->pair[1];
+    if (without != 2) t->down.adapter = &t->pair[2];
+    t->down.dx = &t->dact;
+    op_gates(b, t->x, &t->g);
+}
+
+static void test_gates(void **state)
+{
+    gpu g = gpu_open(*state);
+    rng r = rng_for(9, 4, 3);
+    static const int64_t sizes[][4] = {{5, 16, 8, 24},     {1, 8, 16, 8},      {67, 104, 16, 544},
+                                       {129, 264, 48, 72}, {70, 520, 32, 136}, {33, 72, 64, 1032},
+                                       {12, 37, 5, 11},    {300, 64, 16, 520}};
+    for (size_t c = 0; c < 5 * countof(sizes); c++) {
+        const int64_t *size = sizes[c / 5], n = size[0], d = size[1], rank = size[2], f = size[3];
+        const int without = (int)(c % 5); /* 3, 4: none is without */
+        adapted a = {.n = n, .in = d, .rank = rank};
+        a.x = randoms(&g.p, &r, n, d), a.dx = randoms(&g.p, &r, n, d);
+        round_all(&g, a.x), round_all(&g, a.dx);
+        for (int i = 0; i < 3; i++) {
+            const int64_t in = i == 2 ? f : d, out = i == 2 ? d : f;
+            a.w[i] = weight(&g.p, &r, DTYPE_BF16, out, in), a.y[i] = randoms(&g.p, &r, n, f);
+            a.low[i] = randoms(&g.p, &r, n, rank), a.dlow[i] = randoms(&g.p, &r, n, rank);
+            a.pair[i] = (lora_pair){.a = randoms(&g.p, &r, rank, in),
+                                    .b = randoms(&g.p, &r, out, rank),
+                                    .da = randoms(&g.p, &r, rank, in),
+                                    .db = randoms(&g.p, &r, out, rank),
+                                    .scale = 0.05f};
+            round_all(&g, a.low[i]), round_all(&g, a.pair[i].a), round_all(&g, a.pair[i].b);
+        }
+        tensor act = randoms(&g.p, &r, n, f), dact = randoms(&g.p, &r, n, f);
+        adapted there_a = adapted_there(&g, &a, true);
+        gated want = gated_of(&a, act, dact, c % 2);
+        gated got = gated_of(&there_a, rows_there(&g, act), rows_there(&g, dact), c % 2);
+        gated_run(&g.p.b, &got, without), gated_run(&g.ref.b, &want, without);
+        const double share = g.low ? 2e-2 : 3e-5;
+        assert_near(here(&g, got.g.act), act, share, "act");
+        op_gates_back(&g.p.b, &got.g, &got.down), op_gates_back(&g.ref.b, &want.g, &want.down);
+        assert_near(here(&g, got.g.gate.y), a.y[0], share, "d gate");
+        assert_near(here(&g, got.g.up.y), a.y[1], share, "d up");
+        assert_near(here(&g, got.g.act), act, share, "act again");
+        assert_near(here(&g, got.pair[2].da), a.pair[2].da, share, "dA of the last");
+        assert_near(here(&g, got.pair[2].db), a.pair[2].db, share, "dB of the last");
+        gpu_reset(&g);
+    }
+    gpu_close(&g);
+}
+
+/* A norm that keeps its input, and its way back from what was kept. */
+static void test_norm_keep(void **state)
+{
+    gpu g = gpu_open(*state);
+    rng r = rng_for(9, 3, 3);
+    for (int c = 0; c < N_WIDTH - 1; c++) {
+        const int64_t n = 1 + (int64_t)rng_below(&r, 40), m = widths[c];
+        tensor x = randoms(&g.p, &r, n, m), w = randoms(&g.p, &r, 1, m), y = copy(&g.p, x);
+        tensor kept = copy(&g.p, x), y2 = rows_there(&g, y), kept2 = rows_there(&g, y);
+        w.rank = 1, w.dim[0] = m, w.dim[1] = 1;
+        norm_shape norm = {.w = w, .eps = 1e-3f}, norm2 = {.w = there(&g, w), .eps = 1e-3f};
+        op_rmsnorm_keep(&g.p.b, y2, kept2, there(&g, x), norm2);
+        op_rmsnorm_keep(&g.ref.b, y, kept, x, norm);
+        round_all(&g, kept);
+        assert_near(here(&g, y2), y, of_rows(&g, y2, 1e-5), "norm that keeps");
+        assert_near(here(&g, kept2), kept, 0, "what it keeps");
+        tensor dy = randoms(&g.p, &r, n, m), dx = randoms(&g.p, &r, n, m), dx2 = there(&g, dx);
+        norm2.rounded = rows_there(&g, dy);
+        op_rmsnorm_back(&g.p.b, dx2, there(&g, dy), kept2, norm2, true);
+        op_rmsnorm_back(&g.ref.b, dx, dy, kept, norm, true);
+        assert_near(here(&g, dx2), dx, 1e-5, "norm back of what was kept");
+        if (g.low) {
+            tensor same = here(&g, dx2);
+            round_all(&g, same);
+            assert_near(here(&g, norm2.rounded), same, 0, "rounded");
+        }
+        gpu_reset(&g);
+    }
+    gpu_close(&g);
+}
+
 static void test_rows_back(void **state)
 {
     gpu g = gpu_open(*state);
@@ -716,7 +906,8 @@ static void test_rows_back(void **state)
         tensor w = randoms(&g.p, &r, 1, m), up = randoms(&g.p, &r, n, m), x2 = there(&g, x);
         w.rank = 1, w.dim[0] = m, w.dim[1] = 1;
         tensor dx2 = there(&g, dx), dy2 = there(&g, dy), up2 = there(&g, up);
-        norm_shape norm = {w, 1e-3f, 1}, norm2 = {there(&g, w), 1e-3f, 1};
+        norm_shape norm = {.w = w, .eps = 1e-3f, .w_plus = 1};
+        norm_shape norm2 = {.w = there(&g, w), .eps = 1e-3f, .w_plus = 1};
         op_rmsnorm_back(&g.p.b, dx2, dy2, x2, norm2, c % 2);
         op_rmsnorm_back(&g.ref.b, dx, dy, x, norm, c % 2);
         assert_near(here(&g, dx2), dx, 1e-5, "norm back");
@@ -856,6 +1047,9 @@ int main(int argc, char **argv)
                {"draw", test_draw},
                {"attend back", test_attend_back},
                {"products back", test_products_back},
+               {"adapters", test_adapters},
+               {"gates", test_gates},
+               {"norm keep", test_norm_keep},
                {"rows back", test_rows_back},
                {"loss", test_loss},
                {"adamw", test_adamw}};

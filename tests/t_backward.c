@@ -482,7 +482,8 @@ static void check_rows(place p[PLACES], rng *r, int64_t n, int64_t d)
     w.rank = 1, w.dim[0] = d, w.dim[1] = 1;
     for (int i = 0; i < PLACES; i++) {
         got[i] = copy(&p[0], dy);
-        op_rmsnorm_back(&p[i].b, got[i], dy, x, (norm_shape){w, 1e-5f, 1}, true);
+        op_rmsnorm_back(&p[i].b, got[i], dy, x, (norm_shape){.w = w, .eps = 1e-5f, .w_plus = 1},
+                        true);
     }
     compare(got, 1e-5);
     for (int kind = 0; kind < 2; kind++) {

@@ -325,7 +325,7 @@ static void assert_near(const float *a, const float *b, int64_t n, double bound)
     if (!(worst <= bound * size)) fail_msg("off by %.2e of %.2e", worst, size);
 }
 
-static void check_sharing(const char *name, const char *device)
+static void check_sharing(const char *name, const char *device, double loss, double grad)
 {
     opened shared, alone;
     options how = {.device = device};
@@ -333,13 +333,13 @@ static void check_sharing(const char *name, const char *device)
     how.unshared = true;
     assert_true(open_trainer(&alone, name, how));
     double a = add_all(&shared, false), b = add_all(&alone, false);
-    assert_true(fabs(a - b) < 1e-6 * b);
+    assert_true(fabs(a - b) < loss * b);
     const int64_t n = shared.adapter.n_value;
     const float *together = copy_grad(&shared), *packed = copy_grad(&alone);
-    assert_near(together, packed, n, 1e-5);
+    assert_near(together, packed, n, grad);
     b = add_all(&alone, true); /* each prompt in a batch of its own */
-    assert_true(fabs(a - b) < 1e-6 * b);
-    assert_near(copy_grad(&alone), packed, n, 1e-5);
+    assert_true(fabs(a - b) < loss * b);
+    assert_near(copy_grad(&alone), packed, n, grad);
     close_trainer(&shared);
     close_trainer(&alone);
 }
@@ -347,10 +347,14 @@ static void check_sharing(const char *name, const char *device)
 static void test_shared_head_is_exact(void **state)
 {
     (void)state;
-    check_sharing("llama3.1", "ref");
-    check_sharing("llama3.1", "cpu");
-    check_sharing("gemma3", "ref");
-    check_sharing("gemma3", "cpu");
+    static const char *const names[] = {"llama3.1", "gemma3"};
+    for (size_t k = 0; k < countof(names); k++) {
+        check_sharing(names[k], "ref", 1e-6, 1e-5);
+        check_sharing(names[k], "cpu", 1e-6, 1e-5);
+        check_sharing(names[k], "cuda:fp32", 1e-6, 3e-5);
+        check_sharing(names[k], "cuda", 1e-2,
+                      3e-2); /* bf16 rounds elsewhere when packed otherwise */
+    }
 }
 
 /* The gradient of a row packed beside others is that of the row alone: the others' weights are 0.
@@ -417,6 +421,32 @@ static void test_taken_twice(void **state)
     close_trainer(&o);
 }
 
+/* Three updates of each of `how` give the same adapter, and the device's memory is the plan's. */
+static void check_same_bits(const char *name, const options *how, int n)
+{
+    opened base, other;
+    if (!open_trainer(&base, name, how[0])) return;
+    optim_config config = {.rate = 1e-3, .updates = 10};
+    for (int h = 0; h < n; h++) {
+        opened *o = h > 0 ? &other : &base;
+        err e = {0};
+        double norm;
+        if (h > 0) assert_true(open_trainer(o, name, how[h]));
+        for (int i = 0; i < 3; i++) {
+            add_all(o, false);
+            assert_true(trainer_update(&o->trainer, &config, &norm, &e));
+        }
+        lora_download(&o->adapter, &o->backend);
+        if (h == 0) continue;
+        assert_memory_equal(o->adapter.value, base.adapter.value,
+                            (size_t)o->adapter.n_value * sizeof(float));
+        if (how[h].rerun > 1 && !how[h].threads && !device_is_apart(&o->backend))
+            assert_true(o->block.used < base.block.used);
+        close_trainer(o);
+    }
+    close_trainer(&base);
+}
+
 static void test_reruns_and_threads_change_no_bit(void **state)
 {
     (void)state;
@@ -425,30 +455,18 @@ static void test_reruns_and_threads_change_no_bit(void **state)
         opened base;
         assert_true(open_trainer(&base, names[k], (options){.device = "cpu"}));
         const int32_t layers = base.header.config.n_layer;
-        const options how[] = {{.device = "cpu", .rerun = 1},
+        close_trainer(&base);
+        const options how[] = {{.device = "cpu"},
+                               {.device = "cpu", .rerun = 1},
                                {.device = "cpu", .rerun = layers},
                                {.device = "cpu", .threads = 3, .rerun = layers - 1},
                                {.device = "cpu", .threads = 2}};
-        optim_config config = {.rate = 1e-3, .updates = 10};
-        double norm;
-        err e = {0};
-        for (int i = 0; i < 3; i++) {
-            add_all(&base, false);
-            assert_true(trainer_update(&base.trainer, &config, &norm, &e));
-        }
-        for (size_t h = 0; h < countof(how); h++) {
-            opened o;
-            assert_true(open_trainer(&o, names[k], how[h]));
-            for (int i = 0; i < 3; i++) {
-                add_all(&o, false);
-                assert_true(trainer_update(&o.trainer, &config, &norm, &e));
-            }
-            assert_memory_equal(o.adapter.value, base.adapter.value,
-                                (size_t)o.adapter.n_value * sizeof(float));
-            if (how[h].rerun > 1 && !how[h].threads) assert_true(o.block.used < base.block.used);
-            close_trainer(&o);
-        }
-        close_trainer(&base);
+        check_same_bits(names[k], how, countof(how));
+        const options on_card[] = {{.device = "cuda"},
+                                   {.device = "cuda"},
+                                   {.device = "cuda", .rerun = 1},
+                                   {.device = "cuda", .rerun = layers}};
+        check_same_bits(names[k], on_card, countof(on_card));
     }
 }
 

@@ -1,10 +1,12 @@
 /* b_gpu: a published model's shape with random weights on one GPU, row by row of the targets.
  *   b_gpu [--shape 7b-llama2] [--numbers bf16] [--device cuda] [--repeats 5] [--csv FILE]
- *         [--rows 8192] [--texts 8] [--what score,ops,train,caseload,decode]
+ *         [--rows 8192] [--texts 8] [--layers N]
+ *         [--what score,ops,train,profile,head,caseload,decode]
  * Lines are `name value unit ratio`; the ratio is what the name says (of the card's products at
  * 8192 x 8192 x 8192, measured first; of the target where there is one). Weights are random, never
  * zeros. Peak memory is the driver's figure beside the plan. */
 #include "../bench.h"
+#include "profile.h"
 
 #include "base/rng.h"
 #include "compute/cuda/cuda.h"
@@ -17,6 +19,7 @@
 #include "model/trainer.h"
 
 enum { REPEATS_MAX = 100 };
+enum { SHARED = 3000, CASE = 1000, CASES = 8 }; /* of training behind a shared head */
 
 typedef struct run {
     pool *threads;
@@ -28,7 +31,7 @@ typedef struct run {
     session s;
     const char *csv, *name;
     int32_t rows, texts;
-    int repeats;
+    int repeats, layers; /* layers: 0 all of them */
     int32_t *id, *position, *out_row;
     double product; /* FLOP/s */
 } run;
@@ -81,11 +84,15 @@ static void fill_task(void *context, int64_t i, int thread)
         if (f->type == DTYPE_BF16) word = (word & 0x807f807f807f807fu) | 0x3c803c803c803c80u;
         memcpy(f->data + k, &word, 8);
     }
+    const bool nf4 = f->type == DTYPE_NF4 || f->type == DTYPE_NF4_16;
+    const bool whole = f->type == DTYPE_INT8 || f->type == DTYPE_INT8_16;
     for (size_t k = at; f->type != DTYPE_BF16 && k + unit <= end; k += unit) {
         unsigned char *half = f->data + k + (f->type == DTYPE_Q6_K ? 208 : 0);
         half[0] = (unsigned char)rng_next(&r), half[1] = 0x04; /* about 6e-5 */
         if (f->type == DTYPE_Q4_K || f->type == DTYPE_Q5_K) half[2] = half[0], half[3] = 0x14;
         if (f->type == DTYPE_F32) half[2] = 0x80, half[3] = 0x3f; /* about 1: norms */
+        if (nf4) half[2] = 0x80, half[3] = 0x3d; /* a float32: times codes of up to 1 about 0.03 */
+        if (whole) half[2] = 0x00, half[3] = 0x3a; /* the same with codes of up to 127 */
     }
 }
 
@@ -106,6 +113,7 @@ static void open_model(run *r, const char *shape_name, const char *numbers)
     if (!published || !how) stop(&e);
     if (!arena_open_up_to(&r->keep, (size_t)200 << 30, "model", &e)) stop(&e);
     if (!shape_config(published, &r->config, &r->keep, &e)) stop(&e);
+    if (r->layers > 0 && r->layers < r->config.n_layer) r->config.n_layer = r->layers;
     plan_source source = {published->name, &r->config, how, &r->keep};
     if (!plan_header(&r->header, &source, &r->keep, &e)) stop(&e);
     r->m = (model){.header = &r->header, .config = &r->header.config};
@@ -146,7 +154,7 @@ static void open_session(run *r, session_shape shape)
     double driver = (double)(before.bytes_free - after.bytes_free);
     tell(r, "memory planned / the driver's figure", (double)planned / 1e9, "GB",
          (double)planned / driver);
-    size_t n = (size_t)r->rows;
+    size_t n = (size_t)r->rows > SHARED + CASES * CASE ? (size_t)r->rows : SHARED + CASES * CASE;
     r->id = arena_take(&r->keep, n, sizeof *r->id, &e);
     r->position = arena_take(&r->keep, n, sizeof *r->position, &e);
     r->out_row = arena_take(&r->keep, n, sizeof *r->out_row, &e);
@@ -651,12 +659,12 @@ static void bench_decode(run *r)
 
 /* ---- training ---- */
 
-static void open_trainer(run *r, trainer *t, backend *b, lora *l, arena *block)
+static void open_trainer(run *r, trainer *t, backend *b, lora *l, arena *block, train_shape shape)
 {
     err e = {0};
     arena plan = ARENA_MEASURE;
     const lora_config config = {.rank = 16, .alpha = 32};
-    train_setup setup = {&r->m, b, l, {r->rows, r->texts, r->rows / r->texts, 0}};
+    train_setup setup = {&r->m, b, l, shape};
     if (!device_open_beside(b, &r->b, &e)) stop(&e);
     if (!lora_lay_out(l, &r->header.config, config, &r->keep, &e)) stop(&e);
     lora_start(l, 1);
@@ -702,7 +710,28 @@ static double train_once(run *r, trainer *t, bool update)
     return seconds_now() - took;
 }
 
-static void bench_train(run *r)
+/* Where a step's time goes, op by op, each waited for; the sum is larger than a step's time. */
+static void profile_train(run *r, trainer *t)
+{
+    profile p;
+    char name[100];
+    double sum = 0;
+    profile_open(&p, t->backend);
+    train_once(r, t, true);
+    profile_reset(&p);
+    for (int i = 0; i < r->repeats; i++) train_once(r, t, true);
+    for (int i = 0; i < p.n; i++) sum += p.op[i].seconds / r->repeats;
+    for (int i = 0; i < p.n; i++) {
+        const double each = p.op[i].seconds / r->repeats;
+        snprintf(name, sizeof name, "train op %s, %lld calls; share", p.op[i].name,
+                 (long long)(p.op[i].calls / r->repeats));
+        tell(r, name, each * 1e3, "ms", each / sum);
+    }
+    tell(r, "train ops, all", sum * 1e3, "ms", 1);
+    profile_close(&p);
+}
+
+static void bench_train(run *r, bool by_op)
 {
     trainer t;
     backend b;
@@ -710,7 +739,7 @@ static void bench_train(run *r)
     arena block;
     double took[REPEATS_MAX];
     char name[200];
-    open_trainer(r, &t, &b, &l, &block);
+    open_trainer(r, &t, &b, &l, &block, (train_shape){r->rows, r->texts, r->rows / r->texts, 0, 1});
     train_once(r, &t, true);
     for (int i = 0; i < r->repeats; i++) took[i] = train_once(r, &t, true);
     double s = median(took, r->repeats),
@@ -718,6 +747,79 @@ static void bench_train(run *r)
     snprintf(name, sizeof name, "LoRA r16 %s, %d x %d; of products", r->name, r->texts,
              r->rows / r->texts);
     tell(r, name, r->rows / s, "tokens/s", flop / s / r->product);
+    if (by_op) profile_train(r, &t);
+    backend_close(&b);
+    arena_close(&block);
+}
+
+/* ---- a head that the rows of a micro-batch share ---- */
+
+/* `n` cases behind one head, or each behind a head of its own. */
+static void add_cases(run *r, trainer *t, int32_t n, bool shared)
+{
+    attend_span span[CASES + 1];
+    attend_range range[2 * CASES + 1];
+    int32_t target[CASES], n_span = 0, n_range = 0, row = 0;
+    float weight[CASES];
+    double loss;
+    err e = {0};
+    for (int32_t i = 0; i < n; i++) {
+        const bool head = shared && i == 0;
+        const int32_t count = shared ? CASE : SHARED + CASE, first = shared ? SHARED : 0;
+        if (head) {
+            range[n_range] = (attend_range){0, SHARED, 0};
+            span[n_span++] = (attend_span){0, SHARED, 0, n_range++, 1};
+            row = SHARED;
+        }
+        span[n_span++] = (attend_span){row, count, first, n_range, shared ? 2 : 1};
+        if (shared) range[n_range++] = (attend_range){0, SHARED, 0};
+        range[n_range++] = (attend_range){row, count, first};
+        row += count;
+        r->out_row[i] = row - 1, target[i] = 100 + i, weight[i] = 1.0f / CASES;
+    }
+    for (int32_t i = 0, s = 0; i < row; i++) {
+        while (i >= span[s].row + span[s].count) s++;
+        r->position[i] = span[s].position + i - span[s].row;
+        r->id[i] = (int32_t)((1000 + 7919LL * i) % r->header.config.n_vocab);
+    }
+    const train_batch b = {.n_row = row,
+                           .n_out = n,
+                           .n_span = n_span,
+                           .id = r->id,
+                           .position = r->position,
+                           .span = span,
+                           .range = range,
+                           .out_row = r->out_row,
+                           .target = target,
+                           .weight = weight};
+    if (!trainer_add(t, &b, &loss, &e)) stop(&e);
+}
+
+/* Updates of eight rows: at once behind the shared head, or two and two with their heads. */
+static void bench_head(run *r)
+{
+    trainer t;
+    backend b;
+    lora l;
+    arena block;
+    double took[2][REPEATS_MAX];
+    const optim_config how = {.rate = 1e-5, .updates = 1000};
+    open_trainer(r, &t, &b, &l, &block,
+                 (train_shape){SHARED + CASES * CASE, CASES, SHARED + CASE, 0, 1});
+    for (int i = -1; i < r->repeats; i++) {
+        for (int shared = 0; shared < 2; shared++) {
+            err e = {0};
+            double start = seconds_now(), norm;
+            for (int k = 0; k < CASES; k += shared ? CASES : 2)
+                add_cases(r, &t, shared ? CASES : 2, shared);
+            if (!trainer_update(&t, &how, &norm, &e)) stop(&e);
+            if (i >= 0) took[shared][i] = seconds_now() - start;
+        }
+    }
+    const double alone = median(took[0], r->repeats), together = median(took[1], r->repeats);
+    tell(r, "LoRA, 8 rows, head of 3000 and text of 1000, each whole", CASES / alone, "rows/s", 1);
+    tell(r, "LoRA, the same behind one head; of each whole", CASES / together, "rows/s",
+         alone / together);
     backend_close(&b);
     arena_close(&block);
 }
@@ -765,6 +867,7 @@ int main(int argc, char **argv)
     run r = {.rows = atoi(option(argc, argv, "--rows", "8192")),
              .texts = atoi(option(argc, argv, "--texts", "8")),
              .repeats = atoi(option(argc, argv, "--repeats", "5")),
+             .layers = atoi(option(argc, argv, "--layers", "0")),
              .csv = option(argc, argv, "--csv", NULL)};
     const char *what = option(argc, argv, "--what", "score,ops");
     const char *shape_name = option(argc, argv, "--shape", "7b-llama2");
@@ -788,7 +891,8 @@ int main(int argc, char **argv)
     score_once(&r);
     if (asked(what, "score")) bench_score(&r);
     if (asked(what, "ops")) bench_ops(&r);
-    if (asked(what, "train")) bench_train(&r);
+    if (asked(what, "train")) bench_train(&r, asked(what, "profile"));
+    if (asked(what, "head")) bench_head(&r);
     if (asked(what, "caseload")) bench_caseload(&r);
     if (asked(what, "decode")) bench_decode(&r);
     backend_close(&r.b);

@@ -120,13 +120,13 @@ void op_matmul(backend *b, tensor y, tensor x, tensor w, const tensor *bias, boo
     op_matmul_group(b, x, &part, 1);
 }
 
-static int check_adapter(const matmul_part *p, int64_t n)
+static int check_adapter(const backend *b, const matmul_part *p, int64_t n)
 {
     const lora_pair *pair = p->adapter;
     if (!pair) return 0;
     assert(is_f32(&pair->a) && is_f32(&pair->b) && pair->a.dim[0] == pair->b.dim[1]);
     assert(pair->a.dim[1] == p->w.dim[1] && pair->b.dim[0] == p->w.dim[0]);
-    assert(is_f32(&p->low) && p->low.dim[0] == n && p->low.dim[1] == pair->a.dim[0]);
+    assert(is_rows(b, &p->low) && p->low.dim[0] == n && p->low.dim[1] == pair->a.dim[0]);
     return 1;
 }
 
@@ -144,7 +144,7 @@ void op_matmul_group(backend *b, tensor x, const matmul_part *part, int n_part)
         assert(is_rows(b, y) && is_weight(w, 2) && x.dim[1] == w->dim[1]);
         assert(y->dim[0] == x.dim[0] && y->dim[1] == w->dim[0] && y->data != x.data);
         assert(!part[i].bias || (is_weight(part[i].bias, 1) && part[i].bias->dim[0] == w->dim[0]));
-        n_adapter += check_adapter(&flat[i], x.dim[0]);
+        n_adapter += check_adapter(b, &flat[i], x.dim[0]);
     }
     assert(n_adapter <= ADAPTER_PARTS_MAX);
     b->ops->matmul(b, x, flat, n_part);

@@ -20,7 +20,7 @@ typedef struct matmul_part {
     const tensor *bias;       /* [out], any dtype; NULL: none */
     bool add;                 /* y holds something already (the residual): add to it */
     const lora_pair *adapter; /* NULL: none */
-    tensor low;               /* with an adapter: [n,r] becomes scale x A^T */
+    tensor low;               /* with an adapter: [n,r] rows, become scale x A^T */
 } matmul_part;
 
 #endif

@@ -1,6 +1,6 @@
 /* train: see train.h. Checks shapes once, and puts the adapter pair and the loss together from
  * smaller ops; the devices rely on what is asserted here. */
-#include "compute/train.h"
+#include "compute/train_table.h"
 
 #include <assert.h>
 #include <string.h>
@@ -82,10 +82,26 @@ void op_weight_grad(backend *b, tensor dw, tensor dy, tensor x)
     b->ops->train->weight_grad(b, dw, dy, x);
 }
 
+void op_rmsnorm_keep(backend *b, tensor y, tensor kept, tensor x, norm_shape norm)
+{
+    assert(is_f32(&x) && y.type == b->rows && kept.type == b->rows && kept.data != x.data);
+    assert(same_shape(&y, &x) && same_shape(&kept, &x) && norm.w.dim[0] == x.dim[x.rank - 1]);
+    if (tensor_count(&x) == 0) return;
+    if (b->ops->train->rmsnorm_keep) {
+        b->ops->train->rmsnorm_keep(b, y, kept, x, &norm);
+        return;
+    }
+    assert(!b->device);
+    memcpy(kept.data, x.data, (size_t)tensor_count(&x) * sizeof(float));
+    op_rmsnorm(b, y, x, norm.w, norm.eps, norm.w_plus);
+}
+
 void op_rmsnorm_back(backend *b, tensor dx, tensor dy, tensor x, norm_shape norm, bool add)
 {
     assert(same_shape(&dx, &dy) && same_shape(&x, &dy) && dx.data != x.data);
-    assert(is_rows(b, &dx) && dx.type == dy.type && dx.type == x.type);
+    assert(is_rows(b, &dx) && dx.type == dy.type && is_rows(b, &x));
+    assert(dx.type == x.type || is_f32(&dx));
+    assert(!norm.rounded.data || (norm.rounded.type == b->rows && b->ops->train->rmsnorm_keep));
     assert(norm.w.rank == 1 && norm.w.dim[0] == x.dim[x.rank - 1] && b->train_space);
     assert(!add || dx.data != dy.data);
     if (tensor_count(&x) == 0) return;
@@ -110,7 +126,7 @@ void op_glu_back(backend *b, tensor gate, tensor up, tensor dy, glu_kind kind)
 
 void op_scale(backend *b, tensor y, float factor)
 {
-    assert(is_f32(&y));
+    assert(is_rows(b, &y));
     if (tensor_count(&y) == 0 || factor == 1) return;
     b->ops->train->scale(b, y, factor);
 }
@@ -130,15 +146,30 @@ void op_scatter_add(backend *b, tensor y, tensor x, const int32_t *rows)
     b->ops->train->scatter_add(b, y, x, rows);
 }
 
+void lora_low_by_ops(backend *b, tensor low, tensor x, const lora_pair *pair)
+{
+    op_matmul(b, low, x, pair->a, NULL, false);
+    op_scale(b, low, pair->scale);
+}
+
+void op_lora_low(backend *b, tensor low, tensor x, const lora_pair *pair)
+{
+    x = as_rows(x);
+    assert(is_rows(b, &x) && is_rows(b, &low) && low.dim[0] == x.dim[0]);
+    assert(low.dim[1] == pair->a.dim[0] && pair->a.dim[1] == x.dim[1]);
+    if (x.dim[0] == 0) return;
+    if (b->ops->train->lora_low) b->ops->train->lora_low(b, low, x, pair);
+    else lora_low_by_ops(b, low, x, pair);
+}
+
 void op_lora(backend *b, tensor y, tensor x, const lora_pair *pair, tensor t)
 {
     assert(pair->a.dim[0] == pair->b.dim[1] && t.dim[1] == pair->a.dim[0]);
-    op_matmul(b, t, x, pair->a, NULL, false);
-    op_scale(b, t, pair->scale);
+    lora_low_by_ops(b, t, x, pair);
     op_matmul(b, y, t, pair->b, NULL, true);
 }
 
-static void put_together(backend *b, const back_part *p)
+void product_back_by_ops(backend *b, const back_part *p)
 {
     if (p->dx) op_matmul_back(b, *p->dx, p->dy, p->w, p->add);
     if (!p->adapter) return;
@@ -150,31 +181,79 @@ static void put_together(backend *b, const back_part *p)
     if (p->dx) op_matmul_back(b, *p->dx, p->dlow, pair->a, true);
 }
 
-void op_product_back(backend *b, const back_part *p)
+static void check_part(const backend *b, const back_part *p)
 {
-    back_part flat = *p;
-    tensor dx = {0};
-    flat.dy = as_rows(p->dy), flat.x = as_rows(p->x);
-    const int64_t n = flat.dy.dim[0];
-    assert(is_rows(b, &flat.dy) && is_rows(b, &flat.x) && flat.x.dim[0] == n);
-    assert(b->train_space);
-    assert(p->w.rank == 2 && flat.dy.dim[1] == p->w.dim[0] && flat.x.dim[1] == p->w.dim[1]);
+    const int64_t n = p->dy.dim[0];
+    assert(is_rows(b, &p->dy) && is_rows(b, &p->x) && p->x.dim[0] == n);
+    assert(p->w.rank == 2 && p->dy.dim[1] == p->w.dim[0] && p->x.dim[1] == p->w.dim[1]);
     if (p->dx) {
-        dx = as_rows(*p->dx);
-        assert(is_rows(b, &dx) && same_shape(&dx, &flat.x));
-        assert(dx.data != flat.dy.data && dx.data != flat.x.data);
-        flat.dx = &dx;
+        assert(is_rows(b, p->dx) && same_shape(p->dx, &p->x));
+        assert(p->dx->data != p->dy.data && p->dx->data != p->x.data);
     }
-    if (p->adapter) {
-        const lora_pair *pair = p->adapter;
-        assert(pair->da.data && pair->db.data && pair->a.dim[0] == pair->b.dim[1]);
-        assert(pair->a.dim[1] == p->w.dim[1] && pair->b.dim[0] == p->w.dim[0]);
-        assert(p->low.dim[0] == n && p->low.dim[1] == pair->a.dim[0]);
-        assert(same_shape(&p->low, &p->dlow) && p->low.data != p->dlow.data);
+    if (!p->adapter) return;
+    const lora_pair *pair = p->adapter;
+    assert(pair->da.data && pair->db.data && pair->a.dim[0] == pair->b.dim[1]);
+    assert(pair->a.dim[1] == p->w.dim[1] && pair->b.dim[0] == p->w.dim[0]);
+    assert(is_rows(b, &p->low) && is_rows(b, &p->dlow));
+    assert(p->low.dim[0] == n && p->low.dim[1] == pair->a.dim[0]);
+    assert(same_shape(&p->low, &p->dlow) && p->low.data != p->dlow.data);
+}
+
+void op_products_back(backend *b, const back_part *p, int n)
+{
+    const train_table *ops = b->ops->train;
+    back_part flat[ADAPTER_PARTS_MAX];
+    tensor dx = {0};
+    assert(n >= 1 && n <= ADAPTER_PARTS_MAX && b->train_space);
+    if (p->dx) dx = as_rows(*p->dx);
+    for (int i = 0; i < n; i++) {
+        flat[i] = p[i];
+        flat[i].dy = as_rows(p[i].dy), flat[i].x = as_rows(p[i].x);
+        flat[i].dx = p->dx ? &dx : NULL;
+        flat[i].add = p->add || i > 0;
+        check_part(b, &flat[i]);
+        assert(flat[i].x.data == flat[0].x.data && flat[i].x.dim[0] == flat[0].x.dim[0]);
     }
-    if (n == 0) return;
-    if (b->ops->train->product_back) b->ops->train->product_back(b, &flat);
-    else put_together(b, &flat);
+    if (flat[0].dy.dim[0] == 0) return;
+    if (ops->group_back) {
+        ops->group_back(b, flat, n);
+        return;
+    }
+    for (int i = 0; i < n; i++) {
+        if (ops->product_back) ops->product_back(b, &flat[i]);
+        else product_back_by_ops(b, &flat[i]);
+    }
+}
+
+void op_product_back(backend *b, const back_part *p) { op_products_back(b, p, 1); }
+
+void gates_by_ops(backend *b, tensor x, const gate_block *g)
+{
+    const matmul_part part[2] = {g->gate, g->up};
+    op_matmul_group(b, x, part, 2);
+    op_glu(b, g->act, g->gate.y, g->up.y, g->kind);
+}
+
+void op_gates(backend *b, tensor x, const gate_block *g)
+{
+    assert(same_shape(&g->gate.y, &g->up.y) && same_shape(&g->act, &g->up.y));
+    if (b->ops->train->gates && x.dim[0] > 0) b->ops->train->gates(b, x, g);
+    else gates_by_ops(b, x, g);
+}
+
+void gates_back_by_ops(backend *b, const gate_block *g, const back_part *down)
+{
+    op_glu(b, g->act, g->gate.y, g->up.y, g->kind);
+    op_product_back(b, down);
+    op_glu_back(b, g->gate.y, g->up.y, *down->dx, g->kind);
+}
+
+void op_gates_back(backend *b, const gate_block *g, const back_part *down)
+{
+    assert(down->dx && !down->add && down->x.data == g->act.data);
+    check_part(b, down);
+    if (b->ops->train->gates_back && down->dy.dim[0] > 0) b->ops->train->gates_back(b, g, down);
+    else gates_back_by_ops(b, g, down);
 }
 
 /* Rows [from, from + n) of a matrix, in place. */

@@ -31,6 +31,7 @@ typedef struct attend_grad {
 typedef struct norm_shape { /* of the forward op */
     tensor w;               /* [d] */
     float eps, w_plus;
+    tensor rounded; /* way back: dx once more in the rows' type; data NULL: not wanted */
 } norm_shape;
 
 typedef struct loss_rows {   /* one target a row */
@@ -62,30 +63,15 @@ typedef struct back_part {    /* one product y = x w^T and its adapter, backward
     const tensor *dx;         /* [n,in]; NULL: not wanted */
     bool add;                 /* dx holds something already */
     const lora_pair *adapter; /* NULL: none */
-    tensor low;               /* [n,r] scale x A^T, as the forward product left it */
-    tensor dlow;              /* [n,r] scratch */
+    tensor low;               /* [n,r] scale x A^T, as the forward product left it; rows */
+    tensor dlow;              /* [n,r] scratch, rows */
 } back_part;
 
-typedef struct train_table { /* one device */
-    void (*attend_keep)(backend *b, const attend_tape *t, const attend_plan *plan);
-    void (*attend_back)(backend *b, const attend_tape *t, const attend_grad *g,
-                        const attend_plan *plan);
-    void (*matmul_back)(backend *b, tensor dx, tensor dy, tensor w, bool add);
-    void (*weight_grad)(backend *b, tensor dw, tensor dy, tensor x);
-    void (*product_back)(backend *b, const back_part *p); /* NULL: put together from the others */
-    void (*rmsnorm_back)(backend *b, tensor dx, tensor dy, tensor x, const norm_shape *norm,
-                         bool add);
-    void (*rope_back)(backend *b, tensor dx, const int32_t *positions, tensor table,
-                      rope_style style);
-    void (*glu_back)(backend *b, tensor gate, tensor up, tensor dy, glu_kind kind);
-    void (*scale)(backend *b, tensor y, float factor);
-    void (*zero)(backend *b, tensor y);
-    void (*scatter_add)(backend *b, tensor y, tensor x, const int32_t *rows);
-    void (*softmax_back)(backend *b, tensor logits, const loss_rows *l, int64_t first_id);
-    double (*sum_squares)(backend *b, const float *x, int64_t n);
-    void (*adamw)(backend *b, const adamw_state *s, const adamw_step *step);
-    bool (*lay_out)(backend *b, const backend_shape *shape, arena *a, err *e);
-} train_table;
+typedef struct gate_block { /* a gated feed-forward but for its last product */
+    matmul_part gate, up;   /* y [n,f], of one x; their biases and adapters */
+    tensor act;             /* [n,f] */
+    glu_kind kind;
+} gate_block;
 
 /* Workspace of the ops below; after backend_lay_out with the same shape, whose rows count the K/V
  * slots too. */
@@ -101,22 +87,37 @@ void op_attend_back(backend *b, const attend_tape *t, const attend_grad *g,
 void op_matmul_back(backend *b, tensor dx, tensor dy, tensor w, bool add);
 /* dw [out,in] += dy^T x over the rows of dy [n,out], x [n,in]. */
 void op_weight_grad(backend *b, tensor dw, tensor dy, tensor x);
-/* Through y = op_rmsnorm(x); dx may be dy, not x. With add: dx += , and dx is not dy. */
+/* y = op_rmsnorm(x) of x [n,d] f32, and kept = x, both of the rows' type. */
+void op_rmsnorm_keep(backend *b, tensor y, tensor kept, tensor x, norm_shape norm);
+/* Through y = op_rmsnorm(x); dx may be dy, not x. With add: dx += , and dx is not dy. x may be of
+ * the rows' type where dx and dy are f32. */
 void op_rmsnorm_back(backend *b, tensor dx, tensor dy, tensor x, norm_shape norm, bool add);
 void op_rope_back(backend *b, tensor dx, const int32_t *positions, tensor table,
                   rope_style style); /* in place: the transposed rotation */
 /* Through op_glu, in place: gate becomes its gradient, up its own. */
 void op_glu_back(backend *b, tensor gate, tensor up, tensor dy, glu_kind kind);
-void op_scale(backend *b, tensor y, float factor);
+void op_scale(backend *b, tensor y, float factor); /* rows */
 void op_zero(backend *b, tensor y);
 void op_scatter_add(backend *b, tensor y, tensor x, const int32_t *rows); /* y[rows[i]] += x[i],
                                                                              rows distinct */
 
+/* low [n,r] = scale x A^T, as op_matmul_group leaves it. */
+void op_lora_low(backend *b, tensor low, tensor x, const lora_pair *pair);
 /* y += scale (x A^T) B^T; t [n,r] is scratch (t = scale x A^T afterwards). */
 void op_lora(backend *b, tensor y, tensor x, const lora_pair *pair, tensor t);
 
-/* dx (+)= dy (w + scale B A); the adapter's dA += scale (dy B)^T x, dB += dy^T low. */
+/* dx (+)= dy (w + scale B A); the adapter's dA += scale (dy B)^T x, dB += dy^T low. Several
+ * products of one x and dx at once (`add` is the first one's; the others add to it), at most
+ * ADAPTER_PARTS_MAX, each with a dlow of its own. */
+void op_products_back(backend *b, const back_part *p, int n);
 void op_product_back(backend *b, const back_part *p);
+
+/* gate and up = their products of x, act = op_glu of them. A device may leave what the adapters add
+ * out of gate and up, but not out of act, until the way back, which takes the same block. */
+void op_gates(backend *b, tensor x, const gate_block *g);
+/* The way back through `down`, whose x is g->act (filled again) and whose dx is scratch, and then
+ * through the gates: gate and up become the gradients of their products' outputs. */
+void op_gates_back(backend *b, const gate_block *g, const back_part *down);
 
 /* Cross-entropy of rows x [m,d] over w [V,d], in chunks of ids: returns the sum of weight x loss;
  * dx [m,d] becomes the gradient of that sum. */

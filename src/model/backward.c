@@ -82,10 +82,35 @@ static void norm_rows(const layer_at *l, tensor y, tensor x, tensor w)
     op_rmsnorm(l->t->backend, y, x, w, l->c->norm_eps, l->c->norm_plus);
 }
 
+/* h = norm(x) of the stream, which stays in `kept` as well. */
+static void norm_stream(const layer_at *l, tensor h, void *kept, tensor x, tensor w)
+{
+    op_rmsnorm_keep(l->t->backend, h, h_rows(l, kept, (int32_t)x.dim[0]), x,
+                    (norm_shape){.w = w, .eps = l->c->norm_eps, .w_plus = l->c->norm_plus});
+}
+
+/* The gradient of the stream goes through one of its norms; but in the last layer it is rounded
+ * for the products that read it next. */
+static void stream_back(const layer_at *l, tensor dx, tensor dh, tensor x, tensor w)
+{
+    norm_shape norm = {.w = w, .eps = l->c->norm_eps, .w_plus = l->c->norm_plus};
+    if (l->t->dx_rounded && dx.data == l->t->dx) {
+        norm.rounded = h_rows(l, l->t->dx_rounded, (int32_t)dx.dim[0]);
+    }
+    op_rmsnorm_back(l->t->backend, dx, dh, x, norm, true);
+}
+
+/* The stream's gradient as the next product reads it. */
+static tensor stream_rows(const layer_at *l, tensor dx)
+{
+    return l->t->dx_rounded && dx.data == l->t->dx ? h_rows(l, l->t->dx_rounded, (int32_t)dx.dim[0])
+                                                   : dx;
+}
+
 static void norm_back(const layer_at *l, tensor dx, tensor dy, tensor x, tensor w)
 {
-    op_rmsnorm_back(l->t->backend, dx, dy, x, (norm_shape){w, l->c->norm_eps, l->c->norm_plus},
-                    false);
+    op_rmsnorm_back(l->t->backend, dx, dy, x,
+                    (norm_shape){.w = w, .eps = l->c->norm_eps, .w_plus = l->c->norm_plus}, false);
 }
 
 static void rotate(const layer_at *l, tensor x, const int32_t *position, bool back)
@@ -107,23 +132,38 @@ static matmul_part part_of(const layer_at *l, lora_target target, tensor y, lora
     matmul_part part = {.y = y, .w = *all[target], .bias = bias_of(bias[target])};
     if (!lora_pair_of(l->t->adapter, l->t->grad, l->layer, target, pair)) return part;
     part.adapter = pair;
-    part.low = tensor_f32(l->keep->low[target], y.dim[0], pair->a.dim[0]);
+    part.low = rows_of(l, l->keep->low[target], y.dim[0], pair->a.dim[0]);
     return part;
 }
 
-/* The way back through one product and its adapter: dx (+)= dy W, NULL when nobody asks. */
-static void product_back(const layer_at *l, lora_target target, const tensor *dx, tensor dy,
-                         tensor x, bool add)
+typedef struct way_back { /* through one product */
+    lora_target target;
+    tensor dy;
+} way_back;
+
+/* `i`: of those that go at once. */
+static back_part back_of(const layer_at *l, way_back way, int i, const tensor *dx, tensor x,
+                         lora_pair *pair)
 {
-    lora_pair pair;
-    const matmul_part forward = part_of(l, target, dy, &pair);
-    back_part part = {.dy = dy, .x = x, .w = forward.w, .dx = dx, .add = add};
-    if (forward.adapter) {
-        part.adapter = &pair;
-        part.low = forward.low;
-        part.dlow = tensor_f32(l->t->dlow, x.dim[0], pair.a.dim[0]);
-    }
-    op_product_back(l->t->backend, &part);
+    const int64_t rank = l->t->adapter->config.rank, rows = l->t->shape.rows;
+    const matmul_part forward = part_of(l, way.target, way.dy, pair);
+    back_part part = {.dy = way.dy, .x = x, .w = forward.w, .dx = dx};
+    if (!forward.adapter) return part;
+    part.adapter = pair;
+    part.low = forward.low;
+    part.dlow = rows_of(l, l->t->dlow, x.dim[0], rank);
+    part.dlow.data =
+        (char *)l->t->dlow + i * rows * rank * dtype_get(l->t->backend->rows)->block_bytes;
+    return part;
+}
+
+/* The way back through products of one x and their adapters: dx = sum dy W; NULL: not wanted. */
+static void products_back(const layer_at *l, const way_back *way, int n, const tensor *dx, tensor x)
+{
+    lora_pair pair[ADAPTER_PARTS_MAX];
+    back_part part[ADAPTER_PARTS_MAX];
+    for (int i = 0; i < n; i++) part[i] = back_of(l, way[i], i, dx, x, &pair[i]);
+    op_products_back(l->t->backend, part, n);
 }
 
 static void copy_rows(const layer_at *l, tensor y, tensor x)
@@ -167,14 +207,14 @@ static attend_tape tape_of(const layer_at *l)
     return tape;
 }
 
-static void project(const layer_at *l)
+static void project(const layer_at *l, tensor x)
 {
     trainer *t = l->t;
     const layer_weights *w = l->w;
     tensor h = h_rows(l, t->normed, l->n), out_h = h;
     tensor k = flat(kv_heads(l, l->keep->key)), v = flat(kv_heads(l, l->keep->value));
     tensor q = flat(q_heads(l, l->keep->query));
-    norm_rows(l, h, d_rows(l, l->keep->x, l->n), w->attn_norm);
+    norm_stream(l, h, l->keep->x, x, w->attn_norm);
     lora_pair pair[3];
     const matmul_part part[3] = {part_of(l, LORA_K, k, &pair[0]), part_of(l, LORA_V, v, &pair[1]),
                                  part_of(l, LORA_Q, q, &pair[2])};
@@ -194,59 +234,60 @@ static void reduce_again(const layer_at *l, tensor act)
 {
     lora_pair pair;
     const matmul_part part = part_of(l, LORA_DOWN, d_rows(l, l->t->dh, l->m), &pair);
-    if (!part.adapter) return;
-    op_matmul(l->t->backend, part.low, act, pair.a, NULL, false);
-    op_scale(l->t->backend, part.low, pair.scale);
+    if (part.adapter) op_lora_low(l->t->backend, part.low, act, &pair);
 }
 
-void layer_forward(trainer *t, const train_batch *b, int32_t i, float *next)
+static gate_block gates_of(const layer_at *l, lora_pair pair[2])
+{
+    return (gate_block){.gate = part_of(l, LORA_GATE, f_rows(l, l->keep->gate), &pair[0]),
+                        .up = part_of(l, LORA_UP, f_rows(l, l->keep->up), &pair[1]),
+                        .act = f_rows(l, l->t->act),
+                        .kind = l->c->family->glu};
+}
+
+void layer_forward(trainer *t, const train_batch *b, int32_t i, bool again)
 {
     layer_at at = layer_of(t, b, i), *l = &at;
     const layer_weights *w = l->w;
-    project(l);
+    tensor x = d_rows(l, t->x, l->n);
+    if (again) copy_rows(l, x, d_rows(l, l->keep->full, l->n));
+    else if (l->keep->full) copy_rows(l, d_rows(l, l->keep->full, l->n), x);
+    project(l, x);
     attend_tape tape = tape_of(l);
     op_attend_keep(t->backend, &tape, &l->plan);
-    tensor x = d_rows(l, l->keep->x, l->n), middle = d_rows(l, l->keep->middle, l->m);
-    if (l->last) op_gather(t->backend, middle, x, b->out_row);
-    else copy_rows(l, middle, x);
-    add_block(l, LORA_O, middle, flat(tape.o), l->keep->attn_out);
-    tensor h = h_rows(l, t->normed, l->m), act = f_rows(l, t->act);
-    tensor gate = f_rows(l, l->keep->gate), up = f_rows(l, l->keep->up);
-    norm_rows(l, h, middle, w->ffn_norm);
-    lora_pair pair[2];
-    const matmul_part part[2] = {part_of(l, LORA_GATE, gate, &pair[0]),
-                                 part_of(l, LORA_UP, up, &pair[1])};
-    op_matmul_group(t->backend, h, part, 2);
-    op_glu(t->backend, act, gate, up, l->c->family->glu);
-    if (!next && !w->post_ffn_norm.data) {
-        reduce_again(l, act);
-        return;
+    if (l->last) {
+        tensor out = d_rows(l, t->out_x, l->m);
+        op_gather(t->backend, out, x, b->out_row);
+        x = out;
     }
-    tensor out = d_rows(l, next ? next : t->dh, l->m); /* a rerun wants only what add_block keeps */
-    copy_rows(l, out, middle);
-    add_block(l, LORA_DOWN, out, act, l->keep->ffn_out);
+    add_block(l, LORA_O, x, flat(tape.o), l->keep->attn_out);
+    tensor h = h_rows(l, t->normed, l->m);
+    norm_stream(l, h, l->keep->middle, x, w->ffn_norm);
+    lora_pair pair[2];
+    const gate_block gates = gates_of(l, pair);
+    op_gates(t->backend, h, &gates);
+    if (again && !w->post_ffn_norm.data) reduce_again(l, gates.act);
+    else add_block(l, LORA_DOWN, x, gates.act, l->keep->ffn_out);
 }
 
 static void feed_forward_back(const layer_at *l, tensor dx)
 {
     trainer *t = l->t;
     const layer_weights *w = l->w;
-    tensor gate = f_rows(l, l->keep->gate), up = f_rows(l, l->keep->up);
-    tensor act = f_rows(l, t->act), dact = f_rows(l, t->dact);
-    tensor middle = d_rows(l, l->keep->middle, l->m), h = h_rows(l, t->normed, l->m);
-    tensor dh = d_rows(l, t->dh, l->m), dy = dx;
-    norm_shape norm = {w->ffn_norm, l->c->norm_eps, l->c->norm_plus};
+    tensor dact = f_rows(l, t->dact), middle = h_rows(l, l->keep->middle, l->m);
+    tensor h = h_rows(l, t->normed, l->m), dh = d_rows(l, t->dh, l->m), dy = stream_rows(l, dx);
     if (w->post_ffn_norm.data) {
         dy = dh;
         norm_back(l, dy, dx, d_rows(l, l->keep->ffn_out, l->m), w->post_ffn_norm);
     }
-    op_glu(t->backend, act, gate, up, l->c->family->glu);
-    product_back(l, LORA_DOWN, &dact, dy, act, false);
-    op_glu_back(t->backend, gate, up, dact, l->c->family->glu);
+    lora_pair pair[3];
+    const gate_block gates = gates_of(l, pair);
+    const back_part down = back_of(l, (way_back){LORA_DOWN, dy}, 0, &dact, gates.act, &pair[2]);
+    op_gates_back(t->backend, &gates, &down);
     norm_rows(l, h, middle, w->ffn_norm);
-    product_back(l, LORA_GATE, &dh, gate, h, false);
-    product_back(l, LORA_UP, &dh, up, h, true);
-    op_rmsnorm_back(t->backend, dx, dh, middle, norm, true);
+    const way_back way[] = {{LORA_GATE, gates.gate.y}, {LORA_UP, gates.up.y}};
+    products_back(l, way, 2, &dh, h);
+    stream_back(l, dx, dh, middle, w->ffn_norm);
 }
 
 /* dq, dk, dv of the products' outputs, from the gradient of the block's output. */
@@ -259,12 +300,12 @@ static void attention_back(const layer_at *l, tensor dx)
                         .dq = q_heads(l, t->dq),
                         .dk = kv_heads(l, t->dk),
                         .dv = kv_heads(l, t->dv)};
-    tensor dy = dx, d_o = flat(grad.d_o);
+    tensor dy = stream_rows(l, dx), d_o = flat(grad.d_o);
     if (w->post_attn_norm.data) {
         dy = d_rows(l, t->dh, l->m);
         norm_back(l, dy, dx, d_rows(l, l->keep->attn_out, l->m), w->post_attn_norm);
     }
-    product_back(l, LORA_O, &d_o, dy, flat(tape.o), false);
+    products_back(l, &(way_back){LORA_O, dy}, 1, &d_o, flat(tape.o));
     op_attend_back(t->backend, &tape, &grad, &l->plan);
     rotate(l, grad.dq, l->position, true);
     rotate(l, grad.dk, l->b->position, true);
@@ -277,25 +318,26 @@ static void attention_back(const layer_at *l, tensor dx)
 static void project_back(const layer_at *l)
 {
     trainer *t = l->t;
-    tensor h = h_rows(l, t->normed, l->n), x = d_rows(l, l->keep->x, l->n), out_h = h;
+    tensor h = h_rows(l, t->normed, l->n), x = h_rows(l, l->keep->x, l->n);
     tensor dh = d_rows(l, t->dh, l->n), out_dh = d_rows(l, t->out_dh, l->m);
     tensor dq = flat(q_heads(l, t->dq)), dk = flat(kv_heads(l, t->dk));
     tensor dv = flat(kv_heads(l, t->dv)), dx = d_rows(l, t->dx, l->n);
     const bool below = l->layer > 0; /* does anybody ask for dx? */
-    norm_shape norm = {l->w->attn_norm, l->c->norm_eps, l->c->norm_plus};
     norm_rows(l, h, x, l->w->attn_norm);
+    const way_back way[] = {{LORA_K, dk}, {LORA_V, dv}, {LORA_Q, dq}};
+    products_back(l, way, l->last ? 2 : 3, below ? &dh : NULL, h);
     if (l->last) {
-        out_h = h_rows(l, t->out_normed, l->m);
+        tensor out_h = h_rows(l, t->out_normed, l->m);
         op_gather(t->backend, out_h, h, l->b->out_row);
+        products_back(l, &way[2], 1, below ? &out_dh : NULL, out_h);
     }
-    product_back(l, LORA_K, below ? &dh : NULL, dk, h, false);
-    product_back(l, LORA_V, below ? &dh : NULL, dv, h, true);
-    const tensor *to = l->last ? &out_dh : &dh;
-    product_back(l, LORA_Q, below ? to : NULL, dq, out_h, !l->last);
     if (!below) return;
-    if (l->last) op_scatter_add(t->backend, dh, out_dh, l->b->out_row);
-    op_rmsnorm_back(t->backend, dx, dh, x, norm, !l->last);
-    if (l->last) op_scatter_add(t->backend, dx, d_rows(l, t->out_dx, l->m), l->b->out_row);
+    if (l->last) {
+        op_scatter_add(t->backend, dh, out_dh, l->b->out_row);
+        op_zero(t->backend, dx);
+        op_scatter_add(t->backend, dx, d_rows(l, t->out_dx, l->m), l->b->out_row);
+    }
+    stream_back(l, dx, dh, x, l->w->attn_norm);
 }
 
 void layer_backward(trainer *t, const train_batch *b, int32_t i)

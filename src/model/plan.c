@@ -3,7 +3,7 @@
 
 #include "compute/cuda/space.h"
 #include "compute/device.h"
-#include "compute/train.h"
+#include "compute/train_table.h"
 #include "model/files_in.h"
 
 #include <assert.h>

@@ -16,12 +16,13 @@ static void take_keep(trainer *t, layer_keep *keep, int64_t rows, int64_t out, a
     keep->value = take_rows(t->backend, a, rows, kv, e);
     keep->attended = take_rows(t->backend, a, out, q, e);
     keep->log_sum_exp = take_floats(t->backend, a, out, c->n_head, e);
-    keep->middle = take_floats(t->backend, a, out, c->d_model, e);
+    keep->x = take_rows(t->backend, a, rows, c->d_model, e);
+    keep->middle = take_rows(t->backend, a, out, c->d_model, e);
     keep->gate = take_rows(t->backend, a, out, c->d_ff, e);
     keep->up = take_rows(t->backend, a, out, c->d_ff, e);
     for (int i = 0; i < LORA_TARGETS; i++) {
         const bool all = i == LORA_K || i == LORA_V; /* the others' rows may end before the last */
-        keep->low[i] = take_floats(t->backend, a, all ? rows : out, t->adapter->config.rank, e);
+        keep->low[i] = take_rows(t->backend, a, all ? rows : out, t->adapter->config.rank, e);
     }
     if (!c->family->post_norms) return;
     keep->attn_out = take_floats(t->backend, a, out, c->d_model, e);
@@ -40,10 +41,10 @@ static void take_layers(trainer *t, arena *a, err *e)
         if (rerun && !last) {
             if (i == 0) take_keep(t, &shared, t->shape.rows, t->shape.rows, a, e);
             *keep = shared;
+            keep->full = take_floats(t->backend, a, t->shape.rows, c->d_model, e);
         } else { /* the last layer comes first on the way back: nothing is won by a rerun */
             take_keep(t, keep, t->shape.rows, last ? t->shape.out_rows : t->shape.rows, a, e);
         }
-        keep->x = take_floats(t->backend, a, t->shape.rows, c->d_model, e);
     }
 }
 
@@ -52,10 +53,11 @@ static void take_scratch(trainer *t, arena *a, err *e)
     const model_config *c = t->model->config;
     const int64_t rows = t->shape.rows, out = t->shape.out_rows, d = c->d_model;
     const int64_t q = (int64_t)c->n_head * c->head_dim, kv = (int64_t)c->n_head_kv * c->head_dim;
-    float **wide[] = {&t->dx, &t->dh};
+    float **wide[] = {&t->x, &t->dx, &t->dh};
     float **narrow[] = {&t->out_x, &t->out_dx, &t->out_dh};
     for (size_t i = 0; i < countof(wide); i++) *wide[i] = take_floats(t->backend, a, rows, d, e);
     for (size_t i = 0; i < countof(narrow); i++) *narrow[i] = take_floats(t->backend, a, out, d, e);
+    if (t->backend->rows != DTYPE_F32) t->dx_rounded = take_rows(t->backend, a, rows, d, e);
     t->normed = take_rows(t->backend, a, rows, d, e);
     t->out_normed = take_rows(t->backend, a, out, d, e);
     if (c->family->qk_norm) {
@@ -68,7 +70,7 @@ static void take_scratch(trainer *t, arena *a, err *e)
     t->dv = take_rows(t->backend, a, rows, kv, e);
     t->act = take_rows(t->backend, a, rows, c->d_ff, e);
     t->dact = take_rows(t->backend, a, rows, c->d_ff, e);
-    t->dlow = take_floats(t->backend, a, rows, t->adapter->config.rank, e);
+    t->dlow = take_rows(t->backend, a, ADAPTER_PARTS_MAX * rows, t->adapter->config.rank, e);
     t->chunk_ids = q > d ? q : d;
     if (c->d_ff > t->chunk_ids) t->chunk_ids = c->d_ff;
     if (c->n_vocab < t->chunk_ids) t->chunk_ids = c->n_vocab;
@@ -168,7 +170,7 @@ static double answer_loss(trainer *t, const train_batch *b)
                       .softcap = c->softcap_final,
                       .one_each = t->one_each};
     double loss = op_answer_loss(t->backend, dx, normed, w->lm_head, &rows);
-    norm_shape norm = {w->output_norm, c->norm_eps, c->norm_plus};
+    norm_shape norm = {.w = w->output_norm, .eps = c->norm_eps, .w_plus = c->norm_plus};
     op_rmsnorm_back(t->backend, dx, dx, x, norm, false);
     return loss;
 }
@@ -179,11 +181,9 @@ bool trainer_add(trainer *t, const train_batch *b, double *loss, err *e)
     assert(b->n_row > 0 && b->n_row <= t->shape.rows);
     assert(b->n_out > 0 && b->n_out <= t->shape.out_rows);
     cut_out_rows(t, b);
-    tensor x = tensor_f32(t->keep[0].x, b->n_row, c->d_model);
+    tensor x = tensor_f32(t->x, b->n_row, c->d_model);
     op_embed(t->backend, x, t->model->weights.embed, b->id, c->embed_scale);
-    for (int32_t i = 0; i < c->n_layer; i++) {
-        layer_forward(t, b, i, i + 1 < c->n_layer ? t->keep[i + 1].x : t->out_x);
-    }
+    for (int32_t i = 0; i < c->n_layer; i++) layer_forward(t, b, i, false);
     *loss = answer_loss(t, b);
     if (!isfinite(*loss)) {
         return err_set(e, ERR_USAGE,
@@ -192,7 +192,7 @@ bool trainer_add(trainer *t, const train_batch *b, double *loss, err *e)
     }
     for (int32_t i = c->n_layer - 1; i >= 0; i--) {
         bool rerun = i < t->shape.rerun_layers && i < c->n_layer - 1;
-        if (rerun) layer_forward(t, b, i, NULL);
+        if (rerun) layer_forward(t, b, i, true);
         layer_backward(t, b, i);
     }
     return backend_sync(t->backend, e);

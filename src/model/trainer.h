@@ -8,9 +8,9 @@
  * and the head.
  *
  * Memory: for each row and layer x, q, k, v, o, x after attention, gate, up and the adapter's inner
- * numbers are kept (and, where a family norms a block's output, that output); norms, rotation and
- * gates are computed again. The first `rerun_layers` layers keep x alone and are forwarded again on
- * the way back.
+ * numbers are kept (and, where a family norms a block's output, that output), all in the type that
+ * the backend's products read; norms, rotation and gates are computed again. The first
+ * `rerun_layers` layers keep x alone, in float32, and are forwarded again on the way back.
  *
  * `trainer_lay_out` runs once measuring and once for real with the same bytes. The backend is the
  * trainer's own: a session on the same device opens another.
@@ -39,16 +39,17 @@ typedef struct train_batch { /* K/V slots are row numbers */
     const float *weight;    /* [n_out] what its loss counts */
 } train_batch;
 
-typedef struct layer_keep {    /* n: rows, but out rows in the last layer where marked *;
+typedef struct layer_keep {  /* n: rows, but out rows in the last layer where marked *;
                                   void: in the backend's `rows` type */
-    float *x;                  /* [n, d] the layer's input */
-    void *query;               /* [n*, h hd] rotated; before its norm where the family has one */
-    void *key, *value;         /* [n, g hd] likewise */
-    void *attended;            /* [n*, h hd] */
-    float *log_sum_exp;        /* [n*, h] */
-    float *middle;             /* [n*, d] x after attention */
-    void *gate, *up;           /* [n*, f]; their gradients on the way back */
-    float *low[LORA_TARGETS];  /* [n*, r] what the adapter's A made of the product's input */
+    float *full;             /* [n, d] the layer's input; layers that are forwarded again only */
+    void *x;                 /* [n, d] it as attention's norm read it */
+    void *query;             /* [n*, h hd] rotated; before its norm where the family has one */
+    void *key, *value;       /* [n, g hd] likewise */
+    void *attended;          /* [n*, h hd] */
+    float *log_sum_exp;      /* [n*, h] */
+    void *middle;            /* [n*, d] x after attention */
+    void *gate, *up;         /* [n*, f] as op_gates leaves them; their gradients on the way back */
+    void *low[LORA_TARGETS]; /* [n*, r] what the adapter's A made of the product's input */
     float *attn_out, *ffn_out; /* [n*, d] before the post-norms; families with them only */
 } layer_keep;
 
@@ -63,12 +64,14 @@ typedef struct trainer {
     int64_t updates; /* done so far */
     float *rope_global, *rope_local; /* [positions, rotary_dim] */
     void *normed;                    /* [rows, d] */
+    float *x;                        /* [rows, d] on the way forward */
     float *dx, *dh;                  /* [rows, d] */
+    void *dx_rounded;                /* [rows, d] dx in the rows' type; NULL where that is f32 */
     void *query, *key;               /* [rows, heads] normed and rotated; qk-norm families only */
     void *dq, *d_o;                  /* [rows, h hd] */
     void *dk, *dv;                   /* [rows, g hd] */
     void *act, *dact;                /* [rows, f] */
-    float *dlow;                     /* [rows, r] */
+    void *dlow;                      /* [ADAPTER_PARTS_MAX, rows, r] */
     void *out_normed;                /* [out_rows, d] */
     float *out_x, *out_dx, *out_dh;  /* [out_rows, d] */
     int32_t *out_position;           /* [out_rows] */

@@ -3,7 +3,7 @@
 #define CASELOAD_COMPUTE_CPU_TRAIN_IN_H
 
 #include "compute/cpu/cpu_in.h"
-#include "compute/train.h"
+#include "compute/train_table.h"
 
 enum {
     BACK_ROWS = 256,      /* rows of a task of a product's way back, at least */

@@ -60,9 +60,9 @@ static __device__ __forceinline__ void cap_and_mask(float s[KEYS / 8][4], const 
 #pragma unroll
         for (int j = 0; j < 4; j++) {
             const int key = i * 8 + column + j % 2;
-            const bool other = keys.owner >= 0 && rows.span[j / 2] != keys.owner;
-            if (other || key >= keys.n || !sees(rows.query[j / 2], keys.position + key, a.window))
-                s[i][j] = -CUDART_INF_F;
+            const bool other = (keys.owner >= 0) & (rows.span[j / 2] != keys.owner);
+            const bool seen = sees(rows.query[j / 2], keys.position + key, a.window);
+            s[i][j] = other | (key >= keys.n) | !seen ? -CUDART_INF_F : s[i][j]; /* no branches */
         }
     }
 }
@@ -116,9 +116,8 @@ static __device__ void write_rows(const float out[HD / 8][4], const running &r,
         T *to = (T *)a.o + row[h] * a.head_dim;
 #pragma unroll
         for (int i = 0; i < HD / 8; i++) {
-            const int j = i * 8 + column;
-            if (j < a.head_dim) put(to + j, out[i][2 * h] * scale);
-            if (j + 1 < a.head_dim) put(to + j + 1, out[i][2 * h + 1] * scale);
+            put_two(to, i * 8 + column, a.head_dim, out[i][2 * h] * scale,
+                    out[i][2 * h + 1] * scale);
         }
         if (a.log_sum_exp && column == 0) {
             a.log_sum_exp[row[h]] =

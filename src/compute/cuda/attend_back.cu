@@ -26,6 +26,23 @@ template <typename T> static __global__ void row_terms(k_attention_back b, int64
     if (threadIdx.x % WARP == 0) b.row_term[i] = sum;
 }
 
+/* The same with eight numbers a thread: SHARE threads a row and head of at most 8 SHARE numbers. */
+template <typename T, int SHARE>
+static __global__ void row_terms_wide(k_attention_back b, int64_t n)
+{
+    const int64_t i = ((int64_t)blockIdx.x * WARPS * WARP + threadIdx.x) / SHARE;
+    const int hd = b.a.head_dim, j = (int)threadIdx.x % SHARE * LANES;
+    float sum = 0, x[LANES], y[LANES];
+    if (i < n && j < hd) {
+        load8(x, (const T *)b.d_o + i * hd + j), load8(y, (const T *)b.a.o + i * hd + j);
+#pragma unroll
+        for (int k = 0; k < LANES; k++) sum += x[k] * y[k];
+    }
+#pragma unroll
+    for (int k = SHARE / 2; k > 0; k /= 2) sum += __shfl_xor_sync(0xffffffffu, sum, k);
+    if (i < n && j == 0) b.row_term[i] = sum;
+}
+
 /* p and ds of one pair, from the dot products q . k and do . v */
 static __device__ __forceinline__ void pair_back(const k_attention &a, float qk, float dov,
                                                  float lse, float term, float *p, float *ds)
@@ -238,30 +255,121 @@ static __device__ __forceinline__ row_number number_of(const k_attention_back &b
     return r;
 }
 
-/* s and dp of one pair become p and ds; `sees_it`: the query sees the key. */
-static __device__ __forceinline__ void pair_tile(const k_attention_back &b, row_number r,
-                                                 bool sees_it, float *s, float *dp)
+/* s and dp of sixteen rows and N columns become p and ds / scale. lse and term stand by column
+ * (those that a thread has) or by row (its two). Each step over all pairs at once: they do not wait
+ * for each other. `hidden`: one bit a pair that sees nothing. */
+template <int N, bool BY_COLUMN>
+static __device__ __forceinline__ void turn_pairs(const k_attention_back &b, float s[N / 8][4],
+                                                  float dp[N / 8][4], const float *lse,
+                                                  const float *term, uint32_t hidden)
 {
     const k_attention &a = b.a;
-    float x = *s * a.scale, slope = a.scale;
+    const float to_two = 1.4426950408889634f;
+    static_assert(N <= 64, "a bit a pair");
     if (a.softcap > 0) {
-        const float t = tanhf(x * b.one_by_cap);
-        x = a.softcap * t;
-        slope *= 1 - t * t;
+#pragma unroll
+        for (int i = 0; i < N / 2; i++) {
+            const int r = BY_COLUMN ? i / 4 * 2 + i % 2 : i % 4 / 2;
+            const float t = tanhf(s[i / 4][i % 4] * a.scale * b.one_by_cap);
+            s[i / 4][i % 4] = exp_two(a.softcap * t * to_two - lse[r]);
+            dp[i / 4][i % 4] = (dp[i / 4][i % 4] - term[r]) * (1 - t * t);
+        }
+    } else {
+        const float factor = a.scale * to_two;
+#pragma unroll
+        for (int i = 0; i < N / 2; i++) {
+            const int r = BY_COLUMN ? i / 4 * 2 + i % 2 : i % 4 / 2;
+            s[i / 4][i % 4] = exp_two(s[i / 4][i % 4] * factor - lse[r]);
+            dp[i / 4][i % 4] -= term[r];
+        }
     }
-    const float p = sees_it ? exp_two(x * 1.4426950408889634f - r.lse) : 0;
-    *s = p;
-    *dp = p * (*dp - r.term) * slope;
+    if (hidden) {
+#pragma unroll
+        for (int i = 0; i < N / 2; i++) {
+            if (hidden >> i & 1) s[i / 4][i % 4] = 0;
+        }
+    }
+#pragma unroll
+    for (int i = 0; i < N / 2; i++) dp[i / 4][i % 4] *= s[i / 4][i % 4];
 }
 
-/* Blocks of N keys. blockIdx: tile of 64 packed rows, K/V head; a warp has 16 of them. Dynamic
- * shared memory: q, do [64], k, v [N]. */
-template <typename T, int HD, int N>
+/* Rows first .. of q and do, past the span's end zeros. */
+template <typename T, int HD, int THREADS>
+static __device__ __forceinline__ void copy_rows(bf16 *qs, bf16 *ds, const k_attention_back &b,
+                                                 const k_span &span, int32_t first, int32_t rows)
+{
+    constexpr int CHUNKS = HD / LANES, LD = HD + LANES, STEP = THREADS / CHUNKS;
+    const int32_t group = b.a.heads / b.a.heads_kv, packed = span.count * group;
+    if (sizeof(T) == sizeof(bf16) && THREADS % CHUNKS == 0 && b.a.head_dim == HD && group == 1) {
+        const int row = (int)threadIdx.x / CHUNKS, j = (int)threadIdx.x % CHUNKS * LANES;
+        const int64_t stride = (int64_t)b.a.heads * HD;
+        const int64_t at = (span.row + first + row) * stride + (int64_t)blockIdx.y * HD + j;
+        const T *q = (const T *)b.a.q + at, *d_o = (const T *)b.d_o + at;
+#pragma unroll 4
+        for (int i = row; i < rows; i += STEP, q += STEP * stride, d_o += STEP * stride) {
+            const bool there = first + i < packed;
+            copy_or_zero(qs + i * LD + j, there ? q : (const T *)b.a.q, there);
+            copy_or_zero(ds + i * LD + j, there ? d_o : (const T *)b.d_o, there);
+        }
+        return;
+    }
+    for (int i = (int)threadIdx.x; i < rows * CHUNKS; i += THREADS) {
+        const int32_t p = first + i / CHUNKS, j = i % CHUNKS * LANES;
+        const int64_t at = p < packed ? packed_at(b.a, span, p) * b.a.head_dim : 0;
+        const T *q = (const T *)b.a.q + at, *d_o = (const T *)b.d_o + at;
+        copy8(qs + i / CHUNKS * LD + j, p < packed ? q : (const T *)NULL, j, b.a.head_dim);
+        copy8(ds + i / CHUNKS * LD + j, p < packed ? d_o : (const T *)NULL, j, b.a.head_dim);
+    }
+}
+
+/* Sixteen rows in shared memory as the first factor of products; HOLD: kept in registers. */
+template <int HD, bool HOLD> struct sixteen {
+    const bf16 *at;
+    uint32_t held[HOLD ? HD / 16 : 1][4];
+};
+
+template <int HD, bool HOLD>
+static __device__ __forceinline__ void take_sixteen(sixteen<HD, HOLD> *f, const bf16 *rows)
+{
+    const int lane = (int)threadIdx.x % WARP;
+    f->at = rows + (lane % 8 + lane / 8 % 2 * 8) * (HD + LANES) + lane / 16 * 8;
+#pragma unroll
+    for (int d = 0; HOLD && d < HD / 16; d++) load_matrices(f->held[d], f->at + d * 16);
+}
+
+/* s [16, N] = the sixteen rows times N rows of `bs` */
+template <int HD, int N, bool HOLD>
+static __device__ __forceinline__ void sixteen_by_rows(float s[N / 8][4],
+                                                       const sixteen<HD, HOLD> &f, const bf16 *bs)
+{
+    constexpr int LD = HD + LANES;
+    const int lane = (int)threadIdx.x % WARP;
+    const bf16 *at = bs + (lane % 8 + lane / 16 * 8) * LD + lane / 8 % 2 * 8;
+#pragma unroll
+    for (int i = 0; i < N / 8; i++) s[i][0] = s[i][1] = s[i][2] = s[i][3] = 0;
+#pragma unroll
+    for (int d = 0; d < HD / 16; d++) {
+        uint32_t a[4], b[N / 16][4];
+        if (!HOLD) load_matrices(a, f.at + d * 16);
+#pragma unroll
+        for (int i = 0; i < N / 16; i++) load_matrices(b[i], at + i * 16 * LD + d * 16);
+#pragma unroll
+        for (int i = 0; i < N / 16; i++) {
+            multiply(s[2 * i], HOLD ? f.held[HOLD ? d : 0] : a, b[i]);
+            multiply(s[2 * i + 1], HOLD ? f.held[HOLD ? d : 0] : a, b[i] + 2);
+        }
+    }
+}
+
+/* Blocks of N keys, the next on its way. blockIdx: tile of 64 packed rows, K/V head; a warp has 16
+ * of them. Dynamic shared memory: q, do [64] unless HOLD, then twice k, v [N]. */
+/* long: one kernel, a pipeline whose stages hold the same registers */
+template <typename T, int HD, int N, bool HOLD>
 static __global__ void __launch_bounds__(4 * WARP) queries_tiles(k_attention_back b)
 {
     constexpr int LD = HD + LANES, HEIGHT = 4 * M_ROWS, THREADS = 4 * WARP;
     extern __shared__ __align__(16) unsigned char space[];
-    bf16 *qs = (bf16 *)space, *ds = qs + HEIGHT * LD, *ks = ds + HEIGHT * LD, *vs = ks + N * LD;
+    bf16 *qs = (bf16 *)space, *ds = qs + HEIGHT * LD, *stages = HOLD ? qs : ds + HEIGHT * LD;
     const k_attention &a = b.a;
     const k_tile tile = a.tile[blockIdx.x];
     const k_span span = a.span[tile.span];
@@ -270,36 +378,59 @@ static __global__ void __launch_bounds__(4 * WARP) queries_tiles(k_attention_bac
     const int32_t end = tile.first + HEIGHT < packed ? tile.first + HEIGHT : packed;
     const seen see = {span.position + tile.first / group, span.position + (end - 1) / group,
                       a.window};
-    copy_packed<T, HD, THREADS>(qs, (const T *)a.q, a, span, tile.first, HEIGHT);
-    copy_packed<T, HD, THREADS>(ds, (const T *)b.d_o, a, span, tile.first, HEIGHT);
+    sixteen<HD, HOLD> q, d_o;
+    copy_rows<T, HD, THREADS>(qs, ds, b, span, tile.first, HEIGHT);
+    copies_end();
+    copies_wait<0>();
+    __syncthreads();
+    take_sixteen(&q, qs + mine * LD), take_sixteen(&d_o, ds + mine * LD);
+    if (HOLD) __syncthreads();
     const row_number row[2] = {number_of(b, span, tile.first + mine + lane / 4),
                                number_of(b, span, tile.first + mine + lane / 4 + 8)};
-    float dq[1][HD / 8][4] = {}, s[1][N / 8][4], dp[1][N / 8][4];
+    const float lse[2] = {row[0].lse, row[1].lse}, term[2] = {row[0].term, row[1].term};
+    float dq[1][HD / 8][4] = {}, s[N / 8][4], dp[1][N / 8][4];
     block_at at = {0, 0};
-    for (; find_block(a, tile, span, see, N, &at); at.from += N) {
+    bool more = find_block(a, tile, span, see, N, &at);
+    for (int turn = 0, first = 1; more; turn ^= 1) {
         const k_range range = a.range[span.first_range + at.range];
         const int32_t n = range.count - at.from < N ? range.count - at.from : N;
         const int32_t position = range.position + at.from;
-        __syncthreads(); /* the block before is read */
-        copy_slots<T, HD, THREADS>(ks, (const T *)a.k, a, range.slot + at.from, n, N);
-        copy_slots<T, HD, THREADS>(vs, (const T *)a.v, a, range.slot + at.from, n, N);
+        bf16 *ks = stages + turn * 2 * N * LD, *vs = ks + N * LD;
+        if (first) {
+            copy_slots<T, HD, THREADS>(ks, (const T *)a.k, a, range.slot + at.from, n, N);
+            copy_slots<T, HD, THREADS>(vs, (const T *)a.v, a, range.slot + at.from, n, N);
+            copies_end();
+            first = 0;
+        }
+        at.from += N;
+        more = find_block(a, tile, span, see, N, &at);
+        if (more) {
+            const k_range next = a.range[span.first_range + at.range];
+            const int32_t left = next.count - at.from;
+            bf16 *to = stages + (turn ^ 1) * 2 * N * LD;
+            copy_slots<T, HD, THREADS>(to, (const T *)a.k, a, next.slot + at.from, left, N);
+            copy_slots<T, HD, THREADS>(to + N * LD, (const T *)a.v, a, next.slot + at.from, left,
+                                       N);
+        }
         copies_end();
-        copies_wait<0>();
+        copies_wait<1>();
         __syncthreads();
-        rows_by_rows<HD, N, 1>(s, qs + mine * LD, ks);
-        rows_by_rows<HD, N, 1>(dp, ds + mine * LD, vs);
+        sixteen_by_rows<HD, N>(s, q, ks);
+        sixteen_by_rows<HD, N>(dp[0], d_o, vs);
+        uint32_t hidden = 0;
+        if (n < N || position + N - 1 > see.first || a.window > 0) {
 #pragma unroll
-        for (int i = 0; i < N / 8; i++) {
-#pragma unroll
-            for (int j = 0; j < 4; j++) {
-                const int key = i * 8 + lane % 4 * 2 + j % 2;
-                const row_number r = row[j / 2];
-                pair_tile(b, r, key < n && sees(r.query, position + key, a.window), &s[0][i][j],
-                          &dp[0][i][j]);
+            for (int i = 0; i < N / 2; i++) {
+                const int key = i / 4 * 8 + lane % 4 * 2 + i % 2;
+                const int32_t query = row[i % 4 / 2].query;
+                hidden |= (uint32_t)(key >= n | !sees(query, position + key, a.window)) << i;
             }
         }
+        turn_pairs<N, false>(b, s, dp[0], lse, term, hidden);
         by_columns<HD, HD, N, 1>(dq, dp, ks);
+        __syncthreads(); /* read, and free for the block after the next */
     }
+    copies_wait<0>();
 #pragma unroll
     for (int h = 0; h < 2; h++) {
         const int32_t p = tile.first + mine + lane / 4 + 8 * h;
@@ -307,130 +438,178 @@ static __global__ void __launch_bounds__(4 * WARP) queries_tiles(k_attention_bac
         T *to = (T *)b.dq + packed_at(a, span, p) * a.head_dim;
 #pragma unroll
         for (int i = 0; i < HD / 8; i++) {
-            const int j = i * 8 + lane % 4 * 2;
-            if (j < a.head_dim) put(to + j, dq[0][i][2 * h]);
-            if (j + 1 < a.head_dim) put(to + j + 1, dq[0][i][2 * h + 1]);
+            put_two(to, i * 8 + lane % 4 * 2, a.head_dim, dq[0][i][2 * h] * a.scale,
+                    dq[0][i][2 * h + 1] * a.scale);
         }
     }
 }
 
 typedef struct own_slots { /* of a block of keys_tiles: KEYS slots, part of them in a range */
-    int32_t first;         /* slot */
     int32_t position;      /* of the first, were it in the range */
     int32_t from, end;     /* those of them that are in it */
 } own_slots;
 
-/* What N packed rows from `first` on add to the block's keys. */
-template <typename T, int HD, int ND, int N, int THREADS>
-static __device__ __forceinline__ void add_rows(const k_attention_back &b, const k_span &span,
-                                                own_slots own, int32_t first, bf16 *space,
-                                                float dk[1][ND / 8][4], float dv[1][ND / 8][4])
+typedef struct rows_at {        /* packed rows that see some of a block's keys */
+    int32_t span, range, first; /* first: -1 before any of this range */
+    own_slots own;
+} rows_at;
+
+/* The next N packed rows from `at` on; false at the end. */
+static __device__ __forceinline__ bool find_rows(const k_attention_back &b, int32_t slot0,
+                                                 int32_t left, int32_t n, rows_at *at)
 {
-    constexpr int LD = HD + LANES;
-    bf16 *ks = space, *vs = ks + KEYS * LD, *qs = vs + KEYS * LD, *ds = qs + N * LD;
     const k_attention &a = b.a;
-    const int lane = (int)threadIdx.x % WARP, warp = (int)threadIdx.x / WARP;
-    const int mine = warp % 4 * M_ROWS, part = warp / 4 * ND;
-    float s[1][N / 8][4], dp[1][N / 8][4];
-    __syncthreads(); /* the rows before are read */
-    copy_packed<T, HD, THREADS>(qs, (const T *)a.q, a, span, first, N);
-    copy_packed<T, HD, THREADS>(ds, (const T *)b.d_o, a, span, first, N);
-    copies_end();
-    copies_wait<0>();
-    __syncthreads();
-    rows_by_rows<HD, N, 1>(s, ks + mine * LD, qs);
-    rows_by_rows<HD, N, 1>(dp, vs + mine * LD, ds);
-#pragma unroll
-    for (int i = 0; i < N / 8; i++) {
-#pragma unroll
-        for (int c = 0; c < 2; c++) {
-            const row_number r = number_of(b, span, first + i * 8 + lane % 4 * 2 + c);
-#pragma unroll
-            for (int h = 0; h < 2; h++) {
-                const int key = mine + lane / 4 + 8 * h;
-                const bool there = key >= own.from && key < own.end;
-                pair_tile(b, r, there && sees(r.query, own.position + key, a.window),
-                          &s[0][i][2 * h + c], &dp[0][i][2 * h + c]);
+    const int32_t group = a.heads / a.heads_kv;
+    for (; at->span < b.n_span; at->span++, at->range = 0, at->first = -1) {
+        const k_span span = a.span[at->span];
+        for (; at->range < span.n_range; at->range++, at->first = -1) {
+            const k_range range = a.range[span.first_range + at->range];
+            own_slots own = {range.position + slot0 - range.slot, range.slot - slot0,
+                             range.slot + range.count - slot0};
+            if (own.from < 0) own.from = 0;
+            if (own.end > left) own.end = left;
+            if (own.from >= own.end) continue;
+            if (at->first < 0) {
+                const int32_t row0 = own.position + own.from - span.position;
+                at->first = row0 < 0 ? 0 : row0 * group / n * n; /* nobody before sees them */
             }
+            if (at->first >= span.count * group) continue;
+            const int32_t query = span.position + at->first / group;
+            if (a.window > 0 && query - (own.position + own.end - 1) >= a.window) continue;
+            at->own = own;
+            return true;
         }
     }
-    by_columns<HD, ND, N, 1>(dv, s, ds + part);
-    by_columns<HD, ND, N, 1>(dk, dp, qs + part);
+    return false;
+}
+
+template <int HD, int N> struct row_stage { /* N packed rows on their way */
+    bf16 q[N * (HD + LANES)], d_o[N * (HD + LANES)];
+};
+
+/* Behind a row's numbers, in q's padding, stand its lse, term and query. */
+template <int HD, int N>
+static __device__ __forceinline__ row_number *number_at(row_stage<HD, N> *s, int row)
+{
+    static_assert(sizeof(row_number) <= LANES * sizeof(bf16), "the padding");
+    return (row_number *)(s->q + row * (HD + LANES) + HD);
+}
+
+template <typename T, int HD, int N, int THREADS>
+static __device__ __forceinline__ void copy_stage(row_stage<HD, N> *to, const k_attention_back &b,
+                                                  const rows_at &at)
+{
+    const k_span span = b.a.span[at.span];
+    copy_rows<T, HD, THREADS>(to->q, to->d_o, b, span, at.first, N);
+    if (threadIdx.x >= N) return;
+    *number_at(to, (int)threadIdx.x) = number_of(b, span, at.first + (int32_t)threadIdx.x);
 }
 
 /* blockIdx: KEYS slots, K/V head; a warp has 16 of them, and 1 / SPLIT of the numbers of their
- * gradients. N packed rows at a time. Dynamic shared memory: k, v [KEYS], q, do [N]. */
-template <typename T, int HD, int SPLIT, int N>
+ * gradients. N packed rows at a time, the next on their way. Dynamic shared memory: k, v [KEYS],
+ * which HOLD moves to registers before they are overwritten, and twice N rows. */
+/* long: one kernel, a pipeline whose stages hold the same registers */
+template <typename T, int HD, int SPLIT, int N, bool HOLD>
 static __global__ void __launch_bounds__(4 * SPLIT * WARP) keys_tiles(k_attention_back b)
 {
     constexpr int LD = HD + LANES, THREADS = 4 * SPLIT * WARP, ND = HD / SPLIT;
     extern __shared__ __align__(16) unsigned char space[];
     const k_attention &a = b.a;
-    const int32_t group = a.heads / a.heads_kv, slot0 = (int32_t)blockIdx.x * KEYS;
+    const int32_t slot0 = (int32_t)blockIdx.x * KEYS;
     const int32_t left = (int32_t)b.slots - slot0 < KEYS ? (int32_t)b.slots - slot0 : KEYS;
-    float dk[1][ND / 8][4] = {}, dv[1][ND / 8][4] = {};
-    copy_slots<T, HD, THREADS>((bf16 *)space, (const T *)a.k, a, slot0, left, KEYS);
-    copy_slots<T, HD, THREADS>((bf16 *)space + KEYS * LD, (const T *)a.v, a, slot0, left, KEYS);
-    for (int32_t i = 0; i < b.n_span; i++) {
-        const k_span span = a.span[i];
-        for (int32_t r = span.first_range; r < span.first_range + span.n_range; r++) {
-            const k_range range = a.range[r];
-            own_slots own = {slot0, range.position + slot0 - range.slot, range.slot - slot0,
-                             range.slot + range.count - slot0};
-            if (own.from < 0) own.from = 0;
-            if (own.end > left) own.end = left;
-            if (own.from >= own.end) continue;
-            int32_t row0 = own.position + own.from - span.position; /* nobody before sees them */
-            row0 = row0 < 0 ? 0 : row0 * group / N * N;
-            for (int32_t p = row0; p < span.count * group; p += N) {
-                const int32_t query = span.position + p / group;
-                if (a.window > 0 && query - (own.position + own.end - 1) >= a.window) break;
-                add_rows<T, HD, ND, N, THREADS>(b, span, own, p, (bf16 *)space, dk, dv);
+    const int lane = (int)threadIdx.x % WARP, warp = (int)threadIdx.x / WARP;
+    const int mine = warp % 4 * M_ROWS, part = warp / 4 * ND;
+    bf16 *ks = (bf16 *)space, *vs = ks + KEYS * LD;
+    row_stage<HD, N> *stage = (row_stage<HD, N> *)(HOLD ? ks : vs + KEYS * LD);
+    float dk[1][ND / 8][4] = {}, dv[1][ND / 8][4] = {}, s[1][N / 8][4], dp[1][N / 8][4];
+    sixteen<HD, HOLD> k, v;
+    copy_slots<T, HD, THREADS>(ks, (const T *)a.k, a, slot0, left, KEYS);
+    copy_slots<T, HD, THREADS>(vs, (const T *)a.v, a, slot0, left, KEYS);
+    copies_end();
+    copies_wait<0>();
+    __syncthreads();
+    take_sixteen(&k, ks + mine * LD), take_sixteen(&v, vs + mine * LD);
+    if (HOLD) __syncthreads();
+    rows_at at = {0, 0, -1, {0, 0, 0}};
+    bool more = find_rows(b, slot0, left, N, &at);
+    if (more) copy_stage<T, HD, N, THREADS>(&stage[0], b, at);
+    copies_end();
+    for (int turn = 0; more; turn ^= 1) {
+        const own_slots own = at.own;
+        row_stage<HD, N> *rows = &stage[turn];
+        at.first += N;
+        more = find_rows(b, slot0, left, N, &at);
+        if (more) copy_stage<T, HD, N, THREADS>(&stage[turn ^ 1], b, at);
+        copies_end();
+        copies_wait<1>();
+        __syncthreads();
+        sixteen_by_rows<HD, N>(s[0], k, rows->q);
+        sixteen_by_rows<HD, N>(dp[0], v, rows->d_o);
+        float lse[N / 4], term[N / 4];
+        uint32_t hidden = 0;
+#pragma unroll
+        for (int i = 0; i < N / 4; i++) {
+            const int r = i / 2 * 8 + lane % 4 * 2 + i % 2;
+            lse[i] = number_at(rows, r)->lse, term[i] = number_at(rows, r)->term;
+        }
+        if (own.from > 0 || own.end < KEYS || a.window > 0 ||
+            own.position + KEYS - 1 > number_at(rows, 0)->query) {
+#pragma unroll
+            for (int i = 0; i < N / 2; i++) {
+                const int key = mine + lane / 4 + i % 4 / 2 * 8;
+                const int32_t query = number_at(rows, i / 4 * 8 + lane % 4 * 2 + i % 2)->query;
+                const bool there = (key >= own.from) & (key < own.end);
+                hidden |= (uint32_t)(!there | !sees(query, own.position + key, a.window)) << i;
             }
         }
+        turn_pairs<N, true>(b, s[0], dp[0], lse, term, hidden);
+        by_columns<HD, ND, N, 1>(dv, s, rows->d_o + part);
+        by_columns<HD, ND, N, 1>(dk, dp, rows->q + part);
+        __syncthreads(); /* read, and free for the rows after the next */
     }
-    const int lane = (int)threadIdx.x % WARP, warp = (int)threadIdx.x / WARP;
+    copies_wait<0>();
 #pragma unroll
     for (int h = 0; h < 2; h++) {
-        const int32_t key = warp % 4 * M_ROWS + lane / 4 + 8 * h;
+        const int32_t key = mine + lane / 4 + 8 * h;
         if (key >= left) continue;
-        const int64_t at = ((int64_t)(slot0 + key) * a.heads_kv + blockIdx.y) * a.head_dim;
+        const int64_t to = ((int64_t)(slot0 + key) * a.heads_kv + blockIdx.y) * a.head_dim;
 #pragma unroll
         for (int i = 0; i < ND / 8; i++) {
-#pragma unroll
-            for (int c = 0; c < 2; c++) {
-                const int j = warp / 4 * ND + i * 8 + lane % 4 * 2 + c;
-                if (j >= a.head_dim) continue;
-                put((T *)b.dk + at + j, dk[0][i][2 * h + c]);
-                put((T *)b.dv + at + j, dv[0][i][2 * h + c]);
-            }
+            const int j = part + i * 8 + lane % 4 * 2;
+            put_two((T *)b.dk + to, j, a.head_dim, dk[0][i][2 * h] * a.scale,
+                    dk[0][i][2 * h + 1] * a.scale);
+            put_two((T *)b.dv + to, j, a.head_dim, dv[0][i][2 * h], dv[0][i][2 * h + 1]);
         }
     }
 }
 
 /* ---- starting ---- */
 
-template <typename T, int HD, int SPLIT, int N>
+template <typename T, int HD, int SPLIT, int N, bool HOLD>
 static void start_tiles(k_stream s, const k_attention_back *b)
 {
-    const size_t bytes = (size_t)(2 * KEYS + 2 * N) * (HD + LANES) * sizeof(bf16);
+    constexpr size_t held = (size_t)2 * KEYS * (HD + LANES) * sizeof(bf16);
+    constexpr size_t slots2 = (size_t)4 * N * (HD + LANES) * sizeof(bf16);
+    constexpr size_t rows2 = 2 * sizeof(row_stage<HD, N>);
+    const size_t of_queries = !HOLD ? held + slots2 : held > slots2 ? held : slots2;
+    const size_t of_keys = !HOLD ? held + rows2 : held > rows2 ? held : rows2;
     const dim3 slots(blocks_of(b->slots, KEYS), (unsigned)b->a.heads_kv);
     const dim3 tiles((unsigned)b->a.n_tile, (unsigned)b->a.heads_kv);
-    cudaFuncSetAttribute(queries_tiles<T, HD, N>, cudaFuncAttributeMaxDynamicSharedMemorySize,
-                         (int)bytes);
-    cudaFuncSetAttribute(keys_tiles<T, HD, SPLIT, N>, cudaFuncAttributeMaxDynamicSharedMemorySize,
-                         (int)bytes);
-    if (b->a.n_tile > 0) queries_tiles<T, HD, N><<<tiles, 4 * WARP, bytes, s>>>(*b);
-    keys_tiles<T, HD, SPLIT, N><<<slots, 4 * SPLIT * WARP, bytes, s>>>(*b);
+    cudaFuncSetAttribute(queries_tiles<T, HD, N, HOLD>, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                         (int)of_queries);
+    cudaFuncSetAttribute(keys_tiles<T, HD, SPLIT, N, HOLD>,
+                         cudaFuncAttributeMaxDynamicSharedMemorySize, (int)of_keys);
+    if (b->a.n_tile > 0) queries_tiles<T, HD, N, HOLD><<<tiles, 4 * WARP, of_queries, s>>>(*b);
+    keys_tiles<T, HD, SPLIT, N, HOLD><<<slots, 4 * SPLIT * WARP, of_keys, s>>>(*b);
 }
 
 template <typename T> static void start_width(k_stream s, const k_attention_back *b)
 {
-    if (b->a.head_dim <= 64) start_tiles<T, 64, 1, 64>(s, b);
-    else if (b->a.head_dim <= 80) start_tiles<T, 80, 1, 64>(s, b);
-    else if (b->a.head_dim <= 96) start_tiles<T, 96, 1, 64>(s, b);
-    else if (b->a.head_dim <= 128) start_tiles<T, 128, 1, 64>(s, b);
-    else start_tiles<T, 256, 2, 32>(s, b);
+    if (b->a.head_dim <= 64) start_tiles<T, 64, 1, 32, true>(s, b);
+    else if (b->a.head_dim <= 80) start_tiles<T, 80, 1, 32, true>(s, b);
+    else if (b->a.head_dim <= 96) start_tiles<T, 96, 1, 32, true>(s, b);
+    else if (b->a.head_dim <= 128) start_tiles<T, 128, 1, 32, false>(s, b);
+    else start_tiles<T, 256, 2, 16, false>(s, b);
 }
 
 static void start_precise(k_stream s, const k_attention_back *b)
@@ -448,12 +627,22 @@ static void start_precise(k_stream s, const k_attention_back *b)
     else keys_back<8><<<slots, WARPS * WARP, 0, s>>>(*b);
 }
 
-void k_attend_back(k_stream s, const k_attention_back *b)
+template <typename T> static void start_terms(k_stream s, const k_attention_back *b)
 {
     const int64_t n = b->rows * b->a.heads;
-    const unsigned blocks = blocks_of(n, WARPS);
-    if (n > 0 && b->a.type == ROWS_BF16) row_terms<bf16><<<blocks, WARPS * WARP, 0, s>>>(*b, n);
-    else if (n > 0) row_terms<float><<<blocks, WARPS * WARP, 0, s>>>(*b, n);
+    const int hd = b->a.head_dim;
+    if (n == 0) return;
+    if (hd % LANES != 0 || !is_aligned(b->d_o) || !is_aligned(b->a.o))
+        row_terms<T><<<blocks_of(n, WARPS), WARPS * WARP, 0, s>>>(*b, n);
+    else if (hd <= WARP / 2 * LANES)
+        row_terms_wide<T, WARP / 2><<<blocks_of(n, WARPS * 2), WARPS * WARP, 0, s>>>(*b, n);
+    else row_terms_wide<T, WARP><<<blocks_of(n, WARPS), WARPS * WARP, 0, s>>>(*b, n);
+}
+
+void k_attend_back(k_stream s, const k_attention_back *b)
+{
+    if (b->a.type == ROWS_BF16) start_terms<bf16>(s, b);
+    else start_terms<float>(s, b);
     if (b->slots == 0) return;
     if (b->a.precise) start_precise(s, b);
     else if (b->a.type == ROWS_BF16) start_width<bf16>(s, b);

@@ -22,7 +22,8 @@ CUDA_OBJ    = $(KERNELS:%.cu=$(BUILD)/%.cu.o)
 GPU_BENCHES = $(patsubst bench/%.c,$(BUILD)/bench/%,$(sort $(wildcard bench/gpu/b_*.c)))
 GPU_TESTS   = $(patsubst tests/%.c,$(BUILD)/tests/%,$(sort $(wildcard tests/gpu_*.c)))
 
-$(BUILD)/%.cu.o: %.cu src/compute/cuda/kernels.h src/compute/cuda/kernels_decode.h src/compute/cuda/lanes_in.h src/compute/cuda/tiles_in.h
+$(BUILD)/%.cu.o: %.cu $(addprefix src/compute/cuda/,kernels.h kernels_decode.h lanes_in.h tiles_in.h kernels_adapter.h \
+                      gates_in.h kernels_train.h)
 	@mkdir -p $(@D)
 	@echo "  NVCC $<"
 	$(V)$(NVCC) $(NVCCFLAGS) -c -o $@ $<
@@ -32,5 +33,6 @@ $(BUILD)/%.cu.o: %.cu src/compute/cuda/kernels.h src/compute/cuda/kernels_decode
 gpu-test: all $(GPU_TESTS) $(BUILD)/tests/t_golden $(BUILD)/tests/t_lora
 	@for t in $(GPU_TESTS) $(BUILD)/tests/t_golden $(BUILD)/tests/t_lora; do $$t || exit 1; done
 gpu-bench: $(GPU_BENCHES)
+$(GPU_BENCHES): $(BUILD)/bench/gpu/profile.o
 
 -include $(GPU_TESTS:=.d)

@@ -459,6 +459,7 @@ static const op_table cuda_ops = {
     .embed = cuda_embed,
     .rmsnorm = cuda_rmsnorm,
     .matmul = cuda_matmul,
+    .adapts = true,
     .rope = cuda_rope,
     .attend = cuda_attend,
     .glu = cuda_glu,

@@ -5,9 +5,10 @@
 #include "compute/cuda/cuda.h"
 #include "compute/cuda/kernels.h"
 #include "compute/cuda/kernels_decode.h"
+#include "compute/cuda/kernels_train.h"
 #include "compute/cuda/space.h"
 #include "compute/device.h"
-#include "compute/train.h"
+#include "compute/train_table.h"
 
 #include <cublasLt.h>
 #include <cuda_runtime_api.h>
@@ -93,6 +94,20 @@ void cuda_prepare(backend *b, int64_t n, tensor w, int64_t first, int64_t out, k
 /* y (row i at ld * i) (+)= x w^T for rows first .. first + out of w. */
 void cuda_product(backend *b, const void *x, int64_t n, tensor w, int64_t first, int64_t out,
                   k_rows y, int64_t ld, bool add);
+
+/* Adapters in training. Do the kernels made for them take this one? (bf16, rank 8, 16, .. 64) */
+bool cuda_adapter_fits(const backend *b, const lora_pair *pair, const tensor *low);
+void cuda_adapter_low(backend *b, tensor low, tensor x, const lora_pair *pair);
+/* y += what the adapters of the parts add; x as products read it. */
+void cuda_adapter_forward(backend *b, const void *x, const matmul_part *part, int n_part);
+/* The adapters' gradients, and their share of dx; `dy` as products read it. False: no part has an
+ * adapter, and nothing was done. */
+bool cuda_adapter_back(backend *b, const back_part *part, int n, const void *const *dy);
+/* Gates by the kernels that take adapters along, or by ops. */
+void cuda_gates(backend *b, tensor x, const gate_block *g);
+void cuda_gates_back(backend *b, const gate_block *g, const back_part *down);
+/* dx (+)= dy w, dy as products read it. */
+void cuda_multiply_back(backend *b, tensor dx, const void *dy, tensor w, bool add);
 
 void cuda_matmul(backend *b, tensor x, const matmul_part *part, int n_part);
 void cuda_attend(backend *b, tensor o, tensor q, tensor k, tensor v, const attend_plan *plan);

@@ -115,36 +115,5 @@ typedef struct k_attention_back {
     float one_by_cap; /* 1 / softcap */
 } k_attention_back;
 void k_attend_back(k_stream s, const k_attention_back *b);
-/* train.cu; float32 where no type is said */
-typedef struct k_norm_back { /* dx, dy and x of one type */
-    void *dx;
-    const void *dy, *x;
-    const float *w;
-    int32_t type;
-    float eps, w_plus;
-    int32_t add;
-    int64_t n, width;
-} k_norm_back;
-void k_rmsnorm_back(k_stream s, const k_norm_back *h);
-void k_glu_back(k_stream s, k_rows gate, k_rows up, k_rows dy, int32_t gelu);
-void k_scale(k_stream s, float *y, float factor, int64_t n);
-void k_scatter_add(k_stream s, k_rows y, k_rows x, const int32_t *rows);
-typedef struct k_loss {
-    float *logits;
-    int64_t m, n, first;
-    float softcap;
-    const int32_t *target;
-    const float *weight;
-    const double *log_sum_exp;
-} k_loss;
-void k_softmax_back(k_stream s, const k_loss *l);
-void k_sum_squares(k_stream s, double *part, int32_t parts, const float *x, int64_t n);
-typedef struct k_adamw_step {
-    float *value, *first, *second;
-    const float *grad;
-    int64_t n;
-    double rate, beta1, beta2, eps, decay, grad_scale, fix1, fix2;
-} k_adamw_step;
-void k_adamw(k_stream s, const k_adamw_step *t);
 
 #endif

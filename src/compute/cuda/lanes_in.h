@@ -9,8 +9,8 @@
 #include <stdint.h>
 
 extern "C" {
-#include "compute/cuda/kernels.h"
 #include "compute/cuda/kernels_decode.h"
+#include "compute/cuda/kernels_train.h"
 }
 
 typedef __nv_bfloat16 bf16;
@@ -26,6 +26,23 @@ static __device__ __forceinline__ uint32_t two_bf16(float low, float high)
 {
     __nv_bfloat162 both = __floats2bfloat162_rn(low, high);
     return *(uint32_t *)&both;
+}
+
+/* Numbers j and j + 1 of a row of `width`, j even; those past its end are not written. */
+static __device__ __forceinline__ void put_two(float *row, int j, int width, float x, float y)
+{
+    if (j < width) row[j] = x;
+    if (j + 1 < width) row[j + 1] = y;
+}
+
+static __device__ __forceinline__ void put_two(bf16 *row, int j, int width, float x, float y)
+{
+    if (width % 2 == 0) {
+        if (j < width) *(uint32_t *)(row + j) = two_bf16(x, y);
+        return;
+    }
+    if (j < width) put(row + j, x);
+    if (j + 1 < width) put(row + j + 1, y);
 }
 
 /* Eight numbers in a row; `at` is aligned to eight of them (bf16) or four (float). */

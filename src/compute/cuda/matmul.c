@@ -453,6 +453,23 @@ static int64_t stretch_of(backend *b, const tensor *w)
     return n > 8 ? n / 8 * 8 : n;
 }
 
+/* Adapters in training by the kernels made for them, all others by two more products each. */
+static void adapt(backend *b, tensor x, const void *factor, const matmul_part *part, int n_part)
+{
+    bool fit = true;
+    for (int i = 0; i < n_part; i++) {
+        const lora_pair *pair = part[i].adapter;
+        if (pair) fit = fit && pair->da.data && cuda_adapter_fits(b, pair, &part[i].low);
+    }
+    if (fit) {
+        cuda_adapter_forward(b, factor, part, n_part);
+        return;
+    }
+    for (int i = 0; i < n_part; i++) {
+        if (part[i].adapter) op_lora(b, part[i].y, x, part[i].adapter, part[i].low);
+    }
+}
+
 void cuda_matmul(backend *b, tensor x, const matmul_part *part, int n_part)
 {
     const void *factor = NULL;
@@ -473,4 +490,5 @@ void cuda_matmul(backend *b, tensor x, const matmul_part *part, int n_part)
         k_add_bias(cuda_of(b)->stream, y, out, cuda_vector(b, p->bias));
         cuda_launched(b, "a bias");
     }
+    adapt(b, x, factor, part, n_part);
 }

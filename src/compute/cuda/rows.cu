@@ -1,7 +1,7 @@
 /* rows: norm, rotation, gates, sums and moves of rows; see kernels.h. Each row is computed alone:
  * by a warp where it is short, else by a block, which depends on its width only. Eight numbers a
  * thread where widths allow it. */
-#include "compute/cuda/lanes_in.h"
+#include "compute/cuda/gates_in.h"
 
 enum { THREADS = 256, SHORT_ROW = 1024 };
 
@@ -143,13 +143,6 @@ void k_rope(k_stream s, k_rows x, k_rope_how h)
 }
 
 /* ---- gates ---- */
-
-static __device__ __forceinline__ float activate(float g, int32_t gelu)
-{
-    if (!gelu) return g / (1 + expf(-g));
-    const float root = 0.79788456080286535588f; /* sqrt(2 / pi) */
-    return 0.5f * g * (1 + tanhf(root * (g + 0.044715f * g * g * g)));
-}
 
 template <typename T>
 static __global__ void glu_eight(T *y, const T *gate, const T *up, int32_t gelu, int64_t n,

@@ -1,6 +1,7 @@
 /* space: see space.h. */
 #include "compute/cuda/space.h"
 
+#include "compute/cuda/kernels_adapter.h"
 #include "compute/device.h"
 
 static int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
@@ -48,6 +49,25 @@ bool cuda_space_lay_out(backend *b, const backend_shape *shape, arena *a, err *e
     return e->code == ERR_NONE;
 }
 
+/* What the kernels of adapters need; nothing where they are not used. */
+static void take_adapters(backend *b, cuda_workspace *s, const backend_shape *shape, arena *a,
+                          err *e)
+{
+    const int64_t rank = shape->adapter_rank;
+    const int64_t slot = (rank + ADAPTER_SLICE - 1) / ADAPTER_SLICE * ADAPTER_SLICE;
+    const int64_t heads = (int64_t)shape->n_head * shape->head_dim;
+    const int64_t width = larger(larger(shape->d_model, shape->d_ff), heads);
+    const int64_t stretches = (width + ADAPTER_STRETCH - 1) / ADAPTER_STRETCH;
+    const int64_t slots = smaller(ADAPTER_PARTS * slot, ADAPTER_SLOTS);
+    s->adapter_slot = 0;
+    if (b->rows != DTYPE_BF16 || rank < 1 || slot > ADAPTER_SLOTS) return;
+    s->adapter_slot = (int32_t)slot;
+    s->adapter_sums_max = larger(ADAPTER_BLOCKS, ADAPTER_PARTS * stretches) * ADAPTER_STRETCH;
+    s->adapter_sums_max *= slots;
+    s->adapter_m = take(b, a, 2 * ADAPTER_PARTS * slot, width, sizeof(uint16_t), e);
+    s->adapter_sums = take(b, a, s->adapter_sums_max, 1, sizeof(float), e);
+}
+
 bool cuda_space_lay_out_train(backend *b, const backend_shape *shape, arena *a, err *e)
 {
     cuda_workspace *s = b->workspace, measured = {0};
@@ -66,6 +86,7 @@ bool cuda_space_lay_out_train(backend *b, const backend_shape *shape, arena *a, 
     s->row_term = device_take(b, a, terms, sizeof(float), e);
     s->row_terms = (int64_t)terms;
     s->partial = device_take(b, a, SQUARES_PARTS, sizeof(double), e);
+    take_adapters(b, s, shape, a, e);
     b->train_space = b->workspace;
     return e->code == ERR_NONE;
 }

@@ -34,6 +34,10 @@ typedef struct cuda_workspace {
     double *partial; /* train: sums of squares */
     float *row_term; /* train: [row_terms] of attention's way back */
     int64_t row_terms;
+    void *adapter_m;     /* train: two sets of three adapters' matrices in bf16 */
+    float *adapter_sums; /* train: [adapter_sums_max] sums of splits of the rows */
+    int64_t adapter_sums_max;
+    int32_t adapter_slot; /* 0: adapters go through plain products */
 } cuda_workspace;
 
 /* Into b->workspace (NULL while measuring), b->train_space. */

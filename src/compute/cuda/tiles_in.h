@@ -13,7 +13,7 @@ enum { KEYS = 64, M_ROWS = 16, AHEAD = 4 }; /* keys a block; rows of one product
 
 static __device__ __forceinline__ bool sees(int32_t query, int32_t key, int32_t window)
 {
-    return key <= query && (window == 0 || query - key < window);
+    return (key <= query) & ((window == 0) | (query - key < window));
 }
 
 static __device__ __forceinline__ float exp_two(float x)

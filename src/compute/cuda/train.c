@@ -51,18 +51,17 @@ static void cuda_attend_back(backend *b, const attend_tape *t, const attend_grad
     cuda_launched(b, "attention's way back");
 }
 
-/* dx (+)= dy w, in stretches of w's rows where they must be expanded. */
-static void cuda_matmul_back(backend *b, tensor dx, tensor dy, tensor w, bool add)
+/* dx (+)= dy w, in stretches of w's rows where they must be expanded; dy as products read it. */
+void cuda_multiply_back(backend *b, tensor dx, const void *dy, tensor w, bool add)
 {
-    cuda_workspace *s = cuda_space(b);
+    const cuda_workspace *s = cuda_space(b);
     const int64_t in = w.dim[1], out = w.dim[0];
-    const char *factor = cuda_factor(b, dy, s->dy);
     int64_t stretch = w.type == b->rows ? out : s->w_max / (in > 0 ? in : 1);
     if (stretch > 8 && stretch < out) stretch = stretch / 8 * 8;
     for (int64_t first = 0; first < out; first += stretch) {
         const int64_t n = out - first < stretch ? out - first : stretch;
         product_shape p = {.a = cuda_weight_factor(b, w, first, n),
-                           .b = factor + first * dtype_get(b->rows)->block_bytes,
+                           .b = (const char *)dy + first * dtype_get(b->rows)->block_bytes,
                            .d = dx.data,
                            .type_out = cuda_row_type(dx.type),
                            .add = add || first > 0,
@@ -74,6 +73,41 @@ static void cuda_matmul_back(backend *b, tensor dx, tensor dy, tensor w, bool ad
                            .ldd = in};
         cuda_multiply(b, &p);
     }
+}
+
+static void cuda_matmul_back(backend *b, tensor dx, tensor dy, tensor w, bool add)
+{
+    cuda_multiply_back(b, dx, cuda_factor(b, dy, cuda_space(b)->dy), w, add);
+}
+
+/* Products of one x and dx, and their adapters: what the adapters give to dx comes first, and each
+ * product adds to it. */
+static void cuda_group_back(backend *b, const back_part *part, int n)
+{
+    const void *dy[ADAPTER_PARTS_MAX] = {0};
+    bool together = n <= ADAPTER_PARTS_MAX;
+    for (int i = 0; i < n; i++) {
+        const lora_pair *pair = part[i].adapter;
+        if (pair && (!cuda_adapter_fits(b, pair, &part[i].low) ||
+                     !cuda_adapter_fits(b, pair, &part[i].dlow)))
+            together = false;
+        if (n > 1 && part[i].dy.type != b->rows) together = false; /* one scratch for one of them */
+    }
+    if (!together) {
+        for (int i = 0; i < n; i++) product_back_by_ops(b, &part[i]);
+        return;
+    }
+    for (int i = 0; i < n; i++) dy[i] = cuda_factor(b, part[i].dy, cuda_space(b)->dy);
+    bool add = cuda_adapter_back(b, part, n, dy) || part[0].add;
+    for (int i = 0; i < n && part[i].dx; i++, add = true) {
+        cuda_multiply_back(b, *part[i].dx, dy[i], part[i].w, add);
+    }
+}
+
+static void cuda_lora_low(backend *b, tensor low, tensor x, const lora_pair *pair)
+{
+    if (cuda_adapter_fits(b, pair, &low)) cuda_adapter_low(b, low, x, pair);
+    else lora_low_by_ops(b, low, x, pair);
 }
 
 static void cuda_weight_grad(backend *b, tensor dw, tensor dy, tensor x)
@@ -104,7 +138,9 @@ static void cuda_rmsnorm_back(backend *b, tensor dx, tensor dy, tensor x, const 
                      .dy = dy.data,
                      .x = x.data,
                      .w = cuda_vector(b, &norm->w),
-                     .type = cuda_row_type(x.type),
+                     .type = cuda_row_type(dx.type),
+                     .type_x = cuda_row_type(x.type),
+                     .rounded = b->rows == DTYPE_BF16 ? norm->rounded.data : NULL,
                      .eps = norm->eps,
                      .w_plus = norm->w_plus,
                      .add = add,
@@ -112,6 +148,22 @@ static void cuda_rmsnorm_back(backend *b, tensor dx, tensor dy, tensor x, const 
                      .width = width};
     k_rmsnorm_back(cuda_of(b)->stream, &h);
     cuda_launched(b, "a norm's way back");
+}
+
+static void cuda_rmsnorm_keep(backend *b, tensor y, tensor kept, tensor x, const norm_shape *norm)
+{
+    const int64_t width = norm->w.dim[0];
+    k_norm_keep h = {.y = y.data,
+                     .kept = kept.data,
+                     .x = x.data,
+                     .w = cuda_vector(b, &norm->w),
+                     .type = cuda_row_type(y.type),
+                     .eps = norm->eps,
+                     .w_plus = norm->w_plus,
+                     .n = tensor_count(&x) / width,
+                     .width = width};
+    k_rmsnorm_keep(cuda_of(b)->stream, &h);
+    cuda_launched(b, "a norm");
 }
 
 static void cuda_rope_back(backend *b, tensor dx, const int32_t *positions, tensor table,
@@ -139,7 +191,7 @@ static void cuda_glu_back(backend *b, tensor gate, tensor up, tensor dy, glu_kin
 
 static void cuda_scale(backend *b, tensor y, float factor)
 {
-    k_scale(cuda_of(b)->stream, y.data, factor, tensor_count(&y));
+    k_scale(cuda_of(b)->stream, cuda_rows(y), factor);
     cuda_launched(b, "scaling");
 }
 
@@ -209,6 +261,11 @@ const train_table cuda_train_ops = {
     .attend_back = cuda_attend_back,
     .matmul_back = cuda_matmul_back,
     .weight_grad = cuda_weight_grad,
+    .group_back = cuda_group_back,
+    .lora_low = cuda_lora_low,
+    .gates = cuda_gates,
+    .gates_back = cuda_gates_back,
+    .rmsnorm_keep = cuda_rmsnorm_keep,
     .rmsnorm_back = cuda_rmsnorm_back,
     .rope_back = cuda_rope_back,
     .glu_back = cuda_glu_back,

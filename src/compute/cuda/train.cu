@@ -1,58 +1,150 @@
 /* train: the way back through norm, gate and softmax, sums of squares and AdamW; see kernels.h
  * and compute/train.h. Rows and numbers stand alone, but for the sum of squares, whose parts are
  * fixed. */
-#include "compute/cuda/lanes_in.h"
+#include "compute/cuda/gates_in.h"
 
-enum { THREADS = 256 };
+enum { THREADS = 256, SHORT_ROW = 1024 };
+
+/* ---- norms: a warp a row where rows are short, else a block ---- */
+
+template <typename T, int EACH>
+static __device__ __forceinline__ void read_each(float v[LANES], const T *x)
+{
+    if (EACH == LANES) load8(v, x);
+    else v[0] = number(*x);
+}
+
+template <typename T, int EACH>
+static __device__ __forceinline__ void write_each(T *x, const float v[LANES])
+{
+    if (EACH == LANES) store8(x, v);
+    else put(x, v[0]);
+}
+
+/* The row of this thread, and its place among the threads that share it. */
+typedef struct my_row {
+    int64_t row;
+    int me, threads;
+} my_row;
+
+template <bool SHORT> static __device__ __forceinline__ my_row row_of_thread(void)
+{
+    my_row r = {blockIdx.x, (int)threadIdx.x, THREADS};
+    if (SHORT) {
+        r.row = (int64_t)blockIdx.x * (THREADS / WARP) + threadIdx.x / WARP;
+        r.me = (int)threadIdx.x % WARP, r.threads = WARP;
+    }
+    return r;
+}
+
+template <bool SHORT> static __device__ __forceinline__ float row_sum(float x, float *space)
+{
+    return SHORT ? warp_sum(x) : block_sum(x, space);
+}
+
+/* y = norm(x), and x once more, both in the rows' type. */
+template <typename T, int EACH, bool SHORT> static __global__ void rmsnorm_keep(k_norm_keep h)
+{
+    __shared__ float space[THREADS / WARP];
+    const my_row r = row_of_thread<SHORT>();
+    if (r.row >= h.n) return;
+    const float *x = h.x + r.row * h.width;
+    T *y = (T *)h.y + r.row * h.width, *kept = (T *)h.kept + r.row * h.width;
+    float v[LANES], sum = 0;
+    for (int64_t j = (int64_t)r.me * EACH; j < h.width; j += (int64_t)r.threads * EACH) {
+        read_each<float, EACH>(v, x + j);
+        write_each<T, EACH>(kept + j, v);
+#pragma unroll
+        for (int i = 0; i < EACH; i++) sum += v[i] * v[i];
+    }
+    const float scale = 1 / sqrtf(row_sum<SHORT>(sum, space) / (float)h.width + h.eps);
+    for (int64_t j = (int64_t)r.me * EACH; j < h.width; j += (int64_t)r.threads * EACH) {
+        read_each<float, EACH>(v, x + j);
+#pragma unroll
+        for (int i = 0; i < EACH; i++) v[i] = v[i] * scale * (h.w[j + i] + h.w_plus);
+        write_each<T, EACH>(y + j, v);
+    }
+}
 
 /* y_j = x_j s w_j with s = (mean(x^2) + eps)^-1/2, so dx_j = s (g_j - x_j s^2 mean(g x)), g = dy w.
- * A warp a row. */
-template <typename T> static __global__ void rmsnorm_back(k_norm_back h)
+ */
+template <typename D, typename X, int EACH, bool SHORT>
+static __global__ void rmsnorm_back(k_norm_back h)
 {
-    const int64_t row = (int64_t)blockIdx.x * (THREADS / WARP) + threadIdx.x / WARP;
-    if (row >= h.n) return;
-    const T *x = (const T *)h.x + row * h.width, *dy = (const T *)h.dy + row * h.width;
-    T *dx = (T *)h.dx + row * h.width;
-    float squares = 0, along = 0;
-    const int lane = (int)threadIdx.x % WARP;
-    for (int64_t j = lane; j < h.width; j += WARP) {
-        const float at = number(x[j]);
-        squares += at * at;
-        along += number(dy[j]) * (h.w[j] + h.w_plus) * at;
+    __shared__ float space[THREADS / WARP];
+    const my_row r = row_of_thread<SHORT>();
+    if (r.row >= h.n) return;
+    const X *x = (const X *)h.x + r.row * h.width;
+    const D *dy = (const D *)h.dy + r.row * h.width;
+    D *dx = (D *)h.dx + r.row * h.width;
+    bf16 *rounded = h.rounded ? (bf16 *)h.rounded + r.row * h.width : NULL;
+    float at[LANES], d[LANES], squares = 0, along = 0;
+    for (int64_t j = (int64_t)r.me * EACH; j < h.width; j += (int64_t)r.threads * EACH) {
+        read_each<X, EACH>(at, x + j), read_each<D, EACH>(d, dy + j);
+#pragma unroll
+        for (int i = 0; i < EACH; i++) {
+            squares += at[i] * at[i];
+            along += d[i] * (h.w[j + i] + h.w_plus) * at[i];
+        }
     }
-    squares = warp_sum(squares), along = warp_sum(along);
+    squares = row_sum<SHORT>(squares, space), along = row_sum<SHORT>(along, space);
     const float scale = 1 / sqrtf(squares / (float)h.width + h.eps);
     along *= scale * scale / (float)h.width;
-    for (int64_t j = lane; j < h.width; j += WARP) {
-        const float g = scale * (number(dy[j]) * (h.w[j] + h.w_plus) - number(x[j]) * along);
-        put(dx + j, h.add ? number(dx[j]) + g : g);
+    for (int64_t j = (int64_t)r.me * EACH; j < h.width; j += (int64_t)r.threads * EACH) {
+        float old[LANES];
+        read_each<X, EACH>(at, x + j), read_each<D, EACH>(d, dy + j);
+        if (h.add) read_each<D, EACH>(old, dx + j);
+#pragma unroll
+        for (int i = 0; i < EACH; i++) {
+            const float g = scale * (d[i] * (h.w[j + i] + h.w_plus) - at[i] * along);
+            d[i] = h.add ? old[i] + g : g;
+        }
+        write_each<D, EACH>(dx + j, d);
+        if (rounded) write_each<bf16, EACH>(rounded + j, d);
     }
+}
+
+template <int EACH, bool SHORT> static void start_back(k_stream s, const k_norm_back *h)
+{
+    const unsigned blocks = SHORT ? blocks_of(h->n, THREADS / WARP) : (unsigned)h->n;
+    if (h->type == ROWS_BF16) rmsnorm_back<bf16, bf16, EACH, SHORT><<<blocks, THREADS, 0, s>>>(*h);
+    else if (h->type_x == ROWS_BF16)
+        rmsnorm_back<float, bf16, EACH, SHORT><<<blocks, THREADS, 0, s>>>(*h);
+    else rmsnorm_back<float, float, EACH, SHORT><<<blocks, THREADS, 0, s>>>(*h);
 }
 
 void k_rmsnorm_back(k_stream s, const k_norm_back *h)
 {
-    const unsigned blocks = blocks_of(h->n, THREADS / WARP);
     if (h->n == 0) return;
-    if (h->type == ROWS_BF16) rmsnorm_back<bf16><<<blocks, THREADS, 0, s>>>(*h);
-    else rmsnorm_back<float><<<blocks, THREADS, 0, s>>>(*h);
+    const bool wide = h->width % LANES == 0 && is_aligned(h->dx) && is_aligned(h->dy) &&
+                      is_aligned(h->x) && is_aligned(h->w) && is_aligned(h->rounded);
+    const bool is_short = h->width <= SHORT_ROW;
+    if (wide && is_short) start_back<LANES, true>(s, h);
+    else if (wide) start_back<LANES, false>(s, h);
+    else if (is_short) start_back<1, true>(s, h);
+    else start_back<1, false>(s, h);
 }
 
-static __device__ __forceinline__ void glu_pair(float *g, float *u, float d, int32_t gelu)
+template <int EACH, bool SHORT> static void start_keep(k_stream s, const k_norm_keep *h)
 {
-    float act, slope;
-    if (gelu) {
-        const float root = 0.79788456080286535588f; /* sqrt(2 / pi) */
-        const float t = tanhf(root * (*g + 0.044715f * *g * *g * *g));
-        act = 0.5f * *g * (1 + t);
-        slope = 0.5f * (1 + t) + 0.5f * *g * (1 - t * t) * root * (1 + 3 * 0.044715f * *g * *g);
-    } else {
-        const float sigmoid = 1 / (1 + expf(-*g));
-        act = *g * sigmoid;
-        slope = sigmoid * (1 + *g * (1 - sigmoid));
-    }
-    *g = d * *u * slope;
-    *u = d * act;
+    const unsigned blocks = SHORT ? blocks_of(h->n, THREADS / WARP) : (unsigned)h->n;
+    if (h->type == ROWS_BF16) rmsnorm_keep<bf16, EACH, SHORT><<<blocks, THREADS, 0, s>>>(*h);
+    else rmsnorm_keep<float, EACH, SHORT><<<blocks, THREADS, 0, s>>>(*h);
 }
+
+void k_rmsnorm_keep(k_stream s, const k_norm_keep *h)
+{
+    if (h->n == 0) return;
+    const bool wide = h->width % LANES == 0 && is_aligned(h->x) && is_aligned(h->y) &&
+                      is_aligned(h->kept) && is_aligned(h->w);
+    const bool is_short = h->width <= SHORT_ROW;
+    if (wide && is_short) start_keep<LANES, true>(s, h);
+    else if (wide) start_keep<LANES, false>(s, h);
+    else if (is_short) start_keep<1, true>(s, h);
+    else start_keep<1, false>(s, h);
+}
+
+/* ---- gates ---- */
 
 template <typename T>
 static __global__ void glu_back(T *gate, T *up, const T *dy, int32_t gelu, int64_t n, bool wide)
@@ -88,15 +180,19 @@ void k_glu_back(k_stream s, k_rows gate, k_rows up, k_rows dy, int32_t gelu)
                                             (const float *)dy.data, gelu, n, wide);
 }
 
-static __global__ void scale_all(float *y, float factor, int64_t n)
+template <typename T> static __global__ void scale_all(T *y, float factor, int64_t n)
 {
     const int64_t i = (int64_t)blockIdx.x * THREADS + threadIdx.x;
-    if (i < n) y[i] *= factor;
+    if (i < n) put(y + i, number(y[i]) * factor);
 }
 
-void k_scale(k_stream s, float *y, float factor, int64_t n)
+void k_scale(k_stream s, k_rows y, float factor)
 {
-    if (n > 0) scale_all<<<blocks_of(n, THREADS), THREADS, 0, s>>>(y, factor, n);
+    const int64_t n = y.n * y.width;
+    const unsigned blocks = blocks_of(n, THREADS);
+    if (n == 0) return;
+    if (y.type == ROWS_BF16) scale_all<<<blocks, THREADS, 0, s>>>((bf16 *)y.data, factor, n);
+    else scale_all<<<blocks, THREADS, 0, s>>>((float *)y.data, factor, n);
 }
 
 static __global__ void scatter_add(float *y, const float *x, const int32_t *rows, int64_t width)

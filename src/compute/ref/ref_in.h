@@ -3,7 +3,7 @@
 #define CASELOAD_COMPUTE_REF_REF_IN_H
 
 #include "compute/ref/ref.h"
-#include "compute/train.h"
+#include "compute/train_table.h"
 
 /* Vocabulary rows are read once for this many rows of op_head. */
 enum { REF_HEAD_ROWS = 8 };

@@ -1,0 +1,587 @@
+/* adapter: see kernels_adapter.h. Products on the tensor units, float32 sums. Each number is one
+ * sum in one order: `reduce` along the width, `spread` along the slots, `grad` along the rows of a
+ * split and then over the splits. */
+#include "compute/cuda/gates_in.h"
+#include "compute/cuda/tiles_in.h"
+
+extern "C" {
+#include "compute/cuda/kernels_adapter.h"
+}
+
+enum {
+    ROWS = 64,     /* of a block of reduce and spread */
+    DEPTH = 64,    /* numbers of the width at a time in reduce, */
+    DEPTH_N = 32,  /* rows at a time in grad */
+    STAGES = 4,    /* of them on their way */
+    SPREAD_W = 512 /* numbers of the width to a block of spread */
+};
+
+/* ---- packing ---- */
+
+typedef struct pack_jobs {
+    k_pack job[2 * ADAPTER_PARTS];
+} pack_jobs;
+
+/* blockIdx: stretch of the width, slice, job. */
+static __global__ void pack(pack_jobs all)
+{
+    const k_pack p = all.job[blockIdx.z];
+    const int64_t i = (int64_t)blockIdx.x * blockDim.x + threadIdx.x;
+    const int32_t first = (int32_t)blockIdx.y * ADAPTER_SLICE;
+    if (i >= p.wide || first >= p.slot) return;
+#pragma unroll
+    for (int j = 0; j < ADAPTER_SLICE; j++) {
+        const int64_t k = first + j;
+        const float v = k < p.rank ? p.from[k * p.from_rank + i * p.from_wide] : 0;
+        put((bf16 *)p.to + k * p.to_rank + i * p.to_wide, v);
+    }
+}
+
+void k_adapter_pack(k_stream s, const k_pack *job, int32_t n)
+{
+    enum { EACH = 128 };
+    pack_jobs all;
+    int64_t wide = 0;
+    int32_t slot = 0;
+    for (int32_t i = 0; i < n; i++) {
+        all.job[i] = job[i];
+        if (job[i].wide > wide) wide = job[i].wide;
+        if (job[i].slot > slot) slot = job[i].slot;
+    }
+    if (wide == 0) return;
+    const dim3 grid(blocks_of(wide, EACH), (unsigned)(slot / ADAPTER_SLICE), (unsigned)n);
+    pack<<<grid, EACH, 0, s>>>(all);
+}
+
+/* ---- reduce ---- */
+
+/* Rows first .. first + COUNT of [n, width], numbers from .. from + DEPTH, into rows of LD. */
+template <int COUNT, int THREADS>
+static __device__ __forceinline__ void copy_block(bf16 *to, const bf16 *rows, int64_t first,
+                                                  int64_t n, int64_t from, int64_t width)
+{
+    constexpr int CHUNKS = DEPTH / LANES, LD = DEPTH + LANES;
+#pragma unroll
+    for (int i = (int)threadIdx.x; i < COUNT * CHUNKS; i += THREADS) {
+        const int64_t row = first + i / CHUNKS, j = from + i % CHUNKS * LANES;
+        const bool there = row < n && j < width;
+        copy_or_zero(to + i / CHUNKS * LD + i % CHUNKS * LANES,
+                     there ? rows + row * width + j : rows, there);
+    }
+}
+
+/* blockIdx: 64 rows, job. A warp has 16 of the rows. Dynamic shared memory: STAGES of rows, m. */
+template <int SLOTS> static __global__ void __launch_bounds__(4 * WARP) reduce(k_adapter a)
+{
+    constexpr int LD = DEPTH + LANES, THREADS = 4 * WARP, STAGE = (ROWS + SLOTS) * LD;
+    extern __shared__ __align__(16) unsigned char space[];
+    const k_wide job = a.job[blockIdx.y];
+    const int64_t first = (int64_t)blockIdx.x * ROWS, n = a.low.n;
+    const int64_t steps = (job.width + DEPTH - 1) / DEPTH;
+    const int lane = (int)threadIdx.x % WARP, mine = (int)threadIdx.x / WARP * M_ROWS;
+    const int at_a = (mine + lane % 8 + lane / 8 % 2 * 8) * LD + lane / 16 * 8;
+    const int at_b = (ROWS + lane % 8 + lane / 16 * 8) * LD + lane / 8 % 2 * 8;
+    bf16 *stages = (bf16 *)space;
+    float sum[SLOTS / 8][4] = {};
+    for (int64_t step = 0; step < steps + STAGES - 1; step++) { /* copies run STAGES - 1 ahead */
+        const int64_t now = step - (STAGES - 1);
+        if (now >= 0) {
+            copies_wait<STAGES - 2>();
+            __syncthreads(); /* the copy is whole, and the stage filled next is read */
+        }
+        if (step < steps) {
+            bf16 *to = stages + step % STAGES * STAGE;
+            copy_block<ROWS, THREADS>(to, (const bf16 *)job.rows, first, n, step * DEPTH,
+                                      job.width);
+            copy_block<SLOTS, THREADS>(to + ROWS * LD, (const bf16 *)job.m, 0, SLOTS, step * DEPTH,
+                                       job.width);
+        }
+        copies_end();
+        if (now < 0) continue;
+        const bf16 *from = stages + now % STAGES * STAGE;
+#pragma unroll
+        for (int d = 0; d < DEPTH; d += 16) {
+            uint32_t rows[4], m[SLOTS / 16][4];
+            load_matrices(rows, from + at_a + d);
+#pragma unroll
+            for (int i = 0; i < SLOTS / 16; i++) load_matrices(m[i], from + at_b + i * 16 * LD + d);
+#pragma unroll
+            for (int i = 0; i < SLOTS / 16; i++) {
+                multiply(sum[2 * i], rows, m[i]);
+                multiply(sum[2 * i + 1], rows, m[i] + 2);
+            }
+        }
+    }
+#pragma unroll
+    for (int i = 0; i < SLOTS / 8; i++) {
+        const int slot = i * 8 + lane % 4 * 2;
+        const int part = a.n_job > 1 ? (int)blockIdx.y : slot / a.low.slot;
+        const int j = slot % a.low.slot, rank = a.low.rank[part];
+        const float scale = a.low.scale[part];
+#pragma unroll
+        for (int h = 0; h < 2; h++) {
+            const int64_t row = first + mine + lane / 4 + 8 * h;
+            if (row >= n || j >= rank) continue;
+            *(uint32_t *)((bf16 *)a.low.rows[part] + row * rank + j) =
+                two_bf16(sum[i][2 * h] * scale, sum[i][2 * h + 1] * scale);
+        }
+    }
+}
+
+template <int SLOTS> static void start_reduce(k_stream s, const k_adapter *a)
+{
+    const size_t bytes = (size_t)STAGES * (ROWS + SLOTS) * (DEPTH + LANES) * sizeof(bf16);
+    const dim3 grid(blocks_of(a->low.n, ROWS), (unsigned)a->n_job);
+    cudaFuncSetAttribute(reduce<SLOTS>, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)bytes);
+    reduce<SLOTS><<<grid, 4 * WARP, bytes, s>>>(*a);
+}
+
+static int32_t slots_of(const k_adapter *a)
+{
+    return a->n_job > 1 ? a->low.slot : a->low.slot * a->low.n_part;
+}
+
+void k_adapter_reduce(k_stream s, const k_adapter *a)
+{
+    if (a->low.n == 0) return;
+    switch (slots_of(a) / ADAPTER_SLICE) {
+    case 1: start_reduce<16>(s, a); break;
+    case 2: start_reduce<32>(s, a); break;
+    case 3: start_reduce<48>(s, a); break;
+    default: start_reduce<64>(s, a); break;
+    }
+}
+
+/* ---- spread ---- */
+
+/* Two numbers of a row of low at slot j; zeros where there is none. */
+static __device__ __forceinline__ uint32_t low_pair(const k_lows &l, int part, int64_t row, int j)
+{
+    const int rank = l.rank[part];
+    if (row >= l.n || j >= rank) return 0;
+    return *(const uint32_t *)((const bf16 *)l.rows[part] + row * rank + j);
+}
+
+/* Sixteen rows of low from `row` on, slots s * 16 .., as the first factor of products. */
+template <int SLICES>
+static __device__ __forceinline__ void take_low(uint32_t low[SLICES][4], const k_lows &l, int job,
+                                                int64_t first)
+{
+    const int64_t row = first + threadIdx.x % WARP / 4;
+#pragma unroll
+    for (int s = 0; s < SLICES; s++) {
+        const int part = job >= 0 ? job : s * ADAPTER_SLICE / l.slot;
+        const int j = s * ADAPTER_SLICE % l.slot + (int)threadIdx.x % 4 * 2;
+        low[s][0] = low_pair(l, part, row, j), low[s][1] = low_pair(l, part, row + 8, j);
+        low[s][2] = low_pair(l, part, row, j + 8), low[s][3] = low_pair(l, part, row + 8, j + 8);
+    }
+}
+
+/* Thirty-two numbers of the width from `at` on, of all slots, as the second factor: number e of
+ * tile t is 2 t + e of the eight that a thread has of each row. */
+template <int SLICES>
+static __device__ __forceinline__ void take_m(uint32_t m[4][SLICES][2], const void *of, int64_t at,
+                                              int64_t width)
+{
+    const int g = (int)threadIdx.x % WARP / 4, q = (int)threadIdx.x % 4;
+#pragma unroll
+    for (int t = 0; t < 4; t++) {
+        const int64_t to = at + g / 2 * 8 + t * 2 + g % 2;
+        const bf16 *from = (const bf16 *)of + to * SLICES * ADAPTER_SLICE + 2 * q;
+        const bool there = of && to < width;
+#pragma unroll
+        for (int s = 0; s < SLICES; s++) {
+            m[t][s][0] = there ? *(const uint32_t *)(from + s * ADAPTER_SLICE) : 0;
+            m[t][s][1] = there ? *(const uint32_t *)(from + s * ADAPTER_SLICE + 8) : 0;
+        }
+    }
+}
+
+template <typename T> struct eight_raw { /* as they lie in memory */
+    uint4 word[sizeof(T) / 2];
+};
+
+static __device__ __forceinline__ float raw_number(const eight_raw<float> &r, int i)
+{
+    const uint4 w = r.word[i / 4];
+    const uint32_t bits = i % 4 == 0 ? w.x : i % 4 == 1 ? w.y : i % 4 == 2 ? w.z : w.w;
+    return __uint_as_float(bits);
+}
+
+static __device__ __forceinline__ float raw_number(const eight_raw<bf16> &r, int i)
+{
+    const uint4 w = r.word[0];
+    const uint32_t bits = i / 2 == 0 ? w.x : i / 2 == 1 ? w.y : i / 2 == 2 ? w.z : w.w;
+    return __uint_as_float(i % 2 ? bits & 0xffff0000u : bits << 16);
+}
+
+/* Eight numbers of each of two rows eight apart, or zeros. */
+template <typename T> struct raw_rows {
+    eight_raw<T> half[2];
+};
+
+template <typename T>
+static __device__ __forceinline__ void take_raw(raw_rows<T> *r, const void *rows, int64_t row,
+                                                int64_t column, int64_t n, int64_t width,
+                                                bool wanted)
+{
+#pragma unroll
+    for (int h = 0; h < 2; h++) {
+        const uint4 *from = (const uint4 *)((const T *)rows + (row + 8 * h) * width + column);
+        const bool there = wanted && row + 8 * h < n && column < width;
+#pragma unroll
+        for (int i = 0; i < (int)sizeof(T) / 2; i++) {
+            r->half[h].word[i] = there ? from[i] : make_uint4(0, 0, 0, 0);
+        }
+    }
+}
+
+/* v = what is there, plus low m^T; v[h][i] of row h, number i. */
+template <typename T, int SLICES>
+static __device__ __forceinline__ void add_adapter(float v[2][LANES], const raw_rows<T> &raw,
+                                                   const uint32_t low[SLICES][4],
+                                                   const uint32_t m[4][SLICES][2])
+{
+    float sum[4][4];
+#pragma unroll
+    for (int i = 0; i < 16; i++) {
+        sum[i / 4][i % 4] = raw_number(raw.half[i % 4 / 2], i / 4 * 2 + i % 2);
+    }
+#pragma unroll
+    for (int t = 0; t < 4; t++) {
+#pragma unroll
+        for (int s = 0; s < SLICES; s++) multiply(sum[t], low[s], m[t][s]);
+    }
+#pragma unroll
+    for (int i = 0; i < 2 * LANES; i++) {
+        v[i / LANES][i % LANES] = sum[i % LANES / 2][2 * (i / LANES) + i % 2];
+    }
+}
+
+template <typename T>
+static __device__ __forceinline__ void give_rows(void *rows, const float v[2][LANES], int64_t row,
+                                                 int64_t column, int64_t n, int64_t width)
+{
+#pragma unroll
+    for (int h = 0; h < 2; h++) {
+        if (row + 8 * h < n && column < width)
+            store8((T *)rows + (row + 8 * h) * width + column, v[h]);
+    }
+}
+
+/* blockIdx: 512 numbers of the width, 64 rows, job. A warp takes 32 numbers at a time of all rows;
+ * of each row a thread has eight. */
+template <typename T, int SLOTS>
+static __global__ void __launch_bounds__(8 * WARP) spread(k_adapter a, bool add)
+{
+    constexpr int MT = ROWS / M_ROWS, SLICES = SLOTS / ADAPTER_SLICE;
+    const k_wide job = a.job[blockIdx.z];
+    const int64_t first = (int64_t)blockIdx.y * ROWS, stretch = (int64_t)blockIdx.x * SPREAD_W;
+    const int lane = (int)threadIdx.x % WARP, g = lane / 4, q = lane % 4;
+    uint32_t low[MT][SLICES][4];
+#pragma unroll
+    for (int r = 0; r < MT; r++) {
+        take_low<SLICES>(low[r], a.low, a.n_job > 1 ? (int)blockIdx.z : -1, first + r * M_ROWS);
+    }
+    for (int64_t at = stretch + threadIdx.x / WARP * 32; at < stretch + SPREAD_W && at < job.width;
+         at += 8 * 32) {
+        const int64_t column = at + q * 8;
+        uint32_t m[4][SLICES][2];
+        raw_rows<T> old[MT]; /* all on their way before the first is needed */
+        take_m<SLICES>(m, job.m, at, job.width);
+#pragma unroll
+        for (int r = 0; r < MT; r++) {
+            take_raw(&old[r], job.rows, first + r * M_ROWS + g, column, a.low.n, job.width, add);
+        }
+#pragma unroll
+        for (int r = 0; r < MT; r++) {
+            float v[2][LANES];
+            add_adapter<T, SLICES>(v, old[r], low[r], m);
+            give_rows<T>(job.rows, v, first + r * M_ROWS + g, column, a.low.n, job.width);
+        }
+    }
+}
+
+template <typename T> static void start_spread(k_stream s, const k_adapter *a, dim3 grid, bool add)
+{
+    switch (slots_of(a) / ADAPTER_SLICE) {
+    case 1: spread<T, 16><<<grid, 8 * WARP, 0, s>>>(*a, add); break;
+    case 2: spread<T, 32><<<grid, 8 * WARP, 0, s>>>(*a, add); break;
+    case 3: spread<T, 48><<<grid, 8 * WARP, 0, s>>>(*a, add); break;
+    default: spread<T, 64><<<grid, 8 * WARP, 0, s>>>(*a, add); break;
+    }
+}
+
+static int64_t widest(const k_adapter *a)
+{
+    int64_t most = 0;
+    for (int32_t i = 0; i < a->n_job; i++) {
+        if (a->job[i].width > most) most = a->job[i].width;
+    }
+    return most;
+}
+
+void k_adapter_spread(k_stream s, const k_adapter *a, int32_t type, int32_t add)
+{
+    const dim3 grid(blocks_of(widest(a), SPREAD_W), blocks_of(a->low.n, ROWS), (unsigned)a->n_job);
+    if (a->low.n == 0 || grid.x == 0) return;
+    if (type == ROWS_BF16) start_spread<bf16>(s, a, grid, add);
+    else start_spread<float>(s, a, grid, add);
+}
+
+/* ---- gates ---- */
+
+/* As spread, of MT x 16 rows. */
+template <int SLOTS, int MT> static __global__ void __launch_bounds__(8 * WARP) gates(k_gates a)
+{
+    constexpr int SLICES = SLOTS / ADAPTER_SLICE;
+    const int64_t first = (int64_t)blockIdx.y * MT * M_ROWS, n = a.low.n, width = a.width;
+    const int64_t stretch = (int64_t)blockIdx.x * SPREAD_W;
+    const int lane = (int)threadIdx.x % WARP, g = lane / 4, q = lane % 4;
+    uint32_t low[2][MT][SLICES][4];
+#pragma unroll
+    for (int r = 0; r < 2 * MT; r++) {
+        take_low<SLICES>(low[r / MT][r % MT], a.low, r / MT, first + r % MT * M_ROWS);
+    }
+    for (int64_t at = stretch + threadIdx.x / WARP * 32; at < stretch + SPREAD_W && at < width;
+         at += 8 * 32) {
+        const int64_t column = at + q * 8;
+        uint32_t m[2][4][SLICES][2];
+        raw_rows<bf16> gate[MT], up[MT];
+        take_m<SLICES>(m[0], a.m[0], at, width), take_m<SLICES>(m[1], a.m[1], at, width);
+#pragma unroll
+        for (int r = 0; r < MT; r++) {
+            take_raw(&gate[r], a.gate, first + r * M_ROWS + g, column, n, width, true);
+            take_raw(&up[r], a.up, first + r * M_ROWS + g, column, n, width, true);
+        }
+#pragma unroll
+        for (int r = 0; r < MT; r++) {
+            float x[2][LANES], u[2][LANES];
+            add_adapter<bf16, SLICES>(x, gate[r], low[0][r], m[0]);
+            add_adapter<bf16, SLICES>(u, up[r], low[1][r], m[1]);
+#pragma unroll
+            for (int i = 0; i < 2 * LANES; i++) {
+                x[i / LANES][i % LANES] =
+                    activate(x[i / LANES][i % LANES], a.gelu) * u[i / LANES][i % LANES];
+            }
+            give_rows<bf16>(a.act, x, first + r * M_ROWS + g, column, n, width);
+        }
+    }
+}
+
+template <int SLOTS, int MT>
+static __global__ void __launch_bounds__(8 * WARP) gates_back(k_gates a)
+{
+    constexpr int SLICES = SLOTS / ADAPTER_SLICE;
+    const int64_t first = (int64_t)blockIdx.y * MT * M_ROWS, n = a.low.n, width = a.width;
+    const int64_t stretch = (int64_t)blockIdx.x * SPREAD_W;
+    const int lane = (int)threadIdx.x % WARP, g = lane / 4, q = lane % 4;
+    uint32_t low[3][MT][SLICES][4];
+#pragma unroll
+    for (int r = 0; r < 3 * MT; r++) {
+        take_low<SLICES>(low[r / MT][r % MT], a.low, r / MT, first + r % MT * M_ROWS);
+    }
+    for (int64_t at = stretch + threadIdx.x / WARP * 32; at < stretch + SPREAD_W && at < width;
+         at += 8 * 32) {
+        const int64_t column = at + q * 8;
+        uint32_t m[3][4][SLICES][2];
+        raw_rows<bf16> gate[MT], up[MT], dy[MT];
+#pragma unroll
+        for (int i = 0; i < 3; i++) take_m<SLICES>(m[i], a.m[i], at, width);
+#pragma unroll
+        for (int r = 0; r < MT; r++) {
+            const int64_t row = first + r * M_ROWS + g;
+            take_raw(&gate[r], a.gate, row, column, n, width, true);
+            take_raw(&up[r], a.up, row, column, n, width, true);
+            take_raw(&dy[r], a.d_act, row, column, n, width, true);
+        }
+#pragma unroll
+        for (int r = 0; r < MT; r++) {
+            const int64_t row = first + r * M_ROWS + g;
+            float x[2][LANES], u[2][LANES], d[2][LANES];
+            add_adapter<bf16, SLICES>(x, gate[r], low[0][r], m[0]);
+            add_adapter<bf16, SLICES>(u, up[r], low[1][r], m[1]);
+            add_adapter<bf16, SLICES>(d, dy[r], low[2][r], m[2]);
+#pragma unroll
+            for (int i = 0; i < 2 * LANES; i++) {
+                const int h = i / LANES, k = i % LANES;
+                d[h][k] = glu_pair(&x[h][k], &u[h][k], d[h][k], a.gelu);
+            }
+            give_rows<bf16>(a.gate, x, row, column, n, width);
+            give_rows<bf16>(a.up, u, row, column, n, width);
+            give_rows<bf16>(a.act, d, row, column, n, width);
+        }
+    }
+}
+
+template <int SLOTS, int MT> static void start_gates(k_stream s, const k_gates *g, bool back)
+{
+    const dim3 grid(blocks_of(g->width, SPREAD_W), blocks_of(g->low.n, MT * M_ROWS));
+    if (back) gates_back<SLOTS, MT><<<grid, 8 * WARP, 0, s>>>(*g);
+    else gates<SLOTS, MT><<<grid, 8 * WARP, 0, s>>>(*g);
+}
+
+static void start_gates_of(k_stream s, const k_gates *g, bool back)
+{
+    if (g->low.n == 0 || g->width == 0) return;
+    switch (g->low.slot / ADAPTER_SLICE) {
+    case 1: start_gates<16, 2>(s, g, back); break;
+    case 2: start_gates<32, 2>(s, g, back); break;
+    case 3: start_gates<48, 1>(s, g, back); break;
+    default: start_gates<64, 1>(s, g, back); break;
+    }
+}
+
+void k_adapter_gates(k_stream s, const k_gates *g) { start_gates_of(s, g, false); }
+void k_adapter_gates_back(k_stream s, const k_gates *g) { start_gates_of(s, g, true); }
+
+/* ---- gradients ---- */
+
+/* Rows first .. of low, SLOTS of each, and of a stretch of the wide rows. */
+template <int SLOTS, int THREADS>
+static __device__ __forceinline__ void copy_rows_of(bf16 *to, const k_adapter &a, const k_wide &job,
+                                                    int64_t first, int64_t end, int64_t from)
+{
+    constexpr int LDW = ADAPTER_STRETCH + LANES, LDL = SLOTS + LANES;
+    constexpr int CHUNKS = ADAPTER_STRETCH / LANES, LOW_CHUNKS = SLOTS / LANES;
+#pragma unroll
+    for (int i = (int)threadIdx.x; i < DEPTH_N * CHUNKS; i += THREADS) {
+        const int64_t row = first + i / CHUNKS, j = from + i % CHUNKS * LANES;
+        const bool there = row < end && j < job.width;
+        const bf16 *rows = (const bf16 *)job.rows;
+        copy_or_zero(to + i / CHUNKS * LDW + i % CHUNKS * LANES,
+                     there ? rows + row * job.width + j : rows, there);
+    }
+    bf16 *low = to + DEPTH_N * LDW;
+#pragma unroll
+    for (int i = (int)threadIdx.x; i < DEPTH_N * LOW_CHUNKS; i += THREADS) {
+        const int64_t row = first + i / LOW_CHUNKS;
+        const int slot = i % LOW_CHUNKS * LANES;
+        const int part = a.n_job > 1 ? (int)blockIdx.z : slot / a.low.slot;
+        const int j = slot % a.low.slot, rank = a.low.rank[part];
+        const bf16 *rows = (const bf16 *)a.low.rows[part];
+        const bool there = row < end && j < rank;
+        copy_or_zero(low + i / LOW_CHUNKS * LDL + slot, there ? rows + row * rank + j : rows,
+                     there);
+    }
+}
+
+/* blockIdx: stretch of the width, split of the rows, job. A warp has 32 numbers of the stretch. */
+template <int SLOTS>
+static __global__ void __launch_bounds__(4 * WARP)
+    grad(k_adapter a, float *scratch, int64_t each, int64_t ld)
+{
+    constexpr int LDW = ADAPTER_STRETCH + LANES, LDL = SLOTS + LANES, THREADS = 4 * WARP;
+    constexpr int STAGE = DEPTH_N * (LDW + LDL), SLICES = SLOTS / ADAPTER_SLICE;
+    extern __shared__ __align__(16) unsigned char space[];
+    const k_wide job = a.job[blockIdx.z];
+    const int64_t from = (int64_t)blockIdx.x * ADAPTER_STRETCH;
+    const int64_t first = (int64_t)blockIdx.y * each;
+    const int64_t end = first + each < a.low.n ? first + each : a.low.n;
+    const int64_t steps = end > first ? (end - first + DEPTH_N - 1) / DEPTH_N : 0;
+    const int lane = (int)threadIdx.x % WARP, mine = (int)threadIdx.x / WARP * 32;
+    bf16 *stages = (bf16 *)space;
+    float sum[SLICES][4][4] = {};
+    if (from >= job.width) return;
+    for (int64_t step = 0; step < steps + STAGES - 1; step++) {
+        const int64_t now = step - (STAGES - 1);
+        if (now >= 0) {
+            copies_wait<STAGES - 2>();
+            __syncthreads();
+        }
+        if (step < steps) {
+            copy_rows_of<SLOTS, THREADS>(stages + step % STAGES * STAGE, a, job,
+                                         first + step * DEPTH_N, end, from);
+        }
+        copies_end();
+        if (now < 0) continue;
+        const bf16 *wide = stages + now % STAGES * STAGE, *low = wide + DEPTH_N * LDW;
+#pragma unroll
+        for (int k = 0; k < DEPTH_N; k += 16) {
+            uint32_t l[SLICES][4], w[2][4];
+#pragma unroll
+            for (int s = 0; s < SLICES; s++) {
+                load_transposed(l[s], low + (k + lane % 8 + lane / 16 * 8) * LDL +
+                                          s * ADAPTER_SLICE + lane / 8 % 2 * 8);
+            }
+#pragma unroll
+            for (int j = 0; j < 2; j++) {
+                load_transposed(w[j], wide + (k + lane % 8 + lane / 8 % 2 * 8) * LDW + mine +
+                                          j * 16 + lane / 16 * 8);
+            }
+#pragma unroll
+            for (int s = 0; s < SLICES; s++) {
+#pragma unroll
+                for (int j = 0; j < 2; j++) {
+                    multiply(sum[s][2 * j], l[s], w[j]);
+                    multiply(sum[s][2 * j + 1], l[s], w[j] + 2);
+                }
+            }
+        }
+    }
+    const int64_t at = ((int64_t)blockIdx.y * a.n_job + blockIdx.z) * SLOTS;
+#pragma unroll
+    for (int s = 0; s < SLICES; s++) {
+#pragma unroll
+        for (int t = 0; t < 4; t++) {
+            const int64_t column = from + mine + t * 8 + lane % 4 * 2;
+            if (column >= job.width) continue;
+#pragma unroll
+            for (int h = 0; h < 2; h++) {
+                const int64_t slot = s * ADAPTER_SLICE + lane / 4 + 8 * h;
+                *(float2 *)(scratch + (at + slot) * ld + column) =
+                    make_float2(sum[s][t][2 * h], sum[s][t][2 * h + 1]);
+            }
+        }
+    }
+}
+
+/* blockIdx: stretch of the width, slot, job. */
+static __global__ void add_splits(k_adapter a, k_adapter_sums to, int32_t splits, int32_t slots,
+                                  int64_t ld)
+{
+    const int64_t column = (int64_t)blockIdx.x * blockDim.x + threadIdx.x;
+    const int slot = (int)blockIdx.y, job = (int)blockIdx.z;
+    const int part = a.n_job > 1 ? job : slot / a.low.slot, j = slot % a.low.slot;
+    const int64_t width = a.job[job].width, rank = a.low.rank[part];
+    if (column >= width || j >= rank) return;
+    float *sum = to.to[part] + (to.turned ? column * rank + j : j * width + column), add = 0;
+    for (int32_t i = 0; i < splits; i++) {
+        add += to.scratch[(((int64_t)i * a.n_job + job) * slots + slot) * ld + column];
+    }
+    *sum += add;
+}
+
+int32_t k_adapter_splits(const k_adapter *a)
+{
+    const int64_t blocks = (int64_t)blocks_of(widest(a), ADAPTER_STRETCH) * a->n_job;
+    const int64_t n = blocks > 0 ? ADAPTER_BLOCKS / blocks : 1;
+    return n < 1 ? 1 : n < ADAPTER_SPLITS ? (int32_t)n : ADAPTER_SPLITS;
+}
+
+template <int SLOTS>
+static void start_grad(k_stream s, const k_adapter *a, const k_adapter_sums *to, int32_t splits)
+{
+    enum { EACH = 128 };
+    constexpr int STAGE = DEPTH_N * (ADAPTER_STRETCH + SLOTS + 2 * LANES);
+    const size_t bytes = (size_t)STAGES * STAGE * sizeof(bf16);
+    const int64_t ld = widest(a), share = (a->low.n + splits - 1) / splits;
+    const int64_t each = (share + DEPTH_N - 1) / DEPTH_N * DEPTH_N;
+    const dim3 grid(blocks_of(ld, ADAPTER_STRETCH), (unsigned)splits, (unsigned)a->n_job);
+    const dim3 sums(blocks_of(ld, EACH), (unsigned)SLOTS, (unsigned)a->n_job);
+    cudaFuncSetAttribute(grad<SLOTS>, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)bytes);
+    grad<SLOTS><<<grid, 4 * WARP, bytes, s>>>(*a, to->scratch, each, ld);
+    add_splits<<<sums, EACH, 0, s>>>(*a, *to, splits, SLOTS, ld);
+}
+
+void k_adapter_grad(k_stream s, const k_adapter *a, const k_adapter_sums *to)
+{
+    const int32_t splits = k_adapter_splits(a);
+    if (a->low.n == 0 || widest(a) == 0) return;
+    switch (slots_of(a) / ADAPTER_SLICE) {
+    case 1: start_grad<16>(s, a, to, splits); break;
+    case 2: start_grad<32>(s, a, to, splits); break;
+    case 3: start_grad<48>(s, a, to, splits); break;
+    default: start_grad<64>(s, a, to, splits); break;
+    }
+}

@@ -1,0 +1,34 @@
+/* gates_in: SwiGLU and GeGLU of one number, and their way back. For .cu files only. */
+#ifndef CASELOAD_COMPUTE_CUDA_GATES_IN_H
+#define CASELOAD_COMPUTE_CUDA_GATES_IN_H
+
+#include "compute/cuda/lanes_in.h"
+
+static __device__ __forceinline__ float activate(float g, int32_t gelu)
+{
+    if (!gelu) return g / (1 + expf(-g));
+    const float root = 0.79788456080286535588f; /* sqrt(2 / pi) */
+    return 0.5f * g * (1 + tanhf(root * (g + 0.044715f * g * g * g)));
+}
+
+/* g and u become their gradients for d, that of act(g) u, which is returned. */
+static __device__ __forceinline__ float glu_pair(float *g, float *u, float d, int32_t gelu)
+{
+    float act, slope;
+    if (gelu) {
+        const float root = 0.79788456080286535588f;
+        const float t = tanhf(root * (*g + 0.044715f * *g * *g * *g));
+        act = 0.5f * *g * (1 + t);
+        slope = 0.5f * (1 + t) + 0.5f * *g * (1 - t * t) * root * (1 + 3 * 0.044715f * *g * *g);
+    } else {
+        const float sigmoid = 1 / (1 + expf(-*g));
+        act = *g * sigmoid;
+        slope = sigmoid * (1 + *g * (1 - sigmoid));
+    }
+    const float y = act * *u;
+    *g = d * *u * slope;
+    *u = d * act;
+    return y;
+}
+
+#endif
