@@ -18,6 +18,12 @@ typedef struct room {
     int64_t bytes_mapping; /* that may still be reserved as address space; INT64_MAX: no limit */
 } room;
 
+/* Resident memory of this process: now, and its peak since room_start_peak (where the kernel cannot
+ * count anew, since birth). 0: not said. */
+void room_start_peak(void);
+int64_t room_bytes_resident(void);
+int64_t room_bytes_peak(void);
+
 /* `limit`: bytes this process may take in all; 0: none. */
 room room_now(int64_t limit);
 

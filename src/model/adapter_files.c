@@ -93,34 +93,38 @@ static void add_header(buf *header, const lora *l, bool patient_derived)
     while (header->size % 8) buf_add_char(header, ' ');
 }
 
-static void add_numbers(buf *b, const lora *l, int32_t layer, const adapter_module *m)
+static void put_numbers(FILE *f, const lora *l, int32_t layer, const adapter_module *m)
 {
     const lora_place *place = &l->place[(int64_t)layer * LORA_TARGETS + m->target];
     const int64_t r = l->config.rank, rows = adapter_rows_out(l->model, m);
-    buf_add(b, l->value + place->a, (size_t)(r * lora_in(l->model, m->target)) * sizeof(float));
+    fwrite(l->value + place->a, sizeof(float), (size_t)(r * lora_in(l->model, m->target)), f);
     for (int64_t i = 0; i < rows; i++) {
         const float *row = l->value + place->b + adapter_row_in_memory(l->model, m, i, false) * r;
-        buf_add(b, row, (size_t)r * sizeof(float));
+        fwrite(row, sizeof(float), (size_t)r, f);
     }
 }
 
+/* Written as it goes: a second copy of the numbers would be memory that nobody planned. */
 static bool write_tensors(const lora *l, const char *path, bool patient_derived, err *e)
 {
-    buf header = buf_up_to(SAFETENSORS_HEADER_MAX), all = buf_up_to(BUF_MAX);
+    buf header = buf_up_to(SAFETENSORS_HEADER_MAX);
+    file_out out;
     add_header(&header, l, patient_derived);
     unsigned char length[8];
     for (int i = 0; i < 8; i++) length[i] = (unsigned char)((uint64_t)header.size >> (8 * i));
-    buf_add(&all, length, 8);
-    buf_add_str(&all, buf_view(&header));
-    for (int32_t i = 0; i < l->model->n_layer; i++) {
-        for (size_t k = 0; k < ADAPTER_MODULES; k++) {
-            if (adapter_has(&adapter_modules[k], l)) add_numbers(&all, l, i, &adapter_modules[k]);
+    bool ok = buf_check(&header, "the adapter's header", e) && file_out_open(&out, path, e);
+    if (ok) {
+        fwrite(length, 1, sizeof length, out.stream);
+        fwrite(header.data, 1, header.size, out.stream);
+        for (int32_t i = 0; i < l->model->n_layer; i++) {
+            for (size_t k = 0; k < ADAPTER_MODULES; k++) {
+                const adapter_module *m = &adapter_modules[k];
+                if (adapter_has(m, l)) put_numbers(out.stream, l, i, m);
+            }
         }
+        ok = file_out_commit(&out, e);
     }
-    bool ok = buf_check(&header, "the adapter's header", e) && buf_check(&all, "the adapter", e) &&
-              file_write_atomic(path, buf_view(&all), e);
     buf_close(&header);
-    buf_close(&all);
     return ok;
 }
 

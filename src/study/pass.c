@@ -2,12 +2,12 @@
 #include "study/pass_in.h"
 
 #include "base/file.h"
+#include "base/room.h"
 #include "compute/device.h"
 #include "model/adapter_files.h"
 
 #include <assert.h>
 #include <stdio.h>
-#include <sys/resource.h>
 
 /* ---- the adapter ---- */
 
@@ -111,40 +111,7 @@ static bool open_session(run *r, pass *p, err *e)
     return true;
 }
 
-/* Lets the kernel count the peak anew; where it cannot, the peak is the process's since birth. */
-static void start_peak(void)
-{
-    FILE *f = fopen("/proc/self/clear_refs", "w");
-    if (!f) return;
-    fputs("5", f);
-    fclose(f);
-}
-
-/* A line of /proc/self/status in kB; 0: not there. */
-static long long status_kb(const char *key)
-{
-    char line[200];
-    long long kb = 0;
-    FILE *f = fopen("/proc/self/status", "r");
-    while (f && fgets(line, sizeof line, f)) {
-        size_t n = strlen(key);
-        if (!strncmp(line, key, n) && sscanf(line + n, "%lld kB", &kb) == 1) break;
-    }
-    if (f) fclose(f);
-    return kb;
-}
-
-/* Peak resident memory in bytes since start_peak. */
-static int64_t bytes_peak(void)
-{
-    long long kb = status_kb("VmHWM:");
-    struct rusage u;
-    if (kb == 0 && getrusage(RUSAGE_SELF, &u) == 0) kb = u.ru_maxrss;
-    return (int64_t)kb * 1024;
-}
-
-/* Pages of model files that hashing or another pass has read are not this pass's memory. */
-static void rest_models(const run *r)
+void run_rest_models(const run *r)
 {
     for (int32_t i = 0; i < r->n_model; i++) {
         const model_header *h = &r->model[i].engine.header;
@@ -176,14 +143,14 @@ bool pass_run(run *r, pass *p, err *e)
     if (book_count(&p->book) == 0) return pass_complete(r, p, e);
     size_t mark = arena_mark(&r->memory);
     double start = run_clock();
-    rest_models(r);
-    start_peak();
-    p->bytes_before = status_kb("VmRSS:") * 1024;
+    run_rest_models(r);
+    room_start_peak();
+    p->bytes_before = room_bytes_resident();
     p->bytes_weights = device_is_apart(&g->backend) ? 0 : g->header.bytes_weights;
     bool ok = run_tell(r, "opening the weights", e) && open_session(r, p, e) &&
               pass_score(r, p, e) && pass_complete(r, p, e);
     p->seconds = run_clock() - start;
-    p->bytes_peak = bytes_peak();
+    p->bytes_peak = room_bytes_peak();
     crew_stop(&r->model[p->model].crew);
     arena_reset(&r->memory, mark);
     if (!ok && e->code != ERR_STOPPED) return false;

@@ -31,6 +31,9 @@ bool run_score_baselines(run *r, err *e);
  * change. Afterwards: planned and measured, a line a pass. */
 bool run_check_room(run *r, err *e);
 
+/* Pages of model files that hashing or another pass has read are not the next one's memory. */
+void run_rest_models(const run *r);
+
 double run_clock(void); /* seconds, monotonic */
 
 #endif

@@ -396,6 +396,22 @@ run_maker tune_maker(tune *t)
 
 /* ---- by itself ---- */
 
+static double mb(const json_t *record, const char *key)
+{
+    return json_number_value(json_object_get(record, key)) / 1e6;
+}
+
+static void show_memory(const json_t *record, buf *shown)
+{
+    const double before = mb(record, "bytes_before"), weights = mb(record, "bytes_weights"),
+                 own = mb(record, "bytes_planned");
+    if (before > 0) /* else of an older build */
+        buf_printf(shown,
+                   "  memory: planned %.1f MB (before %.1f, weights %.1f, training %.1f), measured "
+                   "peak %.1f MB\n",
+                   before + weights + own, before, weights, own, mb(record, "bytes_peak"));
+}
+
 static void show_adapter(const tune_group *g, int32_t i, buf *shown)
 {
     json_error_t why;
@@ -413,6 +429,7 @@ static void show_adapter(const tune_group *g, int32_t i, buf *shown)
         buf_printf(shown, "  tune AUROC %.4f (update %lld)", json_number_value(auroc),
                    (long long)json_integer_value(json_object_get(best, "update")));
     buf_printf(shown, "\n  %s, SHA-256 %.12s..\n", p->folder, g->adapter[i].hash.hex);
+    show_memory(root, shown);
     json_decref(root);
 }
 

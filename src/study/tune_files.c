@@ -8,6 +8,7 @@
  * (its key differs) is passed over; a damaged one is refused by name. */
 #include "study/tune_in.h"
 
+#include "base/room.h"
 #include "compute/device.h"
 
 #include "study/events.h"
@@ -17,7 +18,6 @@
 #include <fcntl.h>
 #include <jansson.h>
 #include <math.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -46,12 +46,6 @@ double tune_time(void)
     struct timespec t;
     clock_gettime(CLOCK_REALTIME, &t);
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
-int64_t tune_bytes_peak(void)
-{
-    struct rusage u;
-    return getrusage(RUSAGE_SELF, &u) == 0 ? (int64_t)u.ru_maxrss * 1024 : 0;
 }
 
 int64_t tune_bytes_device(const tune_plan *p)
@@ -398,9 +392,11 @@ static void add_record(const tune_job *j, const hash_text *adapter, buf *b)
                (long long)j->adapter.n_value, (long long)p->n_draw, (long long)p->tokens,
                (long long)p->tokens_unshared, (long long)p->n_micro, p->shape.rerun_layers);
     buf_printf(b,
-               "\"bytes_planned\": %lld, \"bytes_peak\": %lld, \"seconds\": %.3f, "
+               "\"bytes_planned\": %lld, \"bytes_before\": %lld, \"bytes_weights\": %lld, "
+               "\"bytes_peak\": %lld, \"seconds\": %.3f, "
                "\"updates_done\": %lld, ",
-               (long long)p->bytes, (long long)tune_bytes_peak(), j->at.seconds,
+               (long long)(j->all->n * p->bytes), (long long)j->all->bytes_before,
+               (long long)j->all->bytes_weights, (long long)j->all->bytes_peak, j->at.seconds,
                (long long)j->at.updates);
     if (tune_bytes_device(p) > 0)
         buf_printf(b, "\"bytes_device\": %lld, ", (long long)tune_bytes_device(p));
@@ -447,6 +443,7 @@ bool tune_write_done(tune_job *j, err *e)
     char path[4096];
     hash_text adapter;
     buf record = buf_up_to(RECORD_BYTES_MAX), readme = buf_up_to(1 << 16);
+    j->all->bytes_peak = room_bytes_peak();
     bool ok = hash_adapter(j->plan->folder, &adapter, e);
     if (ok) add_record(j, &adapter, &record);
     if (ok) add_readme(j, &readme);

@@ -90,7 +90,7 @@ bool tune_write_adapter(tune_job *j, err *e); /* the job's numbers as the best s
 bool tune_write_done(tune_job *j, err *e);
 bool tune_copy_done(const tune_plan *from, const tune_plan *to, err *e); /* of the same key */
 double tune_clock(void), tune_time(void); /* seconds: monotonic; since 1970 */
-int64_t tune_bytes_peak(void), tune_bytes_device(const tune_plan *p); /* 0: no such device */
+int64_t tune_bytes_device(const tune_plan *p); /* 0: no such device */
 
 /* ---- tune.c ---- */
 

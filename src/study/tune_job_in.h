@@ -45,6 +45,8 @@ typedef struct tune_ranks {  /* those that train an adapter together */
     tune_job job[RANKS_MAX]; /* the first keeps records, files and the place in the order */
     int32_t n;
     comm comm;
+    int64_t bytes_before, bytes_weights; /* resident before it; weights on the host */
+    int64_t bytes_peak;                  /* before the adapter's files are read for their hash */
     double loss[RANKS_MAX], norm[RANKS_MAX]; /* of each rank's micro-batch; of the update */
     int32_t used;                            /* ranks that have a micro-batch now */
     int32_t next;                            /* batch of tune rows that no rank has */

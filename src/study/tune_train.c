@@ -1,12 +1,14 @@
 /* tune_train: one adapter, update by update; see tune_in.h. */
 #include "study/tune_in.h"
 
+#include "base/room.h"
 #include "compute/device.h"
 #include "model/place.h"
 #include "stats/multi.h"
 #include "stats/rank.h"
 #include "stats/score.h"
 #include "study/events.h"
+#include "study/run_in.h"
 
 #include <assert.h>
 #include <math.h>
@@ -377,7 +379,7 @@ static bool log_update(tune_job *j, const update *u, err *e)
                "\"grad_norm\": %.9g, \"rows\": %d, \"tokens\": %lld, \"seconds\": %.4f, "
                "\"tokens_per_s\": %.1f, \"bytes_peak\": %lld",
                u->norm, u->rows, (long long)u->tokens, u->seconds, per_second,
-               (long long)tune_bytes_peak());
+               (long long)room_bytes_peak());
     if (tune_bytes_device(j->plan) > 0)
         buf_printf(&line, ", \"bytes_device\": %lld", (long long)tune_bytes_device(j->plan));
     buf_add_text(&line, "}\n");
@@ -385,7 +387,7 @@ static bool log_update(tune_job *j, const update *u, err *e)
                                  {"rate", u->rate},
                                  {"gradient norm", u->norm},
                                  {"speed/tokens per second", per_second},
-                                 {"memory/peak MB", (double)tune_bytes_peak() / 1e6}};
+                                 {"memory/peak MB", (double)room_bytes_peak() / 1e6}};
     events_add_scalars(&events, tune_time(), done, value, (int)countof(value));
     bool ok = buf_check(&line, "the log", e) && tune_log(j, buf_view(&line), buf_view(&events), e);
     buf_close(&line);
@@ -559,6 +561,10 @@ static bool open_ranks(tune_ranks *all, err *e)
     const tune_plan *p = j->plan;
     bool there = false;
     char path[4096];
+    run_rest_models(j->tune->run);
+    room_start_peak();
+    all->bytes_before = room_bytes_resident();
+    all->bytes_weights = device_is_apart(j->backend) ? 0 : j->engine->header.bytes_weights;
     if (!crew_run(p->texts->crew, open_rank, all, e)) return false;
     all->comm.n = all->n;
     all->comm.n_value = j->adapter.n_value;

@@ -28,6 +28,7 @@ done
 # Whole, with one thread; nothing of it is text of a row.
 tune whole --threads 1 || { cat "$work/stderr"; fail "no training"; }
 folder=$work/whole/adapters/tuned
+grep -q '^  memory: planned .* measured peak [0-9]' "$work/stdout" || fail "planned and measured memory are not printed"
 for f in adapter_config.json adapter_model.safetensors README.md tune.json log.jsonl events.out.tfevents.caseload; do
     [ -s "$folder/$f" ] || fail "no $f"
     ! grep -aqE "ambulance|hospitalised|중환자실" "$folder/$f" || fail "$f holds text of a row"
