@@ -1,5 +1,6 @@
 /* Several ranks: threads of one process, each with a backend and a session of its own, give the
  * same bits as one: scores, generated texts, and what a stop leaves. On tiny random models. */
+#include "compute/cuda/cuda.h"
 #include "compute/ranks.h"
 #include "study.h" /* beside this file */
 
@@ -47,11 +48,12 @@ static const char *const arms =
 /* The same way on the devices under test. */
 static caseload_engine_options on(const setting *s, caseload_engine_options o)
 {
-    int names = 1;
+    const bool all = !strcmp(s->device, "cuda:all"), alone = !o.device && o.ranks == 0;
+    int names = all ? cuda_count() : 1;
     if (!strcmp(s->device, "cpu")) return o;
     for (const char *at = o.device; at && *at; at++) names += *at == ',';
-    if (names > o.ranks) o.ranks = names;
-    o.device = s->device;
+    if (names > o.ranks && !alone) o.ranks = names;
+    o.device = all && alone ? "cuda" : s->device;
     return o;
 }
 
@@ -278,6 +280,11 @@ static void test_ranks_must_compute_alike(void **state)
     assert_int_equal(w.e.code, CASELOAD_USAGE);
     assert_false(run_study(&w, w.out, (caseload_engine_options){.ranks = 2, .split = "heads"}));
     assert_non_null(strstr(w.e.text, "rows or layers"));
+    if (cuda_count() > 0) {
+        assert_false(run_study(&w, w.out, (caseload_engine_options){.device = "cuda:0,99"}));
+        assert_non_null(strstr(w.e.text, "there is no GPU 99"));
+        assert_int_equal(w.e.code, CASELOAD_RESOURCE);
+    }
     write_learning(w.dir);
     write_study(&w, "model.gguf", learning);
     assert_false(run_study(&w, w.out, (caseload_engine_options){.ranks = 2, .split = "layers"}));
@@ -287,11 +294,16 @@ static void test_ranks_must_compute_alike(void **state)
     close_world(&w);
 }
 
-/* `t_ranks [all] [DEVICE]`: every family, more stops; on another device than the processor. */
+/* `t_ranks [all] [DEVICE]`: every family, more stops; on another device than the processor: "cuda"
+ * (several ranks on one GPU), "cuda:all" (a rank on each, or more). */
 int main(int argc, char **argv)
 {
     setting set = {.all = argc > 1 && !strcmp(argv[1], "all"), .device = "cpu"};
     if (argc > 1 + set.all) set.device = argv[1 + set.all];
+    if (!strncmp(set.device, "cuda", 4) && cuda_count() == 0) {
+        puts("skip: no NVIDIA GPU can be used here");
+        return 0;
+    }
     struct CMUnitTest tests[] = {
         cmocka_unit_test(test_lists_of_devices),
         cmocka_unit_test(test_scores_are_the_same_bits),

@@ -28,10 +28,12 @@ $(BUILD)/%.cu.o: %.cu $(addprefix src/compute/cuda/,kernels.h kernels_decode.h l
 	@echo "  NVCC $<"
 	$(V)$(NVCC) $(NVCCFLAGS) -c -o $@ $<
 
-# Kernels against ref; then the tiny models of every family and their training, on every device here.
+# Kernels against ref; then the tiny models of every family and their training, on every device here;
+# then several ranks on one GPU, and on all.
 .PHONY: gpu-test gpu-bench
-gpu-test: all $(GPU_TESTS) $(BUILD)/tests/t_golden $(BUILD)/tests/t_lora
+gpu-test: all $(GPU_TESTS) $(BUILD)/tests/t_golden $(BUILD)/tests/t_lora $(BUILD)/tests/t_ranks
 	@for t in $(GPU_TESTS) $(BUILD)/tests/t_golden $(BUILD)/tests/t_lora; do $$t || exit 1; done
+	@for d in cuda cuda:all; do $(BUILD)/tests/t_ranks $$d || exit 1; done
 gpu-bench: $(GPU_BENCHES)
 $(GPU_BENCHES): $(BUILD)/bench/gpu/profile.o
 
