@@ -252,6 +252,22 @@ static void guess_options(guess *g, const table *t, const column_look *look)
     }
 }
 
+/* Labels that are lists too: several options may be right. */
+static void guess_several(guess *g, const table *t, const column_look *look)
+{
+    static const char words[] = " answers answer labels label correct key keys 정답 답 ";
+    for (int32_t c = 0; c < t->n_column && g->options >= 0 && g->label < 0; c++) {
+        bool list = look[c].nested && c != g->options && is_word(t->column_name[c], words);
+        str first = list ? cell(t, t->nested_row[c], c) : STR("");
+        if (first.size < 2 || first.data[0] != '[') continue;
+        g->label = c;
+        g->several = true;
+        g->n_class = 2;
+        g->class_value[0] = STR("right");
+        g->class_value[1] = STR("wrong");
+    }
+}
+
 bool guess_columns(guess *g, const table *t, arena *a, err *e)
 {
     assert(g && t && t->n_row > 0);
@@ -267,13 +283,14 @@ bool guess_columns(guess *g, const table *t, arena *a, err *e)
     if (g->options < 0) guess_patient(g, t, look); /* exam questions have no patient */
     guess_id(g, t, look);
     guess_label(g, t, look);
+    guess_several(g, t, look);
     const char *lacks = NULL;
     if (g->text < 0) lacks = "no column looks like the text (words, 20 characters or more a row)";
     else if (g->id < 0)
         lacks = "no column can be the id (short and different in each row); add one";
     else if (g->label < 0)
         lacks = "no column looks like the label (2 to 24 different short values)";
-    if (!lacks) list_classes(g, t);
+    if (!lacks && !g->several) list_classes(g, t);
     if (!lacks && g->n_class < 2) lacks = "the label column has fewer than two different values";
     if (!lacks) {
         guess_groups(g, t, look);
@@ -350,6 +367,9 @@ static void write_data(const guess *g, const table *t, str table_file, buf *out)
     add_column(out, t, "  label: ", g->label, "the right answer");
     add_column(out, t, "  options: ", g->options,
                "a list in each row; the first is number 0, or A");
+    if (g->several)
+        buf_add_text(out, "  several: each   # several may be right: each option is asked about by "
+                          "itself\n");
     add_column(out, t, "  patient: ", g->patient, "a patient's rows belong together");
     if (g->patient < 0)
         buf_add_text(out,
@@ -434,6 +454,15 @@ static void write_question(const guess *g, const str *class_name, buf *out)
 /* Options of the rows are the classes: A, B, .. */
 static void write_options(const guess *g, buf *out)
 {
+    if (g->several) {
+        buf_add_text(out, g->korean ? "classes: {right: [예], wrong: [아니요]}\npositive: right\n"
+                                    : "classes: {right: [Yes], wrong: [No]}\npositive: right\n");
+        add_line(out, "question: ",
+                 g->korean ? STR("이 보기는 문제의 옳은 답입니까? 예 또는 아니요로 답하십시오.")
+                           : STR("Is the option a right answer to the question? Answer Yes or No."),
+                 NULL);
+        return;
+    }
     buf_add_text(out, "framing: options   # a letter and an option a line behind the text\n"
                       "position: as-is    # or cyclic: each option at every place, averaged\n");
     add_line(out, "question: ",

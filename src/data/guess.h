@@ -15,6 +15,7 @@ enum { GUESS_CLASSES_MAX = 24, GUESS_GROUPS_MAX = 8, GUESS_MISSING_MAX = 8 };
 typedef struct guess { /* column numbers; -1: none found */
     int32_t id, text, label, patient, split;
     int32_t options; /* a column of lists: each row has options of its own */
+    bool several;    /* the label holds lists: several options may be right */
     int32_t n_group, group[GUESS_GROUPS_MAX];
     str use, train; /* values of the split column; empty without one */
     int32_t n_class;

@@ -67,5 +67,8 @@ fi
 if [ -f $data/frenchmedmcqa/multi-answer.jsonl ]; then
     printf 'study: s\nmodel: model\ndata: {file: %s, id: id, text: question, options: options, label: answers}\nframing: options\nquestion: q\n' \
         "$(realpath $data/frenchmedmcqa/multi-answer.jsonl)" > "$work/multi.yaml"
+    "$CASELOAD" init "$(realpath $data/frenchmedmcqa/multi-answer.jsonl)" > "$work/several.yaml" || fail "init of several right options"
+    grep -q '^  several: each' "$work/several.yaml" || fail "init does not see that several options may be right"
+    want 0 "" "$CASELOAD" run "$work/several.yaml" --model "$work/model" --plan --limit 20
     want 3 "a question with several right options has no one class" "$CASELOAD" run "$work/multi.yaml" --plan
 fi
