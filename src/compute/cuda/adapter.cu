@@ -12,7 +12,8 @@ enum {
     ROWS = 64,     /* of a block of reduce and spread */
     DEPTH = 64,    /* numbers of the width at a time in reduce, */
     DEPTH_N = 32,  /* rows at a time in grad */
-    STAGES = 4,    /* of them on their way */
+    STAGES = 4,    /* of them on their way, */
+    MORE = 7,      /* or so many in reduce, of one adapter alone */
     SPREAD_W = 512 /* numbers of the width to a block of spread */
 };
 
@@ -29,12 +30,22 @@ static __global__ void pack(pack_jobs all)
     const int64_t i = (int64_t)blockIdx.x * blockDim.x + threadIdx.x;
     const int32_t first = (int32_t)blockIdx.y * ADAPTER_SLICE;
     if (i >= p.wide || first >= p.slot) return;
+    float v[ADAPTER_SLICE];
+    const float *from = p.from + first * p.from_rank + i * p.from_wide;
+    bf16 *to = (bf16 *)p.to + first * p.to_rank + i * p.to_wide;
+    if (p.from_rank == 1 && first + ADAPTER_SLICE <= p.rank && p.from_wide % LANES == 0) {
+        load8(v, from), load8(v + LANES, from + LANES);
+    } else {
 #pragma unroll
-    for (int j = 0; j < ADAPTER_SLICE; j++) {
-        const int64_t k = first + j;
-        const float v = k < p.rank ? p.from[k * p.from_rank + i * p.from_wide] : 0;
-        put((bf16 *)p.to + k * p.to_rank + i * p.to_wide, v);
+        for (int j = 0; j < ADAPTER_SLICE; j++)
+            v[j] = first + j < p.rank ? from[j * p.from_rank] : 0;
     }
+    if (p.to_rank == 1) {
+        store8(to, v), store8(to + LANES, v + LANES);
+        return;
+    }
+#pragma unroll
+    for (int j = 0; j < ADAPTER_SLICE; j++) put(to + j * p.to_rank, v[j]);
 }
 
 void k_adapter_pack(k_stream s, const k_pack *job, int32_t n)
@@ -71,7 +82,8 @@ static __device__ __forceinline__ void copy_block(bf16 *to, const bf16 *rows, in
 }
 
 /* blockIdx: 64 rows, job. A warp has 16 of the rows. Dynamic shared memory: STAGES of rows, m. */
-template <int SLOTS> static __global__ void __launch_bounds__(4 * WARP) reduce(k_adapter a)
+template <int SLOTS, int STAGED>
+static __global__ void __launch_bounds__(4 * WARP) reduce(k_adapter a)
 {
     constexpr int LD = DEPTH + LANES, THREADS = 4 * WARP, STAGE = (ROWS + SLOTS) * LD;
     extern __shared__ __align__(16) unsigned char space[];
@@ -83,14 +95,14 @@ template <int SLOTS> static __global__ void __launch_bounds__(4 * WARP) reduce(k
     const int at_b = (ROWS + lane % 8 + lane / 16 * 8) * LD + lane / 8 % 2 * 8;
     bf16 *stages = (bf16 *)space;
     float sum[SLOTS / 8][4] = {};
-    for (int64_t step = 0; step < steps + STAGES - 1; step++) { /* copies run STAGES - 1 ahead */
-        const int64_t now = step - (STAGES - 1);
+    for (int64_t step = 0; step < steps + STAGED - 1; step++) { /* copies run STAGED - 1 ahead */
+        const int64_t now = step - (STAGED - 1);
         if (now >= 0) {
-            copies_wait<STAGES - 2>();
+            copies_wait<STAGED - 2>();
             __syncthreads(); /* the copy is whole, and the stage filled next is read */
         }
         if (step < steps) {
-            bf16 *to = stages + step % STAGES * STAGE;
+            bf16 *to = stages + step % STAGED * STAGE;
             copy_block<ROWS, THREADS>(to, (const bf16 *)job.rows, first, n, step * DEPTH,
                                       job.width);
             copy_block<SLOTS, THREADS>(to + ROWS * LD, (const bf16 *)job.m, 0, SLOTS, step * DEPTH,
@@ -98,7 +110,7 @@ template <int SLOTS> static __global__ void __launch_bounds__(4 * WARP) reduce(k
         }
         copies_end();
         if (now < 0) continue;
-        const bf16 *from = stages + now % STAGES * STAGE;
+        const bf16 *from = stages + now % STAGED * STAGE;
 #pragma unroll
         for (int d = 0; d < DEPTH; d += 16) {
             uint32_t rows[4], m[SLOTS / 16][4];
@@ -130,10 +142,12 @@ template <int SLOTS> static __global__ void __launch_bounds__(4 * WARP) reduce(k
 
 template <int SLOTS> static void start_reduce(k_stream s, const k_adapter *a)
 {
-    const size_t bytes = (size_t)STAGES * (ROWS + SLOTS) * (DEPTH + LANES) * sizeof(bf16);
+    constexpr int staged = SLOTS <= ADAPTER_SLICE ? MORE : STAGES;
+    const size_t bytes = (size_t)staged * (ROWS + SLOTS) * (DEPTH + LANES) * sizeof(bf16);
     const dim3 grid(blocks_of(a->low.n, ROWS), (unsigned)a->n_job);
-    cudaFuncSetAttribute(reduce<SLOTS>, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)bytes);
-    reduce<SLOTS><<<grid, 4 * WARP, bytes, s>>>(*a);
+    cudaFuncSetAttribute(reduce<SLOTS, staged>, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                         (int)bytes);
+    reduce<SLOTS, staged><<<grid, 4 * WARP, bytes, s>>>(*a);
 }
 
 static int32_t slots_of(const k_adapter *a)
@@ -222,13 +236,12 @@ template <typename T> struct raw_rows {
 
 template <typename T>
 static __device__ __forceinline__ void take_raw(raw_rows<T> *r, const void *rows, int64_t row,
-                                                int64_t column, int64_t n, int64_t width,
-                                                bool wanted)
+                                                int64_t column, int64_t n, int64_t width)
 {
 #pragma unroll
     for (int h = 0; h < 2; h++) {
         const uint4 *from = (const uint4 *)((const T *)rows + (row + 8 * h) * width + column);
-        const bool there = wanted && row + 8 * h < n && column < width;
+        const bool there = row + 8 * h < n && column < width;
 #pragma unroll
         for (int i = 0; i < (int)sizeof(T) / 2; i++) {
             r->half[h].word[i] = there ? from[i] : make_uint4(0, 0, 0, 0);
@@ -271,8 +284,8 @@ static __device__ __forceinline__ void give_rows(void *rows, const float v[2][LA
 
 /* blockIdx: 512 numbers of the width, 64 rows, job. A warp takes 32 numbers at a time of all rows;
  * of each row a thread has eight. */
-template <typename T, int SLOTS>
-static __global__ void __launch_bounds__(8 * WARP) spread(k_adapter a, bool add)
+template <typename T, int SLOTS, bool ADD>
+static __global__ void __launch_bounds__(8 * WARP, SLOTS <= 48 && !ADD ? 2 : 1) spread(k_adapter a)
 {
     constexpr int MT = ROWS / M_ROWS, SLICES = SLOTS / ADAPTER_SLICE;
     const k_wide job = a.job[blockIdx.z];
@@ -287,28 +300,28 @@ static __global__ void __launch_bounds__(8 * WARP) spread(k_adapter a, bool add)
          at += 8 * 32) {
         const int64_t column = at + q * 8;
         uint32_t m[4][SLICES][2];
-        raw_rows<T> old[MT]; /* all on their way before the first is needed */
+        raw_rows<T> old[ADD ? MT : 1] = {}; /* all on their way before the first is needed */
         take_m<SLICES>(m, job.m, at, job.width);
 #pragma unroll
-        for (int r = 0; r < MT; r++) {
-            take_raw(&old[r], job.rows, first + r * M_ROWS + g, column, a.low.n, job.width, add);
+        for (int r = 0; ADD && r < MT; r++) {
+            take_raw(&old[r], job.rows, first + r * M_ROWS + g, column, a.low.n, job.width);
         }
 #pragma unroll
         for (int r = 0; r < MT; r++) {
             float v[2][LANES];
-            add_adapter<T, SLICES>(v, old[r], low[r], m);
+            add_adapter<T, SLICES>(v, old[ADD ? r : 0], low[r], m);
             give_rows<T>(job.rows, v, first + r * M_ROWS + g, column, a.low.n, job.width);
         }
     }
 }
 
-template <typename T> static void start_spread(k_stream s, const k_adapter *a, dim3 grid, bool add)
+template <typename T, bool ADD> static void start_spread(k_stream s, const k_adapter *a, dim3 grid)
 {
     switch (slots_of(a) / ADAPTER_SLICE) {
-    case 1: spread<T, 16><<<grid, 8 * WARP, 0, s>>>(*a, add); break;
-    case 2: spread<T, 32><<<grid, 8 * WARP, 0, s>>>(*a, add); break;
-    case 3: spread<T, 48><<<grid, 8 * WARP, 0, s>>>(*a, add); break;
-    default: spread<T, 64><<<grid, 8 * WARP, 0, s>>>(*a, add); break;
+    case 1: spread<T, 16, ADD><<<grid, 8 * WARP, 0, s>>>(*a); break;
+    case 2: spread<T, 32, ADD><<<grid, 8 * WARP, 0, s>>>(*a); break;
+    case 3: spread<T, 48, ADD><<<grid, 8 * WARP, 0, s>>>(*a); break;
+    default: spread<T, 64, ADD><<<grid, 8 * WARP, 0, s>>>(*a); break;
     }
 }
 
@@ -325,14 +338,17 @@ void k_adapter_spread(k_stream s, const k_adapter *a, int32_t type, int32_t add)
 {
     const dim3 grid(blocks_of(widest(a), SPREAD_W), blocks_of(a->low.n, ROWS), (unsigned)a->n_job);
     if (a->low.n == 0 || grid.x == 0) return;
-    if (type == ROWS_BF16) start_spread<bf16>(s, a, grid, add);
-    else start_spread<float>(s, a, grid, add);
+    if (type == ROWS_BF16 && add) start_spread<bf16, true>(s, a, grid);
+    else if (type == ROWS_BF16) start_spread<bf16, false>(s, a, grid);
+    else if (add) start_spread<float, true>(s, a, grid);
+    else start_spread<float, false>(s, a, grid);
 }
 
 /* ---- gates ---- */
 
 /* As spread, of MT x 16 rows. */
-template <int SLOTS, int MT> static __global__ void __launch_bounds__(8 * WARP) gates(k_gates a)
+template <int SLOTS, int MT>
+static __global__ void __launch_bounds__(8 * WARP, SLOTS <= 16 ? 3 : 1) gates(k_gates a)
 {
     constexpr int SLICES = SLOTS / ADAPTER_SLICE;
     const int64_t first = (int64_t)blockIdx.y * MT * M_ROWS, n = a.low.n, width = a.width;
@@ -351,8 +367,8 @@ template <int SLOTS, int MT> static __global__ void __launch_bounds__(8 * WARP) 
         take_m<SLICES>(m[0], a.m[0], at, width), take_m<SLICES>(m[1], a.m[1], at, width);
 #pragma unroll
         for (int r = 0; r < MT; r++) {
-            take_raw(&gate[r], a.gate, first + r * M_ROWS + g, column, n, width, true);
-            take_raw(&up[r], a.up, first + r * M_ROWS + g, column, n, width, true);
+            take_raw(&gate[r], a.gate, first + r * M_ROWS + g, column, n, width);
+            take_raw(&up[r], a.up, first + r * M_ROWS + g, column, n, width);
         }
 #pragma unroll
         for (int r = 0; r < MT; r++) {
@@ -362,7 +378,7 @@ template <int SLOTS, int MT> static __global__ void __launch_bounds__(8 * WARP) 
 #pragma unroll
             for (int i = 0; i < 2 * LANES; i++) {
                 x[i / LANES][i % LANES] =
-                    activate(x[i / LANES][i % LANES], a.gelu) * u[i / LANES][i % LANES];
+                    activate<true>(x[i / LANES][i % LANES], a.gelu) * u[i / LANES][i % LANES];
             }
             give_rows<bf16>(a.act, x, first + r * M_ROWS + g, column, n, width);
         }
@@ -370,7 +386,7 @@ template <int SLOTS, int MT> static __global__ void __launch_bounds__(8 * WARP) 
 }
 
 template <int SLOTS, int MT>
-static __global__ void __launch_bounds__(8 * WARP) gates_back(k_gates a)
+static __global__ void __launch_bounds__(8 * WARP, SLOTS <= 16 ? 2 : 1) gates_back(k_gates a)
 {
     constexpr int SLICES = SLOTS / ADAPTER_SLICE;
     const int64_t first = (int64_t)blockIdx.y * MT * M_ROWS, n = a.low.n, width = a.width;
@@ -391,9 +407,9 @@ static __global__ void __launch_bounds__(8 * WARP) gates_back(k_gates a)
 #pragma unroll
         for (int r = 0; r < MT; r++) {
             const int64_t row = first + r * M_ROWS + g;
-            take_raw(&gate[r], a.gate, row, column, n, width, true);
-            take_raw(&up[r], a.up, row, column, n, width, true);
-            take_raw(&dy[r], a.d_act, row, column, n, width, true);
+            take_raw(&gate[r], a.gate, row, column, n, width);
+            take_raw(&up[r], a.up, row, column, n, width);
+            take_raw(&dy[r], a.d_act, row, column, n, width);
         }
 #pragma unroll
         for (int r = 0; r < MT; r++) {
@@ -405,7 +421,7 @@ static __global__ void __launch_bounds__(8 * WARP) gates_back(k_gates a)
 #pragma unroll
             for (int i = 0; i < 2 * LANES; i++) {
                 const int h = i / LANES, k = i % LANES;
-                d[h][k] = glu_pair(&x[h][k], &u[h][k], d[h][k], a.gelu);
+                d[h][k] = glu_pair<true>(&x[h][k], &u[h][k], d[h][k], a.gelu);
             }
             give_rows<bf16>(a.gate, x, row, column, n, width);
             give_rows<bf16>(a.up, u, row, column, n, width);
@@ -425,8 +441,8 @@ static void start_gates_of(k_stream s, const k_gates *g, bool back)
 {
     if (g->low.n == 0 || g->width == 0) return;
     switch (g->low.slot / ADAPTER_SLICE) {
-    case 1: start_gates<16, 2>(s, g, back); break;
-    case 2: start_gates<32, 2>(s, g, back); break;
+    case 1: start_gates<16, 1>(s, g, back); break;
+    case 2: start_gates<32, 1>(s, g, back); break;
     case 3: start_gates<48, 1>(s, g, back); break;
     default: start_gates<64, 1>(s, g, back); break;
     }

@@ -451,6 +451,7 @@ typedef struct own_slots { /* of a block of keys_tiles: KEYS slots, part of them
 
 typedef struct rows_at {        /* packed rows that see some of a block's keys */
     int32_t span, range, first; /* first: -1 before any of this range */
+    int32_t position;           /* of the span's first query */
     own_slots own;
 } rows_at;
 
@@ -476,7 +477,7 @@ static __device__ __forceinline__ bool find_rows(const k_attention_back &b, int3
             if (at->first >= span.count * group) continue;
             const int32_t query = span.position + at->first / group;
             if (a.window > 0 && query - (own.position + own.end - 1) >= a.window) continue;
-            at->own = own;
+            at->own = own, at->position = span.position;
             return true;
         }
     }
@@ -487,22 +488,34 @@ template <int HD, int N> struct row_stage { /* N packed rows on their way */
     bf16 q[N * (HD + LANES)], d_o[N * (HD + LANES)];
 };
 
-/* Behind a row's numbers, in q's padding, stand its lse, term and query. */
+/* Behind a row's numbers, in q's padding, stand its log-sum-exp and term. */
 template <int HD, int N>
-static __device__ __forceinline__ row_number *number_at(row_stage<HD, N> *s, int row)
+static __device__ __forceinline__ float *numbers_at(row_stage<HD, N> *s, int row)
 {
-    static_assert(sizeof(row_number) <= LANES * sizeof(bf16), "the padding");
-    return (row_number *)(s->q + row * (HD + LANES) + HD);
+    static_assert(2 * sizeof(float) <= LANES * sizeof(bf16), "the padding");
+    return (float *)(s->q + row * (HD + LANES) + HD);
 }
 
+static __device__ __forceinline__ void copy_float(float *to, const float *from, bool there)
+{
+    const uint32_t at = (uint32_t)__cvta_generic_to_shared(to);
+    asm volatile("cp.async.ca.shared.global [%0], [%1], 4, %2;\n" ::"r"(at), "l"(from),
+                 "r"(there ? 4 : 0));
+}
+
+/* Rows past the span's end are zeros throughout: they add nothing, whatever their weight. */
 template <typename T, int HD, int N, int THREADS>
 static __device__ __forceinline__ void copy_stage(row_stage<HD, N> *to, const k_attention_back &b,
                                                   const rows_at &at)
 {
     const k_span span = b.a.span[at.span];
+    const int32_t p = at.first + (int32_t)threadIdx.x;
     copy_rows<T, HD, THREADS>(to->q, to->d_o, b, span, at.first, N);
     if (threadIdx.x >= N) return;
-    *number_at(to, (int)threadIdx.x) = number_of(b, span, at.first + (int32_t)threadIdx.x);
+    const bool there = p < span.count * (b.a.heads / b.a.heads_kv);
+    const int64_t row = there ? packed_at(b.a, span, p) : 0;
+    copy_float(numbers_at(to, (int)threadIdx.x), b.a.log_sum_exp + row, there);
+    copy_float(numbers_at(to, (int)threadIdx.x) + 1, b.row_term + row, there);
 }
 
 /* blockIdx: KEYS slots, K/V head; a warp has 16 of them, and 1 / SPLIT of the numbers of their
@@ -515,7 +528,7 @@ static __global__ void __launch_bounds__(4 * SPLIT * WARP) keys_tiles(k_attentio
     constexpr int LD = HD + LANES, THREADS = 4 * SPLIT * WARP, ND = HD / SPLIT;
     extern __shared__ __align__(16) unsigned char space[];
     const k_attention &a = b.a;
-    const int32_t slot0 = (int32_t)blockIdx.x * KEYS;
+    const int32_t slot0 = (int32_t)blockIdx.x * KEYS, group = a.heads / a.heads_kv;
     const int32_t left = (int32_t)b.slots - slot0 < KEYS ? (int32_t)b.slots - slot0 : KEYS;
     const int lane = (int)threadIdx.x % WARP, warp = (int)threadIdx.x / WARP;
     const int mine = warp % 4 * M_ROWS, part = warp / 4 * ND;
@@ -530,12 +543,13 @@ static __global__ void __launch_bounds__(4 * SPLIT * WARP) keys_tiles(k_attentio
     __syncthreads();
     take_sixteen(&k, ks + mine * LD), take_sixteen(&v, vs + mine * LD);
     if (HOLD) __syncthreads();
-    rows_at at = {0, 0, -1, {0, 0, 0}};
+    rows_at at = {0, 0, -1, 0, {0, 0, 0}};
     bool more = find_rows(b, slot0, left, N, &at);
     if (more) copy_stage<T, HD, N, THREADS>(&stage[0], b, at);
     copies_end();
     for (int turn = 0; more; turn ^= 1) {
         const own_slots own = at.own;
+        const int32_t first = at.first, position = at.position;
         row_stage<HD, N> *rows = &stage[turn];
         at.first += N;
         more = find_rows(b, slot0, left, N, &at);
@@ -550,14 +564,14 @@ static __global__ void __launch_bounds__(4 * SPLIT * WARP) keys_tiles(k_attentio
 #pragma unroll
         for (int i = 0; i < N / 4; i++) {
             const int r = i / 2 * 8 + lane % 4 * 2 + i % 2;
-            lse[i] = number_at(rows, r)->lse, term[i] = number_at(rows, r)->term;
+            lse[i] = numbers_at(rows, r)[0] * 1.4426950408889634f, term[i] = numbers_at(rows, r)[1];
         }
         if (own.from > 0 || own.end < KEYS || a.window > 0 ||
-            own.position + KEYS - 1 > number_at(rows, 0)->query) {
+            own.position + KEYS - 1 > position + first / group) {
 #pragma unroll
             for (int i = 0; i < N / 2; i++) {
                 const int key = mine + lane / 4 + i % 4 / 2 * 8;
-                const int32_t query = number_at(rows, i / 4 * 8 + lane % 4 * 2 + i % 2)->query;
+                const int32_t query = position + (first + i / 4 * 8 + lane % 4 * 2 + i % 2) / group;
                 const bool there = (key >= own.from) & (key < own.end);
                 hidden |= (uint32_t)(!there | !sees(query, own.position + key, a.window)) << i;
             }

@@ -4,14 +4,25 @@
 
 #include "compute/cuda/lanes_in.h"
 
-static __device__ __forceinline__ float activate(float g, int32_t gelu)
+/* 1 / (1 + e^-x) to a few units of the last place, without branches: for rows in bf16. */
+static __device__ __forceinline__ float sigmoid_near(float x)
 {
-    if (!gelu) return g / (1 + expf(-g));
+    float power, share;
+    asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(power) : "f"(x * -1.4426950408889634f));
+    asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(share) : "f"(1 + power));
+    return share;
+}
+
+/* NEAR: with sigmoid_near */
+template <bool NEAR = false> static __device__ __forceinline__ float activate(float g, int32_t gelu)
+{
+    if (!gelu) return NEAR ? g * sigmoid_near(g) : g / (1 + expf(-g));
     const float root = 0.79788456080286535588f; /* sqrt(2 / pi) */
     return 0.5f * g * (1 + tanhf(root * (g + 0.044715f * g * g * g)));
 }
 
 /* g and u become their gradients for d, that of act(g) u, which is returned. */
+template <bool NEAR = false>
 static __device__ __forceinline__ float glu_pair(float *g, float *u, float d, int32_t gelu)
 {
     float act, slope;
@@ -21,7 +32,7 @@ static __device__ __forceinline__ float glu_pair(float *g, float *u, float d, in
         act = 0.5f * *g * (1 + t);
         slope = 0.5f * (1 + t) + 0.5f * *g * (1 - t * t) * root * (1 + 3 * 0.044715f * *g * *g);
     } else {
-        const float sigmoid = 1 / (1 + expf(-*g));
+        const float sigmoid = NEAR ? sigmoid_near(*g) : 1 / (1 + expf(-*g));
         act = *g * sigmoid;
         slope = sigmoid * (1 + *g * (1 - sigmoid));
     }
