@@ -18,6 +18,8 @@
 #include "model/shapes.h"
 #include "model/trainer.h"
 
+#include <cuda_runtime_api.h>
+
 enum { REPEATS_MAX = 100 };
 enum { SHARED = 3000, CASE = 1000, CASES = 8 }; /* of training behind a shared head */
 
@@ -34,6 +36,8 @@ typedef struct run {
     int repeats, layers; /* layers: 0 all of them */
     int32_t *id, *position, *out_row;
     double product; /* FLOP/s */
+    double bus;     /* GB/s */
+    double memory;  /* B/s */
 } run;
 
 /* As report() of bench.h, with the card in place of the processor. */
@@ -133,6 +137,49 @@ static double flop_forward(const run *r, int32_t text, int64_t head_rows)
            2.0 * c->d_model * (double)c->n_vocab * (double)head_rows;
 }
 
+/* The card's memory: a copy within it, bytes read and written. B/s. */
+static double measure_memory(run *r)
+{
+    enum { TIMES = 5, EACH = 1 << 29, COPIES = 20 };
+    double took[TIMES];
+    char *there = NULL;
+    if (cudaMalloc((void **)&there, 2 * (size_t)EACH) != cudaSuccess) return 1;
+    cudaMemset(there, 1, 2 * (size_t)EACH);
+    for (int i = 0; i < TIMES; i++) {
+        cudaDeviceSynchronize();
+        took[i] = seconds_now();
+        for (int k = 0; k < COPIES; k++)
+            cudaMemcpyAsync(there, there + EACH, EACH, cudaMemcpyDeviceToDevice, NULL);
+        cudaDeviceSynchronize();
+        took[i] = seconds_now() - took[i];
+    }
+    cudaFree(there);
+    const double rate = 2.0 * EACH * COPIES / median(took, TIMES);
+    tell(r, "memory, a copy within it", rate / 1e12, "TB/s", 1);
+    return rate;
+}
+
+/* The bus: pinned memory to the card, nothing else. GB/s. */
+static double measure_bus(run *r)
+{
+    enum { TIMES = 5, EACH = 1 << 28 };
+    double took[TIMES];
+    void *pinned = NULL, *there = NULL;
+    if (cudaMallocHost(&pinned, EACH) != cudaSuccess || cudaMalloc(&there, EACH) != cudaSuccess)
+        return 0;
+    memset(pinned, 1, EACH);
+    for (int i = 0; i < TIMES; i++) {
+        took[i] = seconds_now();
+        for (int k = 0; k < 4; k++) cudaMemcpy(there, pinned, EACH, cudaMemcpyHostToDevice);
+        took[i] = seconds_now() - took[i];
+    }
+    cudaFreeHost(pinned);
+    cudaFree(there);
+    const double rate = 4.0 * EACH / median(took, TIMES) / 1e9;
+    tell(r, "bus, pinned memory to the card", rate, "GB/s", 1);
+    return rate;
+}
+
 static void open_session(run *r, session_shape shape)
 {
     err e = {0};
@@ -141,6 +188,7 @@ static void open_session(run *r, session_shape shape)
     if (!model_place(&r->m, &r->b, &e)) stop(&e);
     if (!session_lay_out(&r->s, &r->m, &r->b, shape, &plan, &e)) stop(&e);
     cuda_card before, after;
+    if (r->bus == 0) r->bus = measure_bus(r), r->memory = measure_memory(r);
     cuda_describe(0, &before, &e);
     const size_t planned = device_planned(&r->b);
     if (!device_reserve(&r->b, planned, &e)) stop(&e);
@@ -148,7 +196,8 @@ static void open_session(run *r, session_shape shape)
     double took = seconds_now();
     if (!model_place(&r->m, &r->b, &e) || !backend_sync(&r->b, &e)) stop(&e);
     took = seconds_now() - took;
-    tell(r, "load, GB/s", (double)device_used(&r->b) / took / 1e9, "GB/s", took);
+    const double rate = (double)device_used(&r->b) / took / 1e9;
+    tell(r, "load from memory; of the bus", rate, "GB/s", rate / r->bus);
     if (!arena_open(&r->block, plan.peak, "session", &e)) stop(&e);
     if (!session_lay_out(&r->s, &r->m, &r->b, shape, &r->block, &e)) stop(&e);
     double driver = (double)(before.bytes_free - after.bytes_free);
@@ -609,6 +658,18 @@ static double decode_all(run *r, decoder *d, sampling how)
     return median(took, t.n - 2);
 }
 
+/* What memory and products allow, one after the other: K/V at the memory's rate, products at the
+ * slower of reading the weights and the arithmetic. Seconds. */
+static double decode_floor(const run *r, double rows, double bytes)
+{
+    const double weights = (double)r->header.bytes_weights, kv = bytes - weights;
+    const model_config *c = &r->header.config;
+    const double table = c->tied ? 0 : (double)c->n_vocab * c->d_model; /* looked up, not read */
+    const double parameters = (double)r->header.n_parameter - table;
+    const double read = weights / r->memory, compute = 2 * parameters * rows / r->product;
+    return kv / r->memory + (read > compute ? read : compute);
+}
+
 /* The wall: weights once, each prompt's keys and values once, each sample's own. */
 static void bench_decode(run *r)
 {
@@ -645,14 +706,16 @@ static void bench_decode(run *r)
         if (!backend_sync(&r->b, &e)) stop(&e);
         took[i] = seconds_now() - took[i];
     }
-    tell(r, "decode step without logits; GB/s of the wall's bytes", median(took, NEW) * 1e3, "ms",
-         bytes / median(took, NEW) / 1e9);
+    const double floor = decode_floor(r, rows, bytes);
+    tell(r, "decode step without logits; of the roofline", median(took, NEW) * 1e3, "ms",
+         floor / median(took, NEW));
     bench_decode_ops(r, &step);
     for (size_t i = 0; i < countof(ways); i++) {
         const double s = decode_all(r, &d, ways[i].how);
-        snprintf(name, sizeof name, "decode %s, %d x %d behind %d, %s; GB/s of the wall's bytes",
+        snprintf(name, sizeof name, "decode %s, %d x %d behind %d, %s; of the bandwidth wall",
                  r->name, PROMPTS, SAMPLES, PROMPT, ways[i].name);
-        tell(r, name, rows / s, "tokens/s", bytes / s / 1e9);
+        tell(r, name, rows / s, "tokens/s", bytes / s / r->memory);
+        tell(r, "the same; of the roofline", s * 1e3, "ms", floor / s);
     }
     arena_close(&memory);
 }

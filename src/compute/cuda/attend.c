@@ -4,7 +4,13 @@
 #include <assert.h>
 #include <string.h>
 
-enum { HEIGHT_SMALL = 16, HEIGHT_MIDDLE = 64, HEIGHT_LARGE = 128, HEIGHT_PRECISE = 4 };
+enum {
+    HEIGHT_SMALL = 16,
+    HEIGHT_MIDDLE = 64,
+    HEIGHT_LARGE = 128,
+    HEIGHT_PRECISE = 4,
+    TERMS_HEAD_MAX = 128
+};
 
 _Static_assert(sizeof(k_span) == sizeof(attend_span), "spans go over as they are");
 _Static_assert(sizeof(k_range) == sizeof(attend_range), "ranges go over as they are");
@@ -31,11 +37,11 @@ static int32_t bundle_of(const attend_plan *plan, int32_t i, int32_t most)
     return n;
 }
 
-static int32_t height_of(const backend *b, const attend_plan *plan, const k_attention *a)
+static int32_t height_of(const attend_plan *plan, const k_attention *a)
 {
     const int32_t group = a->heads / a->heads_kv;
     int64_t most = 0;
-    if (cuda_of(b)->precise) return HEIGHT_PRECISE;
+    if (a->precise) return HEIGHT_PRECISE;
     for (int32_t i = 0; i < plan->n_span;) {
         const int32_t n = bundle_of(plan, i, HEIGHT_MIDDLE / group);
         const int64_t packed = (n > 1 ? n : (int64_t)plan->span[i].count) * group;
@@ -43,22 +49,16 @@ static int32_t height_of(const backend *b, const attend_plan *plan, const k_atte
         i += n;
     }
     if (most <= HEIGHT_SMALL) return HEIGHT_SMALL;
-    return most <= HEIGHT_MIDDLE || a->head_dim > 128 ? HEIGHT_MIDDLE : HEIGHT_LARGE;
+    return most <= HEIGHT_MIDDLE || a->head_dim > 128 || a->two_terms ? HEIGHT_MIDDLE
+                                                                      : HEIGHT_LARGE;
 }
 
 /* Later tiles of a span see more keys: they start first. */
-int32_t cuda_tiles(backend *b, k_attention *a, const attend_plan *plan)
+static int32_t cut_tiles(backend *b, const k_attention *a, const attend_plan *plan, int32_t most)
 {
     cuda_workspace *w = cuda_space(b);
     const int32_t group = a->heads / a->heads_kv;
-    const bool forward = a->height == 0; /* the way back has its own height, and no bundles */
-    int32_t n = 0, n_range = 0;
-    if (forward) a->height = height_of(b, plan, a);
-    const int32_t most = forward && !cuda_of(b)->precise ? a->height / group : 1;
-    for (int32_t i = 0; i < plan->n_span; i++) {
-        const int32_t end = plan->span[i].first_range + plan->span[i].n_range;
-        if (end > n_range) n_range = end;
-    }
+    int32_t n = 0;
     for (int32_t i = 0; i < plan->n_span;) {
         const int32_t bundle = bundle_of(plan, i, most), packed = plan->span[i].count * group;
         int32_t p = (packed - 1) / a->height * a->height;
@@ -69,24 +69,57 @@ int32_t cuda_tiles(backend *b, k_attention *a, const attend_plan *plan)
         }
         i += bundle;
     }
-    if (n == 0) return 0;
-    a->span = cuda_stage(b, plan->span, (size_t)plan->n_span * sizeof *plan->span);
-    a->tile = cuda_stage(b, w->tile, (size_t)n * sizeof *w->tile);
-    a->range = NULL;
-    if (n_range > 0) a->range = cuda_stage(b, plan->range, (size_t)n_range * sizeof *plan->range);
-    a->n_tile = n;
+    return n;
+}
+
+/* All layers of a step ask for the same tiles: what stands on the device at these places has not
+ * changed since the stage last began anew, so neither have they. */
+static bool known_tiles(backend *b, k_attention *a, const attend_plan *plan)
+{
+    const known *k = &cuda_of(b)->tiles;
+    if (!k->a.tile || k->n_span != plan->n_span || k->a.span != a->span || k->a.range != a->range ||
+        k->asked != a->height || k->a.heads != a->heads || k->a.heads_kv != a->heads_kv ||
+        k->a.head_dim != a->head_dim || k->a.precise != a->precise ||
+        k->a.two_terms != a->two_terms)
+        return false;
+    a->tile = k->a.tile, a->n_tile = k->a.n_tile, a->height = k->a.height;
+    return true;
+}
+
+int32_t cuda_tiles(backend *b, k_attention *a, const attend_plan *plan)
+{
+    const int32_t asked = a->height; /* 0 on the way forward; the way back has no bundles */
+    const int64_t began = cuda_of(b)->stage_began;
+    int32_t n_range = 0;
+    for (int32_t i = 0; i < plan->n_span; i++) {
+        const int32_t end = plan->span[i].first_range + plan->span[i].n_range;
+        if (end > n_range) n_range = end;
+    }
+    if (plan->n_span == 0) return 0;
     a->scale = plan->scale, a->softcap = plan->softcap, a->window = plan->window;
-    return b->failure.code == ERR_NONE ? n : 0;
+    a->range = NULL;
+    a->span = cuda_stage(b, plan->span, (size_t)plan->n_span * sizeof *plan->span);
+    if (n_range > 0) a->range = cuda_stage(b, plan->range, (size_t)n_range * sizeof *plan->range);
+    if (known_tiles(b, a, plan)) return b->failure.code == ERR_NONE ? a->n_tile : 0;
+    if (asked == 0) a->height = height_of(plan, a);
+    const int32_t most = asked == 0 && !a->precise ? a->height / (a->heads / a->heads_kv) : 1;
+    a->n_tile = cut_tiles(b, a, plan, most);
+    if (a->n_tile == 0) return 0;
+    a->tile = cuda_stage(b, cuda_space(b)->tile, (size_t)a->n_tile * sizeof *a->tile);
+    if (cuda_of(b)->stage_began == began) cuda_of(b)->tiles = (known){*a, plan->n_span, asked};
+    return b->failure.code == ERR_NONE ? a->n_tile : 0;
 }
 
 void cuda_attend(backend *b, tensor o, tensor q, tensor k, tensor v, const attend_plan *plan)
 {
+    const bool terms = cuda_of(b)->two_terms && q.dim[2] <= TERMS_HEAD_MAX;
     k_attention a = {.q = q.data,
                      .k = k.data,
                      .v = v.data,
                      .o = o.data,
                      .type = cuda_row_type(q.type),
-                     .precise = cuda_of(b)->precise,
+                     .precise = cuda_of(b)->precise && !terms,
+                     .two_terms = terms,
                      .heads = (int32_t)q.dim[1],
                      .heads_kv = (int32_t)k.dim[1],
                      .head_dim = (int32_t)q.dim[2]};

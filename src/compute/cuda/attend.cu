@@ -7,8 +7,9 @@
  * 2018; Dao 2023). A block of which a row sees nothing changes nothing of that row, not even in
  * its last bit, so what else is in the tile does not matter. A row that sees no key gives zeros.
  *
- * Two kernels: `attend_tiles` multiplies in bf16 on the tensor units (mma.sync, one warp for 16
- * rows) and adds in float32; `attend_precise` is float32 throughout, one warp a row. Head widths
+ * Three kernels: `attend_tiles` multiplies in bf16 on the tensor units (mma.sync, one warp for 16
+ * rows) and adds in float32; `attend_terms` takes each factor as two bf16 numbers; `attend_precise`
+ * is float32 throughout, one warp a row. Head widths
  * are padded with zeros to the next of 64, 80, 96, 128, 256. */
 #include "compute/cuda/tiles_in.h"
 
@@ -254,6 +255,169 @@ static __global__ void __launch_bounds__(WARPS *WARP) attend_tiles(k_attention a
     }
 }
 
+/* ---- two terms ---- */
+
+/* Eight numbers as hi + lo, both bf16. */
+static __device__ __forceinline__ void store_terms(bf16 *hi, bf16 *lo, float v[LANES])
+{
+    float h[LANES];
+#pragma unroll
+    for (int i = 0; i < LANES; i++) h[i] = number(__float2bfloat16_rn(v[i])), v[i] -= h[i];
+    store8(hi, h);
+    store8(lo, v);
+}
+
+static __device__ __forceinline__ void terms_at(bf16 *hi, bf16 *lo, const float *row, int j,
+                                                int width)
+{
+    float v[LANES] = {0};
+    if (row && width % LANES == 0 && j < width) {
+        load8(v, row + j);
+    } else {
+#pragma unroll
+        for (int i = 0; i < LANES; i++) v[i] = row && j + i < width ? row[j + i] : 0;
+    }
+    store_terms(hi, lo, v);
+}
+
+/* KEYS slots from `slot` on; slots from n on are zeros. */
+template <int HD, int THREADS>
+static __device__ void slots_of_terms(bf16 *hi, bf16 *lo, const float *from, const k_attention &a,
+                                      int32_t slot, int32_t n)
+{
+    constexpr int CHUNKS = HD / LANES, LD = HD + LANES;
+#pragma unroll 4
+    for (int i = (int)threadIdx.x; i < KEYS * CHUNKS; i += THREADS) {
+        const int key = i / CHUNKS, j = i % CHUNKS * LANES;
+        const float *row = from + ((int64_t)(slot + key) * a.heads_kv + blockIdx.y) * a.head_dim;
+        terms_at(hi + key * LD + j, lo + key * LD + j, key < n ? row : NULL, j, a.head_dim);
+    }
+}
+
+/* s += (a hi + a lo)(b hi + b lo) without lo times lo, the small ones first. */
+static __device__ __forceinline__ void multiply_terms(float s[4], const uint32_t a_hi[4],
+                                                      const uint32_t a_lo[4],
+                                                      const uint32_t b_hi[2],
+                                                      const uint32_t b_lo[2])
+{
+    multiply(s, a_lo, b_hi);
+    multiply(s, a_hi, b_lo);
+    multiply(s, a_hi, b_hi);
+}
+
+template <int HD>
+static __device__ __forceinline__ void
+rows_of_terms(float s[KEYS / 8][4], const uint32_t q[2][HD / 16][4], const bf16 *hi, const bf16 *lo)
+{
+    constexpr int LD = HD + LANES;
+    const int lane = (int)threadIdx.x % WARP;
+    const int at = (lane % 8 + lane / 16 * 8) * LD + lane / 8 % 2 * 8;
+#pragma unroll
+    for (int i = 0; i < KEYS / 8; i++) s[i][0] = s[i][1] = s[i][2] = s[i][3] = 0;
+#pragma unroll
+    for (int d = 0; d < HD / 16; d++) {
+#pragma unroll
+        for (int i = 0; i < KEYS / 16; i++) {
+            uint32_t h[4], l[4];
+            load_matrices(h, hi + at + i * 16 * LD + d * 16);
+            load_matrices(l, lo + at + i * 16 * LD + d * 16);
+            multiply_terms(s[2 * i], q[0][d], q[1][d], h, l);
+            multiply_terms(s[2 * i + 1], q[0][d], q[1][d], h + 2, l + 2);
+        }
+    }
+}
+
+/* Two neighbours as hi, and what is left of them as lo. */
+static __device__ __forceinline__ void two_of_terms(uint32_t *hi, uint32_t *lo, float x, float y)
+{
+    const float a = number(__float2bfloat16_rn(x)), b = number(__float2bfloat16_rn(y));
+    *hi = two_bf16(a, b);
+    *lo = two_bf16(x - a, y - b);
+}
+
+template <int HD>
+static __device__ __forceinline__ void
+columns_of_terms(float out[HD / 8][4], const float p[KEYS / 8][4], const bf16 *hi, const bf16 *lo)
+{
+    constexpr int LD = HD + LANES;
+    const int lane = (int)threadIdx.x % WARP;
+    const int at = (lane % 8 + lane / 8 % 2 * 8) * LD + lane / 16 * 8;
+#pragma unroll
+    for (int k = 0; k < KEYS / 16; k++) {
+        uint32_t a[2][4];
+#pragma unroll
+        for (int i = 0; i < 4; i++) {
+            const float *from = p[2 * k + i / 2] + i % 2 * 2;
+            two_of_terms(&a[0][i], &a[1][i], from[0], from[1]);
+        }
+#pragma unroll
+        for (int d = 0; d < HD / 16; d++) {
+            uint32_t h[4], l[4];
+            load_transposed(h, hi + at + k * 16 * LD + d * 16);
+            load_transposed(l, lo + at + k * 16 * LD + d * 16);
+            multiply_terms(out[2 * d], a[0], a[1], h, l);
+            multiply_terms(out[2 * d + 1], a[0], a[1], h + 2, l + 2);
+        }
+    }
+}
+
+/* As attend_tiles, of float32 rows: each factor counts with 16 bits. Shared memory: keys hi and lo,
+ * values (first queries) hi and lo. */
+template <int HD, int WARPS>
+static __global__ void __launch_bounds__(WARPS *WARP) attend_terms(k_attention a)
+{
+    constexpr int LD = HD + LANES, HEIGHT = WARPS * M_ROWS, THREADS = WARPS * WARP;
+    constexpr int CHUNKS = HD / LANES;
+    extern __shared__ __align__(16) unsigned char space[];
+    bf16 *kh = (bf16 *)space, *kl = kh + KEYS * LD, *vh = kl + KEYS * LD, *vl = vh + KEYS * LD;
+    const k_tile tile = a.tile[blockIdx.z];
+    k_span span = a.span[tile.span];
+    if (tile.n_span > 1) span.count = tile.n_span;
+    const int32_t group = a.heads / a.heads_kv, packed = span.count * group;
+    const int32_t step = tile.n_span > 1 ? 0 : 1;
+    const int lane = (int)threadIdx.x % WARP, mine = (int)threadIdx.x / WARP * M_ROWS;
+    const int32_t end = tile.first + HEIGHT < packed ? tile.first + HEIGHT : packed;
+    const seen s = {span.position + tile.first / group * step,
+                    span.position + (end - 1) / group * step, a.window};
+    const int32_t top = tile.first + mine + lane / 4;
+    const two_rows rows = {{span.position + top / group * step,
+                            span.position + (top + 8) / group * step},
+                           {top / group, (top + 8) / group}};
+    uint32_t q[2][HD / 16][4];
+    float out[HD / 8][4] = {}, p[KEYS / 8][4];
+    running r = {{-CUDART_INF_F, -CUDART_INF_F}, {0, 0}};
+    for (int i = (int)threadIdx.x; i < HEIGHT * CHUNKS; i += THREADS) {
+        const int32_t row = tile.first + i / CHUNKS, j = i % CHUNKS * LANES;
+        const float *from = (const float *)a.q + packed_at(a, span, row) * a.head_dim;
+        const int to = i / CHUNKS * LD + j;
+        terms_at(vh + to, vl + to, row < packed ? from : NULL, j, a.head_dim);
+    }
+    __syncthreads();
+    keep_rows<HD>(q[0], vh + mine * LD);
+    keep_rows<HD>(q[1], vl + mine * LD);
+    block_at at = {0, 0};
+    for (; find_block(a, tile, span, s, KEYS, &at); at.from += KEYS) {
+        const k_range range = range_at(a, tile, span, at.range);
+        key_block keys = {range.position + at.from,
+                          range.count - at.from < KEYS ? range.count - at.from : KEYS, false,
+                          owner_of(tile, span, at.range)};
+        keys.all = keys.n == KEYS && keys.position + KEYS - 1 <= s.first && a.window == 0 &&
+                   keys.owner < 0;
+        __syncthreads();
+        slots_of_terms<HD, THREADS>(kh, kl, (const float *)a.k, a, range.slot + at.from, keys.n);
+        slots_of_terms<HD, THREADS>(vh, vl, (const float *)a.v, a, range.slot + at.from, keys.n);
+        __syncthreads();
+        rows_of_terms<HD>(p, q, kh, kl);
+        cap_and_mask(p, a, rows, keys);
+        soften<HD>(p, out, &r);
+        columns_of_terms<HD>(out, p, vh, vl);
+    }
+    int64_t row[2];
+    for (int h = 0; h < 2; h++)
+        row[h] = top + 8 * h < packed ? packed_at(a, span, top + 8 * h) : -1;
+    write_rows<float, HD>(out, r, a, row);
+}
+
 /* ---- float32 throughout ---- */
 
 /* blockIdx: tile, K/V head; a warp a packed row. Shared memory: keys or values [32, hd + 1]. */
@@ -336,6 +500,31 @@ static void start_tiles(k_stream s, const k_attention *a)
     }
 }
 
+template <int HD, int WARPS> static void start_terms(k_stream s, const k_attention *a)
+{
+    const size_t bytes = (size_t)4 * KEYS * (HD + LANES) * sizeof(bf16);
+    cudaFuncSetAttribute(attend_terms<HD, WARPS>, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                         (int)bytes);
+    for (int32_t first = 0; first < a->n_tile; first += TILES_MAX) {
+        k_attention part = *a;
+        part.tile += first;
+        const int32_t n = a->n_tile - first < TILES_MAX ? a->n_tile - first : TILES_MAX;
+        const dim3 grid(1, (unsigned)a->heads_kv, (unsigned)n);
+        attend_terms<HD, WARPS><<<grid, WARPS * WARP, bytes, s>>>(part);
+    }
+}
+
+static void start_width_of_terms(k_stream s, const k_attention *a)
+{
+    const bool low = a->height == M_ROWS;
+    if (a->head_dim <= 64 && low) start_terms<64, 1>(s, a);
+    else if (a->head_dim <= 64) start_terms<64, 4>(s, a);
+    else if (a->head_dim <= 96 && low) start_terms<96, 1>(s, a);
+    else if (a->head_dim <= 96) start_terms<96, 4>(s, a);
+    else if (low) start_terms<128, 1>(s, a);
+    else start_terms<128, 4>(s, a);
+}
+
 template <typename T, int HD> static void start_height(k_stream s, const k_attention *a)
 {
     if (a->height == M_ROWS) start_tiles<T, HD, 1, 1>(s, a);
@@ -359,6 +548,8 @@ void k_attend(k_stream s, const k_attention *a)
         const dim3 grid((unsigned)a->n_tile, (unsigned)a->heads_kv);
         const size_t bytes = (size_t)PRECISE_KEYS * (size_t)(a->head_dim + 1) * sizeof(float);
         attend_precise<<<grid, PRECISE_WARPS * WARP, bytes, s>>>(*a);
+    } else if (a->two_terms) {
+        start_width_of_terms(s, a);
     } else if (a->type == ROWS_BF16) {
         start_width<bf16>(s, a);
     } else {

@@ -3,6 +3,8 @@
 #include "compute/cuda/cuda_in.h"
 
 #include <assert.h>
+#include <sched.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -118,8 +120,10 @@ static void close_state(backend *b)
     if (s->stream) cudaStreamSynchronize(s->stream);
     release(b);
     if (s->lt) cublasLtDestroy(s->lt);
-    for (int i = 0; i < 2; i++) {
+    for (int i = 0; i < PASSES; i++) {
         if (s->passed[i]) cudaEventDestroy(s->passed[i]);
+    }
+    for (int i = 0; i < 2; i++) {
         if (s->clock[i]) cudaEventDestroy(s->clock[i]);
     }
     if (s->stream) cudaStreamDestroy(s->stream);
@@ -168,25 +172,70 @@ static void copy_shared(backend *b, void *to, const void *from, size_t bytes)
 {
     enum { EACH = 1 << 20 };
     part_copy c = {.to = to, .from = from, .bytes = bytes, .each = EACH};
-    pool_run(b->threads, (int64_t)((bytes + EACH - 1) / EACH), copy_part, &c);
+    if (bytes <= EACH) memcpy(to, from, bytes); /* no thread need wake */
+    else pool_run(b->threads, (int64_t)((bytes + EACH - 1) / EACH), copy_part, &c);
 }
 
-/* Two pinned buffers in turn: while one is on the bus the threads fill (or empty) the other. */
+typedef struct ring { /* a copy to the device through the pinned buffers, which take turns */
+    cuda_state *state;
+    unsigned char *to;
+    const unsigned char *from;
+    size_t bytes;
+    atomic_int_fast64_t sent[PASSES]; /* the latest pass of a buffer that is on its way */
+    atomic_int filled[PASSES];        /* pieces of the pass that is being filled */
+    atomic_int failure;               /* of the runtime; the first one stays */
+} ring;
+
+enum { PIECE_BYTES = 1 << 20, PIECES = PASS_BYTES / PIECE_BYTES };
+
+static void ring_checked(ring *r, cudaError_t result)
+{
+    int none = cudaSuccess;
+    if (result != cudaSuccess) atomic_compare_exchange_strong(&r->failure, &none, (int)result);
+}
+
+/* All pieces of a pass are in its buffer. */
+static void send_pass(ring *r, int64_t pass, int buffer)
+{
+    const cuda_state *s = r->state;
+    const size_t at = (size_t)pass * PASS_BYTES, left = r->bytes - at;
+    const unsigned char *from = s->pinned + STAGE_BYTES + (size_t)buffer * PASS_BYTES;
+    ring_checked(r, cudaMemcpyAsync(r->to + at, from, left < PASS_BYTES ? left : PASS_BYTES,
+                                    cudaMemcpyHostToDevice, s->stream));
+    ring_checked(r, cudaEventRecord(s->passed[buffer], s->stream));
+    atomic_store(&r->filled[buffer], 0);
+    atomic_store(&r->sent[buffer], pass);
+}
+
+/* Pieces come in rising order, so a pass that a thread waits for is in other threads' hands. */
+static void fill_piece(void *context, int64_t i, int thread)
+{
+    ring *r = context;
+    const cuda_state *s = r->state;
+    const int64_t pass = i / PIECES;
+    const int buffer = (int)((s->next_pass + pass) % PASSES);
+    const size_t at = (size_t)i * PIECE_BYTES, left = r->bytes - at,
+                 whole = r->bytes - (size_t)pass * PASS_BYTES;
+    const int pieces = whole < PASS_BYTES ? (int)((whole + PIECE_BYTES - 1) / PIECE_BYTES) : PIECES;
+    (void)thread;
+    cudaSetDevice(s->card);
+    while (atomic_load(&r->sent[buffer]) < pass - PASSES) sched_yield();
+    ring_checked(r, cudaEventSynchronize(s->passed[buffer]));
+    memcpy(s->pinned + STAGE_BYTES + (size_t)buffer * PASS_BYTES + i % PIECES * PIECE_BYTES,
+           r->from + at, left < PIECE_BYTES ? left : PIECE_BYTES);
+    if (atomic_fetch_add(&r->filled[buffer], 1) + 1 == pieces) send_pass(r, pass, buffer);
+}
+
 static void write_through(backend *b, void *to, const void *from, size_t bytes)
 {
     cuda_state *s = cuda_of(b);
-    int turn = 0;
-    for (size_t at = 0; at < bytes; at += PASS_BYTES, turn ^= 1) {
-        const size_t n = bytes - at < PASS_BYTES ? bytes - at : PASS_BYTES;
-        unsigned char *buffer = s->pinned + STAGE_BYTES + (size_t)turn * PASS_BYTES;
-        if (!cuda_checked(b, cudaEventSynchronize(s->passed[turn]), "a copy to it")) return;
-        copy_shared(b, buffer, (const unsigned char *)from + at, n);
-        cuda_checked(b,
-                     cudaMemcpyAsync((unsigned char *)to + at, buffer, n, cudaMemcpyHostToDevice,
-                                     s->stream),
-                     "a copy to it");
-        cuda_checked(b, cudaEventRecord(s->passed[turn], s->stream), "a copy to it");
-    }
+    ring r = {.state = s, .to = to, .from = from, .bytes = bytes};
+    const int64_t pieces = (int64_t)((bytes + PIECE_BYTES - 1) / PIECE_BYTES);
+    for (int i = 0; i < PASSES; i++) atomic_init(&r.sent[i], -1), atomic_init(&r.filled[i], 0);
+    if (pieces == 1) fill_piece(&r, 0, 0); /* no thread need wake */
+    else pool_run(b->threads, pieces, fill_piece, &r);
+    s->next_pass = (int)((s->next_pass + (pieces + PIECES - 1) / PIECES) % PASSES);
+    cuda_checked(b, (cudaError_t)atomic_load(&r.failure), "a copy to it");
 }
 
 static void read_part(backend *b, const unsigned char *from, size_t n, int turn)
@@ -265,15 +314,17 @@ static bool open_parts(backend *b, cuda_state *s, const cuda_card *card, err *e)
     cudaSetDevice(s->card);
     bool ok =
         cuda_checked(b, cudaStreamCreateWithFlags(&s->stream, cudaStreamNonBlocking), "opening");
-    for (int i = 0; i < 2 && ok; i++) {
+    for (int i = 0; i < PASSES && ok; i++) {
         ok = cuda_checked(b, cudaEventCreateWithFlags(&s->passed[i], cudaEventDisableTiming),
-                          "opening") &&
-             cuda_checked(b, cudaEventCreate(&s->clock[i]), "opening");
+                          "opening");
     }
-    ok = ok && cuda_checked(b,
-                            cudaHostAlloc((void **)&s->pinned, STAGE_BYTES + 2 * (size_t)PASS_BYTES,
-                                          cudaHostAllocDefault),
-                            "taking pinned memory");
+    for (int i = 0; i < 2 && ok; i++)
+        ok = cuda_checked(b, cudaEventCreate(&s->clock[i]), "opening");
+    ok = ok &&
+         cuda_checked(b,
+                      cudaHostAlloc((void **)&s->pinned, STAGE_BYTES + PASSES * (size_t)PASS_BYTES,
+                                    cudaHostAllocDefault),
+                      "taking pinned memory");
     ok = ok && cuda_checked_lt(b, cublasLtCreate(&s->lt), "opening");
     if (!ok) return err_set(e, b->failure.code, "%s", b->failure.text);
     int driver = 0;
@@ -333,6 +384,8 @@ const void *cuda_stage(backend *b, const void *data, size_t bytes)
         if (!cuda_checked(b, cudaStreamSynchronize(s->stream), "its work")) return NULL;
         s->stage_used = 0;
         s->n_kept = s->next_kept = 0;
+        s->tiles = (known){0};
+        s->stage_began++;
     }
     const size_t at = s->stage_used;
     s->stage_used += (bytes + ARENA_ALIGN - 1) / ARENA_ALIGN * ARENA_ALIGN;
@@ -451,6 +504,7 @@ static bool lay_out(backend *b, const backend_shape *shape, arena *a, err *e)
     cuda_checked(b, cudaStreamSynchronize(cuda_of(b)->stream), "its work");
     cuda_of(b)->stage_used = 0; /* another stage: nothing is there yet */
     cuda_of(b)->n_kept = cuda_of(b)->next_kept = 0;
+    cuda_of(b)->tiles = (known){0};
     return true;
 }
 

@@ -16,7 +16,8 @@
 
 enum {
     STAGE_KEPT = 16,       /* of the latest, what is already there is not sent again */
-    PASS_BYTES = 16 << 20, /* each of two pinned buffers for weights and logits */
+    PASS_BYTES = 16 << 20, /* each of the pinned buffers for weights and logits */
+    PASSES = 4,            /* of them */
     PRODUCTS_MAX = 256,    /* shapes of product that one backend may meet */
     FEW_SIZES = 7,         /* up to 16, 32, .. 1024 rows: matmul.c */
 };
@@ -43,6 +44,11 @@ typedef struct pinned_product { /* an algorithm for every number of rows */
     cublasLtMatmulAlgo_t few[FEW_SIZES]; /* of the same bits, for few rows */
 } pinned_product;
 
+typedef struct known { /* tiles that stand on the device */
+    k_attention a;
+    int32_t n_span, asked; /* height */
+} known;
+
 typedef struct cuda_state { /* what is open */
     arena own;              /* holds this struct */
     int card;
@@ -51,12 +57,15 @@ typedef struct cuda_state { /* what is open */
     bool precise;   /* fp32 */
     bool two_terms; /* .. but for products on the way forward: bf16x3 */
     char isa[256];
-    unsigned char *pinned; /* STAGE_BYTES, then two times PASS_BYTES */
-    cudaEvent_t passed[2]; /* a buffer's copy is done */
+    unsigned char *pinned;      /* STAGE_BYTES, then PASSES times PASS_BYTES */
+    cudaEvent_t passed[PASSES]; /* a buffer's copy is done */
+    int next_pass;              /* the buffer that comes next */
     cudaEvent_t clock[2];
     size_t stage_used;
     int n_kept, next_kept;
     staged kept[STAGE_KEPT];
+    known tiles;         /* of the latest attention; forgotten when the stage begins anew, */
+    int64_t stage_began; /* so many times */
     int n_product;
     pinned_product product[PRODUCTS_MAX];
 } cuda_state;

@@ -73,8 +73,8 @@ typedef struct k_tile { /* up to `height` packed rows (query x heads of a group)
 typedef struct k_attention {
     const void *q, *k, *v;
     void *o;
-    float *log_sum_exp;    /* [n, h] or NULL */
-    int32_t type, precise; /* precise: float32 throughout */
+    float *log_sum_exp;               /* [n, h] or NULL */
+    int32_t type, precise, two_terms; /* float32 throughout; of two terms (heads up to 128) */
     int32_t heads, heads_kv, head_dim;
     const k_span *span;
     const k_range *range;

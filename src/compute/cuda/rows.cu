@@ -3,7 +3,7 @@
  * thread where widths allow it. */
 #include "compute/cuda/gates_in.h"
 
-enum { THREADS = 256, SHORT_ROW = 1024 };
+enum { THREADS = 256, SHORT_ROW = 1024, KEPT = 2 /* eights of a row that a thread keeps */ };
 
 /* ---- RMS norm ---- */
 
@@ -19,15 +19,32 @@ template <typename Y, typename X, int EACH, bool WARP_ROW>
 static __device__ void norm_row(Y *y, const X *x, const float *w, float eps, float w_plus,
                                 int64_t width, int me, int threads, float *space)
 {
-    float v[LANES], sum = 0;
-    for (int64_t j = (int64_t)me * EACH; j < width; j += (int64_t)threads * EACH) {
+    const int64_t stride = (int64_t)threads * EACH, first = (int64_t)me * EACH;
+    float kept[KEPT][LANES], v[LANES], sum = 0;
+#pragma unroll
+    for (int k = 0; k < KEPT; k++) {
+        if (first + k * stride >= width) continue;
+        norm_read<Y, X, EACH>(kept[k], x + first + k * stride);
+#pragma unroll
+        for (int i = 0; i < EACH; i++) sum += kept[k][i] * kept[k][i];
+    }
+    for (int64_t j = first + KEPT * stride; j < width; j += stride) {
         norm_read<Y, X, EACH>(v, x + j);
 #pragma unroll
         for (int i = 0; i < EACH; i++) sum += v[i] * v[i];
     }
     sum = WARP_ROW ? warp_sum(sum) : block_sum(sum, space);
     const float scale = 1 / sqrtf(sum / (float)width + eps);
-    for (int64_t j = (int64_t)me * EACH; j < width; j += (int64_t)threads * EACH) {
+#pragma unroll
+    for (int k = 0; k < KEPT; k++) {
+        const int64_t j = first + k * stride;
+        if (j >= width) continue;
+#pragma unroll
+        for (int i = 0; i < EACH; i++) v[i] = kept[k][i] * scale * (w[j + i] + w_plus);
+        if (EACH == LANES) store8(y + j, v);
+        else put(y + j, v[0]);
+    }
+    for (int64_t j = first + KEPT * stride; j < width; j += stride) {
         norm_read<Y, X, EACH>(v, x + j);
 #pragma unroll
         for (int i = 0; i < EACH; i++) v[i] = v[i] * scale * (w[j + i] + w_plus);
@@ -144,21 +161,28 @@ void k_rope(k_stream s, k_rows x, k_rope_how h)
 
 /* ---- gates ---- */
 
+/* `coarse`: the result is rounded to bf16, so the last bits of the quotient need not be right. */
+static __device__ __forceinline__ float gate_of(float g, int32_t gelu, bool coarse)
+{
+    return coarse && !gelu ? __fdividef(g, 1 + __expf(-g)) : activate(g, gelu);
+}
+
 template <typename T>
 static __global__ void glu_eight(T *y, const T *gate, const T *up, int32_t gelu, int64_t n,
                                  bool wide)
 {
+    constexpr bool coarse = sizeof(T) == sizeof(bf16);
     const int64_t i = ((int64_t)blockIdx.x * THREADS + threadIdx.x) * LANES;
     if (i >= n) return;
     if (!wide || i + LANES > n) {
         for (int64_t k = i; k < n && k < i + LANES; k++)
-            put(y + k, activate(number(gate[k]), gelu) * number(up[k]));
+            put(y + k, gate_of(number(gate[k]), gelu, coarse) * number(up[k]));
         return;
     }
     float g[LANES], u[LANES];
     load8(g, gate + i), load8(u, up + i);
 #pragma unroll
-    for (int k = 0; k < LANES; k++) g[k] = activate(g[k], gelu) * u[k];
+    for (int k = 0; k < LANES; k++) g[k] = gate_of(g[k], gelu, coarse) * u[k];
     store8(y + i, g);
 }
 
