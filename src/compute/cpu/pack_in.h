@@ -236,7 +236,8 @@ static void one_row(float *sum, const float *x, const pack_job *t, int64_t row)
 static bool takes_one(const tile_job *t, const pack_job *from)
 {
     const dtype type = from->type;
-    return LANES == 16 && t->rows == 1 && t->columns >= FEW_PANEL &&
+    const bool whole = from[FEW_SIXTEENS - 1].rows == GROUP; /* every row of the panel is there */
+    return LANES == 16 && t->rows == 1 && whole &&
            (type == DTYPE_Q4_0 || type == DTYPE_Q4_1 || type == DTYPE_Q5_0 || type == DTYPE_Q5_1 ||
             type == DTYPE_Q8_0);
 }
