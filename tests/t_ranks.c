@@ -1,8 +1,11 @@
 /* Several ranks: threads of one process, each with a backend and a session of its own, give the
  * same bits as one: scores, generated texts, and what a stop leaves. On tiny random models. */
 #include "compute/cuda/cuda.h"
+#include "compute/device.h"
 #include "compute/ranks.h"
 #include "study.h" /* beside this file */
+#include "study/crew.h"
+#include "study/fit.h"
 
 static void test_lists_of_devices(void **state)
 {
@@ -270,6 +273,89 @@ static void test_a_failing_rank_ends_all(void **state)
     close_world(&w);
 }
 
+/* ---- what is split, by what fits ---- */
+
+static int64_t room_there(const backend *b) { return *(const int64_t *)b->own; }
+static void do_nothing(backend *b) { (void)b; }
+
+/* Cards that only count, with `room` bytes free on each. */
+static void stand_on_cards(crew *c, const device_table *card, int64_t *room)
+{
+    for (int32_t i = 0; i < c->n; i++) {
+        backend *b = &c->rank[i]->backend;
+        char *name = arena_take(&c->rank[i]->memory, RANK_NAME_MAX, 1, &(err){0});
+        backend_close(b);
+        plan_open_cuda(b, c->rank[i]->threads);
+        b->device = card;
+        b->own = room;
+        snprintf(name, RANK_NAME_MAX, "card %d", i);
+        c->rank[i]->device = name;
+    }
+}
+
+static void check_shares(const crew *c, int64_t room)
+{
+    const int32_t n_layer = c->rank[0]->header.config.n_layer;
+    for (int32_t lane = 0; lane < c->n_lane; lane++) {
+        int32_t next = 0;
+        for (int32_t k = 0; k < c->deep; k++) {
+            const engine *g = c->rank[lane * c->deep + k];
+            assert_int_equal(g->part.first, next);
+            assert_true(g->part.end > next && (int64_t)g->bytes_device <= room);
+            assert_int_equal(g->model.config->n_layer, g->part.end - g->part.first);
+            next = g->part.end;
+        }
+        assert_int_equal(next, n_layer);
+    }
+}
+
+/* Rows where a copy fits a card; else layers over as few as hold them, and more such lanes. */
+static void test_layers_are_split_where_a_copy_does_not_fit(void **state)
+{
+    (void)state;
+    static const device_table card = {.room = room_there,
+                                      .sync = do_nothing,
+                                      .release = do_nothing,
+                                      .close = do_nothing};
+    world w;
+    crew c;
+    engine g;
+    err e = {0};
+    arena a;
+    tree t;
+    schedule s;
+    const schedule *all = &s;
+    const engine_work work = {&all, 1, 0};
+    int64_t room = INT64_MAX, bytes = 0;
+    char path[128];
+    open_world(&w, "llama2", true);
+    snprintf(path, sizeof path, "%s/model.gguf", w.dir);
+    assert_true(arena_open(&a, 1 << 24, "test", &e));
+    engine_options how = {.model = path, .ranks = 8, .threads = 8};
+    if (!crew_peek(&c, &g, &how, &e)) fail_msg("%s", e.text);
+    stand_on_cards(&c, &card, &room);
+    fit_ask ask = {.head_tokens = 8, .text_tokens = 40, .texts = 20};
+    assert_true(fit_make_tree(&t, FIT_SCORE, &ask, &e));
+    assert_true(schedule_make(&s, &t, (schedule_options){.rows = 64}, &a, &e));
+    if (!crew_plan(&c, &work, &bytes, &e)) fail_msg("%s", e.text);
+    assert_int_equal(c.n_lane, 8);
+    assert_int_equal(c.deep, 1);
+    room = (int64_t)g.bytes_device - 1;
+    if (!crew_plan(&c, &work, &bytes, &e)) fail_msg("%s", e.text);
+    assert_int_equal(c.deep, 2);
+    assert_int_equal(c.n_lane, 4);
+    check_shares(&c, room);
+    room = 1000; /* not even on all: whole copies, whose opening says what is missing */
+    if (!crew_plan(&c, &work, &bytes, &e)) fail_msg("%s", e.text);
+    assert_int_equal(c.deep, 1);
+    assert_int_equal(g.part.end, 0);
+    tree_close(&t);
+    crew_close(&c);
+    engine_close(&g);
+    arena_close(&a);
+    close_world(&w);
+}
+
 static void test_ranks_must_compute_alike(void **state)
 {
     (void)state;
@@ -311,6 +397,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(test_layers_are_the_same_bits),
         cmocka_unit_test(test_adapters_are_the_same_bits),
         cmocka_unit_test(test_a_failing_rank_ends_all),
+        cmocka_unit_test(test_layers_are_split_where_a_copy_does_not_fit),
         cmocka_unit_test(test_ranks_must_compute_alike),
     };
     for (size_t i = 0; i < sizeof tests / sizeof *tests; i++) tests[i].initial_state = &set;
