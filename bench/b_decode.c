@@ -8,9 +8,11 @@
 #include "bench_model.h"
 #include "model/decode.h"
 #include "model/describe.h"
+#include "model/weave.h"
 
 typedef struct run {
     bench_model on;
+    arena woven;
     session s;
     decoder d;
     decode_stream *stream;
@@ -31,6 +33,13 @@ static void open_run(run *r)
 {
     err e = {0};
     const int32_t streams = r->texts * r->samples;
+    arena all = ARENA_MEASURE;
+    if (!model_weave(&r->on.m, &r->on.b, &all, &e)) bench_stop(&e);
+    if (all.used > 0) {
+        if (!arena_open(&r->woven, all.used, "weights", &e)) bench_stop(&e);
+        arena_want_large_pages(&r->woven);
+        if (!model_weave(&r->on.m, &r->on.b, &r->woven, &e)) bench_stop(&e);
+    }
     session_shape shape = {.rows = r->prompt > streams ? r->prompt : streams,
                            .slots = r->texts * r->prompt + streams * r->fresh,
                            .positions = r->prompt + r->fresh + 1,
@@ -181,5 +190,6 @@ int main(int argc, char **argv)
         report(csv, "weights read", speed, "GB/s", speed / wall);
     }
     bench_model_close(&r.on);
+    arena_close(&r.woven);
     return 0;
 }

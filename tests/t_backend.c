@@ -2,6 +2,7 @@
  * every stored type; the promise that a row's bits do not depend on its neighbours, the row count
  * or the threads. Attention and the answer head: t_attend.c. */
 #include "backend_tests.h"
+#include "compute/weave.h"
 
 static const int64_t widths[] = {1, 2, 7, 16, 31, 64, 97, 320, 576};
 
@@ -181,6 +182,61 @@ static void test_few_rows_are_the_same_bits(void **state)
     }
 }
 
+/* A woven weight gives the bits of the same rows as they are stored: to products of any number of
+ * rows, over several k blocks and outputs that are no whole sixteen, to embedding and head. */
+static void test_woven_weights_are_the_same_bits(void **state)
+{
+    (void)state;
+    for (int d = 0; d < n_device(); d++) {
+        place p = place_open(device(d), 2);
+        rng r = rng_for(7, 8, 11);
+        int woven = 0;
+        for (int t = 0; t < DTYPE_I32; t++) {
+            enum { N = 9 };
+            if (!backend_weaves(&p.b, (dtype)t)) continue;
+            woven++;
+            const int64_t unit = dtype_get((dtype)t)->block_size, outs[4] = {5, 16, 37, 130};
+            const int64_t in = unit > 64 ? 7 * unit : 28 * 64;
+            int64_t bytes = 0;
+            assert_true(dtype_row_bytes((dtype)t, in, &bytes));
+            tensor x = randoms(&p, &r, N, in);
+            for (int i = 0; i < 4; i++) {
+                const int64_t out = outs[i];
+                const tensor w = weight(&p, &r, (dtype)t, out, in);
+                tensor v = w, y = randoms(&p, &r, N, out), z = copy(&p, y);
+                backend_weave(&p.b, &v, take(&p, (bytes * out + 3) / 4));
+                assert_true(v.woven && v.data != w.data);
+                for (int64_t n = 1; n <= N; n += n < 5 ? 1 : 4) {
+                    op_matmul(&p.b, rows_of(y, 0, n), rows_of(x, 0, n), w, NULL, n % 2);
+                    op_matmul(&p.b, rows_of(z, 0, n), rows_of(x, 0, n), v, NULL, n % 2);
+                    assert_memory_equal(y.data, z.data, (size_t)(N * out) * 4);
+                }
+                tensor a = tensor_f32(take(&p, 3 * in), 3, in), b = copy(&p, a);
+                const int32_t ids[3] = {(int32_t)(out - 1), 0, (int32_t)(out / 2)};
+                op_embed(&p.b, a, w, ids, 1);
+                op_embed(&p.b, b, v, ids, 1);
+                assert_memory_equal(a.data, b.data, (size_t)(3 * in) * 4);
+                const int64_t pick_start[3] = {0, 1, 2};
+                const int32_t pick[2] = {0, (int32_t)(out - 1)};
+                const head_request want = {.pick_start = pick_start, .pick_id = pick, .n_top = 2};
+                double sum[2][2];
+                float logit[2][2], top[2][4];
+                int32_t id[2][4];
+                for (int k = 0; k < 2; k++) {
+                    head_result got = {sum[k], logit[k], id[k], top[k]};
+                    op_head(&p.b, rows_of(x, 0, 2), k ? v : w, &want, &got);
+                }
+                assert_memory_equal(sum[0], sum[1], sizeof sum[0]);
+                assert_memory_equal(logit[0], logit[1], sizeof logit[0]);
+                assert_memory_equal(id[0], id[1], sizeof id[0]);
+            }
+            place_reset(&p);
+        }
+        assert_int_equal(woven, 16);
+        place_close(&p);
+    }
+}
+
 static void test_matmul_of_no_rows(void **state)
 {
     (void)state;
@@ -320,6 +376,7 @@ int main(void)
         cmocka_unit_test(test_matmul_against_ref),
         cmocka_unit_test(test_matmul_rows_stand_alone),
         cmocka_unit_test(test_few_rows_are_the_same_bits),
+        cmocka_unit_test(test_woven_weights_are_the_same_bits),
         cmocka_unit_test(test_matmul_of_no_rows),
         cmocka_unit_test(test_rmsnorm),
         cmocka_unit_test(test_rope),

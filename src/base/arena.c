@@ -63,6 +63,11 @@ bool arena_open(arena *a, size_t bytes_max, const char *name, err *e)
     return true;
 }
 
+void arena_want_large_pages(arena *a)
+{
+    if (a->block) (void)madvise(a->block, a->size, MADV_HUGEPAGE);
+}
+
 void arena_close(arena *a)
 {
     if (a->block) {

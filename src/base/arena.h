@@ -33,6 +33,8 @@ bool arena_open(arena *a, size_t bytes_max, const char *name, err *e);
  * takes a part of what is given, down to 16 MB. */
 bool arena_open_up_to(arena *a, size_t bytes_max, const char *name, err *e);
 void arena_close(arena *a);
+/* For what is read again and again from end to end: pages of 2 MB, where the system has them. */
+void arena_want_large_pages(arena *a);
 
 /* `count` x `each` bytes, aligned to ARENA_ALIGN. NULL and a sticky ERR_RESOURCE when the arena is
  * full or the product overflows; NULL without an error while measuring. Contents: zero on a fresh

@@ -7,6 +7,7 @@
 #include "compute/draw.h"
 #include "compute/ref/ref.h"
 #include "compute/train.h"
+#include "compute/weave.h"
 
 #include <assert.h>
 #include <string.h>
@@ -128,6 +129,16 @@ static int check_adapter(const backend *b, const matmul_part *p, int64_t n)
     assert(pair->a.dim[1] == p->w.dim[1] && pair->b.dim[0] == p->w.dim[0]);
     assert(is_rows(b, &p->low) && p->low.dim[0] == n && p->low.dim[1] == pair->a.dim[0]);
     return 1;
+}
+
+bool backend_weaves(const backend *b, dtype type) { return b->ops->weaves && b->ops->weaves(type); }
+
+void backend_weave(backend *b, tensor *w, void *to)
+{
+    assert(is_weight(w, 2) && !w->woven && backend_weaves(b, w->type) && to != w->data);
+    b->ops->weave(b, *w, to);
+    w->data = to;
+    w->woven = true;
 }
 
 void op_matmul_group(backend *b, tensor x, const matmul_part *part, int n_part)

@@ -94,6 +94,8 @@ typedef struct op_table { /* one device; rows are called by the front door only 
     void (*head)(backend *b, tensor x, tensor w, const head_request *want, head_result *got);
     /* NULL: the host draws */
     void (*draw)(backend *b, tensor logits, const struct draw_request *want);
+    bool (*weaves)(dtype type); /* NULL: none. See weave.h */
+    void (*weave)(backend *b, tensor w, void *to);
     /* Bytes of workspace for steps of at most `rows` rows; taken once in backend_lay_out. */
     bool (*lay_out)(backend *b, const backend_shape *shape, arena *a, err *e);
     const struct train_table *train; /* what training needs besides: train.h */
@@ -113,8 +115,7 @@ struct backend {
 };
 
 /* `device`: "ref", "cpu" (best path of this machine; "ref" without AVX2), "cpu:avx2", "cpu:avx512"
- * to force one, "cuda[:N][:bf16x3|:fp32]", or "auto": the first GPU, else cpu. `threads` is
- * borrowed.
+ * to force one, "cuda[:N][:bf16x3|:fp32]", or "auto": the first GPU, else cpu. Borrows `threads`.
  * ERR_USAGE for an unknown device, ERR_RESOURCE when this machine cannot run it. */
 bool backend_open(backend *b, const char *device, pool *threads, err *e);
 void backend_close(backend *b); /* a zero backend is fine */

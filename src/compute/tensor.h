@@ -5,6 +5,7 @@
 
 #include "compute/dtype.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 
 typedef struct tensor {
@@ -12,6 +13,7 @@ typedef struct tensor {
     dtype type;
     int32_t rank;   /* 1..4 */
     int64_t dim[4]; /* dim[0] is the slowest; unused ones are 1 */
+    bool woven;     /* a weight whose rows are kept sixteen together: backend_weave */
 } tensor;
 
 static inline tensor tensor_f32(float *data, int64_t rows, int64_t columns)

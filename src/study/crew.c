@@ -22,6 +22,7 @@ static bool open_others(crew *c, const rank_list *l, const engine_options *o, er
     engine *first = c->rank[0];
     engine *other = arena_take_zero(&first->memory, (size_t)l->n, sizeof *other, e);
     if (!other) return false;
+    first->in_company = l->n > 1;
     for (int32_t i = 1; i < l->n; i++) {
         engine_options own = *o;
         own.device = l->name[i];

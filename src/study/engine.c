@@ -3,6 +3,7 @@
 
 #include "compute/device.h"
 #include "model/plan.h"
+#include "model/weave.h"
 
 #include <assert.h>
 
@@ -210,6 +211,20 @@ bool engine_check_room(const engine *g, int64_t bytes_session, err *e)
         (double)(mapped ? now.bytes_mapping : now.bytes) / 1e9);
 }
 
+/* Where tokens are drawn: one row a step reads all weights. */
+static bool weave_for(engine *g, const engine_work *w, err *e)
+{
+    arena plan = ARENA_MEASURE;
+    bool draws = false;
+    for (int32_t i = 0; i < w->n_schedule; i++) draws |= w->schedule[i]->options.streams > 0;
+    if (!draws || g->in_company || g->beside) return true;
+    if (!model_weave(&g->model, &g->backend, &plan, e)) return false;
+    if (plan.used == 0) return true;
+    if (!arena_open(&g->woven, plan.used, "the weights", e)) return false;
+    arena_want_large_pages(&g->woven);
+    return model_weave(&g->model, &g->backend, &g->woven, e);
+}
+
 bool engine_start(engine *g, const engine_work *w, const lora *adapter, err *e)
 {
     int64_t bytes = 0;
@@ -221,6 +236,7 @@ bool engine_start(engine *g, const engine_work *w, const lora *adapter, err *e)
     if (!device_reserve(&g->backend, g->bytes_device, e)) return false;
     if (!model_place(&g->model, &g->backend, e)) return false;
     if (!place_adapter(g, adapter, w->adapter_rank, e)) return false;
+    if (!weave_for(g, w, e)) return false;
     if (!session_lay_out(&g->session, &g->model, &g->backend, shape_of_part(g, w), &g->block, e))
         return false;
     assert(g->block.used == g->mark); /* the estimate is the allocation */
@@ -235,6 +251,8 @@ void engine_stop(engine *g)
         device_measure(&g->backend);
         g->model.weights = (model_weights){0};
     }
+    if (g->woven.block) g->model.weights = (model_weights){0};
+    arena_close(&g->woven);
     arena_close(&g->block);
 }
 
@@ -250,6 +268,7 @@ void engine_close(engine *g)
     pool_close(g->threads);
     if (!g->beside) chat_close(g->chat);
     if (!g->beside && g->header.path) model_close_header(&g->header);
+    arena_close(&g->woven);
     arena_close(&g->block);
     arena_close(&g->memory);
     *g = (engine){0};

@@ -31,6 +31,7 @@ typedef struct engine_options {
 typedef struct engine {
     arena memory; /* header, tokenizer, directory */
     arena block;  /* session and scorer: exactly what was planned */
+    arena woven;  /* matrices in another order, in place of the file's, where tokens are drawn */
     model_header header;
     model model;
     model_part part;     /* end 0: the whole model */
@@ -42,6 +43,7 @@ typedef struct engine {
     scorer scorer;
     generator generator;                  /* of a schedule with streams */
     int64_t bytes_limit, bytes_elsewhere; /* of the options */
+    bool in_company;                      /* other engines read the same file's weights */
     bool incomplete;                      /* sizes only: some weights are not there */
     bool beside;                          /* header and template are another's */
     const char *device;                   /* its name, in a crew; else NULL */

@@ -60,6 +60,7 @@ typedef struct row_args { /* what the ops below hand to their rows */
     float *y;
     const float *x, *w; /* w: norm weights, gate, or rotation table */
     const unsigned char *packed;
+    const tensor *woven; /* NULL: rows lie one after the other */
     const int32_t *ids;
     int64_t width, bytes_row, heads, turned; /* turned: dimensions of a head that rope turns */
     float scale, eps;
@@ -74,12 +75,23 @@ static row_args args_of(backend *b, tensor y, int64_t width)
     return (row_args){.kernels = s->kernels, .y = y.data, .width = width};
 }
 
+static void expand_woven(const row_args *a, float *y, int64_t row)
+{
+    unsigned char stored[4 * EXPAND_MAX];
+    for (int64_t i = 0; i < a->width; i += EXPAND_MAX) {
+        const int64_t n = a->width - i < EXPAND_MAX ? a->width - i : EXPAND_MAX;
+        cpu_unweave(stored, a->woven, row, i, n);
+        a->kernels->expand(y + i, a->type, stored, n);
+    }
+}
+
 static void embed_rows(const void *context, int64_t first, int64_t count)
 {
     const row_args *a = context;
     for (int64_t i = first; i < first + count; i++) {
         float *y = a->y + i * a->width;
-        a->kernels->expand(y, a->type, a->packed + a->ids[i] * a->bytes_row, a->width);
+        if (a->woven) expand_woven(a, y, a->ids[i]);
+        else a->kernels->expand(y, a->type, a->packed + a->ids[i] * a->bytes_row, a->width);
         if (a->scale != 1) a->kernels->scale(y, y, a->scale, a->width);
     }
 }
@@ -87,7 +99,7 @@ static void embed_rows(const void *context, int64_t first, int64_t count)
 static void cpu_embed(backend *b, tensor y, tensor w, const int32_t *ids, float scale)
 {
     row_args a = args_of(b, y, y.dim[1]);
-    a.packed = w.data, a.type = w.type, a.ids = ids, a.scale = scale;
+    a.packed = w.data, a.woven = w.woven ? &w : NULL, a.type = w.type, a.ids = ids, a.scale = scale;
     bool whole = dtype_row_bytes(w.type, w.dim[1], &a.bytes_row);
     assert(whole);
     share_rows(b, (row_work){.run = embed_rows, .context = &a, .n = y.dim[0]}, a.width);
@@ -250,11 +262,15 @@ static bool lay_out_avx512(backend *b, const backend_shape *shape, arena *a, err
     return lay_out(b, &cpu_kernels_avx512, shape, a, e);
 }
 
+/* Both instruction sets take the same types apart. */
+static bool weaves(dtype type) { return cpu_kernels_avx2.takes_few(type); }
+
 /* clang-format off */
 #define OPS /* the instruction sets differ in their kernels alone */ \
     .embed = cpu_embed, .rmsnorm = cpu_rmsnorm, .matmul = cpu_matmul, .adapts = true, \
     .rope = cpu_rope, .attend = cpu_attend, .glu = cpu_glu, .add = cpu_add, .gather = cpu_gather, \
-    .scatter = cpu_scatter, .head = cpu_head, .train = &cpu_train_ops
+    .scatter = cpu_scatter, .head = cpu_head, .weaves = weaves, .weave = cpu_weave, \
+    .train = &cpu_train_ops
 /* clang-format on */
 
 const op_table cpu_ops_avx2 = {.name = "cpu:avx2", .lay_out = lay_out_avx2, OPS};

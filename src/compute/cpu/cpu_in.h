@@ -52,8 +52,9 @@ typedef struct pack_job {
     int64_t k;
     dtype type;
     int32_t rows;              /* 0 .. PACK_ROWS */
-    const unsigned char *next; /* what will be read after this */
-    int64_t next_bytes;
+    bool woven;                /* all sixteen together: weave.c */
+    const unsigned char *next; /* what will be read after this; woven: after bytes_left */
+    int64_t bytes_left;        /* of the rows, from `from` to their end */
 } pack_job;
 
 /* One tile of query rows against one block of keys. */
@@ -205,6 +206,17 @@ typedef struct weight_part { /* values k0 .. k0 + k of rows first .. first + cou
 
 /* Packs them into `width` / C panels; count <= width. */
 void cpu_pack_weights(const cpu_workspace *s, float *panels, weight_part part, int64_t width);
+
+/* Where the one 16-bit number beside whole words of 32 bits is in a block; -1: there is none. */
+static inline int cpu_half_at(const dtype_info *type)
+{
+    if (type->block_bytes % 4 == 0) return -1;
+    return type->block_size > 32 ? type->block_bytes - 2 : 0;
+}
+
+void cpu_weave(backend *b, tensor w, void *to);
+/* Values first .. first + n of a row of a woven weight, as they are stored. */
+void cpu_unweave(unsigned char *to, const tensor *w, int64_t row, int64_t first, int64_t n);
 
 void cpu_matmul(backend *b, tensor x, const matmul_part *part, int n_part);
 void cpu_attend(backend *b, tensor o, tensor q, tensor k, tensor v, const attend_plan *plan);

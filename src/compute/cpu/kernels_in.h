@@ -8,6 +8,8 @@
 #include "compute/cpu/attend_in.h"
 #include "compute/cpu/back_in.h"
 #include "compute/cpu/expand_in.h"
+
+#include "compute/cpu/block_in.h"
 #include "compute/cpu/wide_in.h"
 
 #include "compute/cpu/pack_in.h"

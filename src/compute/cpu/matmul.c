@@ -83,14 +83,17 @@ static pack_job sixteen_rows(const weight_part *part, int64_t c, int64_t ahead)
     const int64_t bytes_row = w->dim[1] / type->block_size * type->block_bytes;
     const int64_t rows = part->count - c < PACK_ROWS ? part->count - c : PACK_ROWS;
     const unsigned char *row = (const unsigned char *)w->data + (part->first + c) * bytes_row;
-    return (pack_job){.from = row + part->k0 / type->block_size * type->block_bytes,
+    const bool woven = w->woven && rows >= PACK_ROWS;
+    const int64_t before = part->k0 / type->block_size * type->block_bytes;
+    assert(!woven || (part->first + c) % PACK_ROWS == 0);
+    return (pack_job){.from = row + (woven ? PACK_ROWS : 1) * before,
+                      .woven = woven,
                       .bytes_row = bytes_row,
                       .k = part->k,
                       .type = w->type,
                       .rows = (int32_t)(rows > 0 ? rows : 0),
-                      .next =
-                          row + ahead * bytes_row + PACK_ROWS * bytes_row * part->k0 / w->dim[1],
-                      .next_bytes = PACK_ROWS * bytes_row * part->k / w->dim[1]};
+                      .next = row + ahead * bytes_row + (woven ? 0 : PACK_ROWS * before),
+                      .bytes_left = PACK_ROWS * (bytes_row - before)};
 }
 
 void cpu_pack_weights(const cpu_workspace *s, float *panels, weight_part part, int64_t width)

@@ -54,19 +54,36 @@ static inline __attribute__((always_inline)) void put_group(float *to, int64_t l
     }
 }
 
-/* The bytes that come after these are fetched meanwhile, in their order, a few lines with each
- * group of values: bursts would wait for each other. */
-static inline __attribute__((always_inline)) const unsigned char *
-fetch_some(const unsigned char *next, int64_t lines)
+enum { FETCHED_AHEAD = 1536 }; /* bytes, of woven rows: the time that memory takes */
+
+/* What will be read when `done` bytes of these rows have been: the bytes that come after all of
+ * them, or, of woven rows, those `ahead` in the stream. */
+static inline const unsigned char *later(const pack_job *t, int64_t done, int64_t ahead)
 {
-    for (int64_t i = 0; i < lines; i++, next += 64) _mm_prefetch((const char *)next, _MM_HINT_T1);
-    return next;
+    if (!t->woven) return t->next + done;
+    const int64_t left = t->bytes_left - done - ahead;
+    return left > 0 ? t->from + done + ahead : t->next - left;
 }
 
-static inline int64_t lines_a_group(const pack_job *t)
+/* A few lines with each group of values: bursts would wait for each other. */
+static inline __attribute__((always_inline)) void fetch_some(const unsigned char *p, int64_t lines)
 {
-    const int64_t groups = (t->k + GROUP - 1) / GROUP;
-    return (t->next_bytes / 64 + groups - 1) / groups;
+    for (int64_t i = 0; i < lines; i++) _mm_prefetch((const char *)p + 64 * i, _MM_HINT_T0);
+}
+
+static inline int64_t bytes_of(const pack_job *t, int64_t n) /* n values of sixteen rows */
+{
+    const dtype_info *info = dtype_get(t->type);
+    return GROUP * (n / info->block_size * info->block_bytes);
+}
+
+/* Where value p of LANES of the rows is, from row `row` on. */
+static inline block_at block_of(const pack_job *t, int64_t p, int row)
+{
+    const dtype_info *info = dtype_get(t->type);
+    const int64_t before = p / info->block_size * info->block_bytes;
+    if (t->woven) return (block_at){t->from + GROUP * before, 0, row};
+    return (block_at){t->from + before + row * t->bytes_row, t->bytes_row, 0};
 }
 
 /* Values p .. p + m of the rows of t; fewer than sixteen rows go one by one. */
@@ -76,7 +93,7 @@ static inline void unpack_rows(code_rows *to, const pack_job *t, int64_t p, int6
     const unsigned char *from = t->from + p / info->block_size * info->block_bytes;
     for (int at = 0; t->rows == GROUP && at < GROUP; at += LANES) {
         const lanes first = {to->code + at, to->scale + at, to->least + at};
-        wide[t->type].unpack(first, from + at * t->bytes_row, t->bytes_row, m);
+        wide[t->type].unpack(first, block_of(t, p, at), m);
     }
     if (t->rows == GROUP) return;
     int8_t code[GROUP * EXPAND_MAX] __attribute__((aligned(64)));
@@ -98,14 +115,13 @@ static inline void unpack_rows(code_rows *to, const pack_job *t, int64_t p, int6
 static inline __attribute__((always_inline)) void pack_kind(const pack_job *t, const code_kind kind)
 {
     code_rows rows;
-    const unsigned char *next = t->next;
     const code_base base = base_of(t->type);
-    const int64_t lines = lines_a_group(t);
     for (int64_t p = 0; p < t->k; p += EXPAND_MAX) {
         int64_t m = t->k - p < EXPAND_MAX ? t->k - p : EXPAND_MAX;
+        const int64_t done = bytes_of(t, p), lines = (bytes_of(t, m) / (m / GROUP) + 63) / 64;
         unpack_rows(&rows, t, p, m);
         for (int64_t g = 0; g < m; g += GROUP) {
-            next = fetch_some(next, lines);
+            fetch_some(later(t, done + g / GROUP * lines * 64, bytes_of(t, m)), lines);
             put_group(t->to + (p + g) * t->ld, t->ld, &rows, g, base, kind);
         }
     }
@@ -120,7 +136,7 @@ static void pack_codes(const pack_job *t)
 }
 
 enum {
-    FEW_PANEL = 4 * LANES,               /* outputs whose sums go on side by side */
+    FEW_PANEL = 2 * LANES,               /* outputs whose sums go on side by side */
     FEW_SIXTEENS = FEW_PANEL / GROUP,    /* groups of outputs in it */
     FEW_VALUES = EXPAND_MAX / 2,         /* values of k at a time, of formats with short blocks */
     FEW_REGISTERS = LANES == 16 ? 16 : 8 /* sums in registers */
@@ -132,21 +148,27 @@ typedef struct few_part { /* groups of values of a panel, all in the first cache
     float *sum;           /* [rows][FEW_PANEL] */
     int64_t n;
     code_base base;
+    const unsigned char *soon[FEW_SIXTEENS]; /* fetched meanwhile, line by line */
+    int64_t lines;
 } few_part;
 
 /* Vectors first .. first + vectors of the panel, which is what has room in registers. */
 static inline __attribute__((always_inline)) void
 few_vectors(const int rows, const int vectors, const few_part *t, int first, const code_kind kind)
 {
-    vec acc[FEW_ROWS][4];
+    vec acc[FEW_ROWS][2];
     float *sum = t->sum + first * LANES;
     const float *x = t->x;
+    int64_t line = 0, due = 0;
 #pragma GCC unroll 4
     for (int r = 0; r < rows; r++) {
 #pragma GCC unroll 4
         for (int j = 0; j < vectors; j++) acc[r][j] = vec_load(sum + r * FEW_PANEL + j * LANES);
     }
     for (int64_t g = 0; g < t->n; g += 4, x += rows == 1 ? 4 : 4 * FEW_ROWS) {
+        for (due += 4 * t->lines; due >= t->n; due -= t->n, line++) {
+            for (int h = 0; h < FEW_SIXTEENS; h++) fetch_some(t->soon[h] + 64 * line, 1);
+        }
 #pragma GCC unroll 4
         for (int j = 0; j < vectors; j++) {
             const code_rows *w = &t->w[(first + j) / SIXTEEN];
@@ -187,34 +209,39 @@ static inline void few_more(float *sum, const tile_job *t)
     }
 }
 
-/* One row and formats of 32 values a block: codes go from the file into the sums without leaving
- * the registers. Two vectors of outputs, from rows p and p + LANES on. */
-static inline __attribute__((always_inline)) void one_pair(float *sum, const float *x,
-                                                           const pack_job *t, int64_t row,
-                                                           const dtype type, const code_kind kind)
+/* One row, weights woven in blocks of 32 values: codes go from memory into the sums without leaving
+ * the registers. Two vectors of outputs. */
+static inline __attribute__((always_inline)) void one_pair(float *sum, const tile_job *t,
+                                                           const pack_job *from, const dtype type,
+                                                           const code_kind kind)
 {
     const code_base base = base_of(type);
     const int bytes = dtype_get(type)->block_bytes;
-    const int64_t stride = t->bytes_row;
-    const int64_t lines = (2 * LANES * bytes + 63) / 64;
-    const unsigned char *p = t->from + row * stride,
-                        *next = t->next + row * (t->next_bytes / GROUP);
+    const float *x = t->a;
     vec acc[2] = {vec_zero(), vec_zero()};
-    for (int64_t k = 0; k < t->k; k += 32, p += bytes, x += 32) {
+    block_at b0 = {from[0].from, 0, 0};
+    block_at b1 = FEW_SIXTEENS == 1 ? (block_at){b0.p, 0, LANES} : (block_at){from[1].from, 0, 0};
+    for (int64_t k = 0; k < t->k; k += 32, x += 32) {
         block_rows b[2];
-        next = fetch_some(next, lines);
-        block_read(&b[0], p, stride, type);
-        block_read(&b[1], p + LANES * stride, stride, type);
+        block_read(&b[0], b0, type);
+        block_read(&b[1], b1, type);
+        next_block(&b0, bytes);
+        next_block(&b1, bytes);
+        const unsigned char *soon = later(from, k / 32 * GROUP * bytes, FETCHED_AHEAD);
+        const int64_t apart = FEW_SIXTEENS == 1 ? 0 : from[1].from - from[0].from;
 #pragma GCC unroll 8
         for (int i = 0; i < 8; i++) {
             vec v[2][4];
+            const int lines = GROUP * bytes * (i + 1) / 512 - GROUP * bytes * i / 512;
+            fetch_some(soon + GROUP * bytes * i / 512 * 64, lines);
+            if (FEW_SIXTEENS == 2) fetch_some(soon + apart + GROUP * bytes * i / 512 * 64, lines);
             code_numbers(v[0], block_codes(&b[0], i, type), base, kind);
             code_numbers(v[1], block_codes(&b[1], i, type), base, kind);
 #pragma GCC unroll 4
-            for (int k4 = 0; k4 < 4; k4++) {
-                const vec at = vec_all(x[4 * i + k4]);
-                acc[0] = vec_fma(at, code_value(v[0][k4], b[0].scale, b[0].least, kind), acc[0]);
-                acc[1] = vec_fma(at, code_value(v[1][k4], b[1].scale, b[1].least, kind), acc[1]);
+            for (int j = 0; j < 4; j++) {
+                const vec at = vec_all(x[4 * i + j]);
+                acc[0] = vec_fma(at, code_value(v[0][j], b[0].scale, b[0].least, kind), acc[0]);
+                acc[1] = vec_fma(at, code_value(v[1][j], b[1].scale, b[1].least, kind), acc[1]);
             }
         }
     }
@@ -222,22 +249,10 @@ static inline __attribute__((always_inline)) void one_pair(float *sum, const flo
     vec_store(sum + LANES, acc[1]);
 }
 
-static void one_row(float *sum, const float *x, const pack_job *t, int64_t row)
-{
-    switch (t->type) {
-    case DTYPE_Q4_0: one_pair(sum, x, t, row, DTYPE_Q4_0, CODE_SCALED); return;
-    case DTYPE_Q4_1: one_pair(sum, x, t, row, DTYPE_Q4_1, CODE_SHIFTED); return;
-    case DTYPE_Q5_0: one_pair(sum, x, t, row, DTYPE_Q5_0, CODE_SCALED); return;
-    case DTYPE_Q5_1: one_pair(sum, x, t, row, DTYPE_Q5_1, CODE_SHIFTED); return;
-    default: one_pair(sum, x, t, row, DTYPE_Q8_0, CODE_SCALED); return;
-    }
-}
-
 static bool takes_one(const tile_job *t, const pack_job *from)
 {
     const dtype type = from->type;
-    const bool whole = from[FEW_SIXTEENS - 1].rows == GROUP; /* every row of the panel is there */
-    return LANES == 16 && t->rows == 1 && whole &&
+    return t->rows == 1 && from[FEW_SIXTEENS - 1].woven &&
            (type == DTYPE_Q4_0 || type == DTYPE_Q4_1 || type == DTYPE_Q5_0 || type == DTYPE_Q5_1 ||
             type == DTYPE_Q8_0);
 }
@@ -260,19 +275,18 @@ static inline __attribute__((always_inline)) void few_of(const int rows, const t
 {
     code_rows w[FEW_SIXTEENS];
     float sum[FEW_ROWS * FEW_PANEL] __attribute__((aligned(64)));
-    const int vectors = 4 * rows <= FEW_REGISTERS ? 4 : 2;
     const int64_t step = dtype_get(from->type)->block_size > FEW_VALUES ? EXPAND_MAX : FEW_VALUES;
-    const int64_t lines = (from->next_bytes / 64 + t->k / step) / (t->k / step + 1);
     memset(sum, 0, sizeof sum);
     few_part part = {.w = w, .sum = sum, .base = base_of(from->type)};
     for (int64_t p = 0; p < t->k; p += step) {
         part.n = t->k - p < step ? t->k - p : step;
         part.x = t->a + p * (rows == 1 ? 1 : FEW_ROWS);
+        part.lines = bytes_of(from, part.n) / 64;
         for (int h = 0; h < FEW_SIXTEENS; h++) {
-            fetch_some(from[h].next + p / step * lines * 64, lines);
+            part.soon[h] = later(&from[h], bytes_of(from, p), bytes_of(from, part.n));
             unpack_rows(&w[h], &from[h], p, part.n);
         }
-        for (int j = 0; j < 4; j += vectors) few_vectors(rows, vectors, &part, j, kind);
+        few_vectors(rows, 2, &part, 0, kind);
     }
     few_end(sum, t);
 }
@@ -290,14 +304,24 @@ static inline __attribute__((always_inline)) void few_rows(const tile_job *t, co
 
 static bool takes_few(dtype type) { return formats[type].unpack != NULL; }
 
+static void one_row(const tile_job *t, const pack_job *from)
+{
+    float sum[FEW_PANEL] __attribute__((aligned(64)));
+    switch (from->type) {
+    case DTYPE_Q4_0: one_pair(sum, t, from, DTYPE_Q4_0, CODE_SCALED); break;
+    case DTYPE_Q4_1: one_pair(sum, t, from, DTYPE_Q4_1, CODE_SHIFTED); break;
+    case DTYPE_Q5_0: one_pair(sum, t, from, DTYPE_Q5_0, CODE_SCALED); break;
+    case DTYPE_Q5_1: one_pair(sum, t, from, DTYPE_Q5_1, CODE_SHIFTED); break;
+    default: one_pair(sum, t, from, DTYPE_Q8_0, CODE_SCALED); break;
+    }
+    few_end(sum, t);
+}
+
 static void few(const tile_job *t, const pack_job *from)
 {
     const code_kind kind = formats[from->type].kind;
-    if (takes_one(t, from)) {
-        float sum[FEW_PANEL] __attribute__((aligned(64)));
-        for (int j = 0; j < FEW_PANEL; j += 2 * LANES) one_row(sum + j, t->a, from, j);
-        few_end(sum, t);
-    } else if (kind == CODE_SHIFTED) few_rows(t, from, CODE_SHIFTED);
+    if (takes_one(t, from)) one_row(t, from);
+    else if (kind == CODE_SHIFTED) few_rows(t, from, CODE_SHIFTED);
     else if (kind == CODE_NF4) few_rows(t, from, CODE_NF4);
     else few_rows(t, from, CODE_SCALED);
 }

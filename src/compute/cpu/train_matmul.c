@@ -39,7 +39,7 @@ static void pack_back(const cpu_workspace *s, float *panels, weight_part part)
     const int64_t panel = s->kernels->panel, count = part.count;
     const int64_t bytes_row = w->dim[1] / type->block_size * type->block_bytes;
     float row[PANEL_WIDEST];
-    assert(count <= PANEL_WIDEST);
+    assert(count <= PANEL_WIDEST && !w->woven);
     for (int64_t i = 0; i < part.k; i++) {
         const unsigned char *from = (const unsigned char *)w->data + (part.k0 + i) * bytes_row;
         from += part.first / type->block_size * type->block_bytes;

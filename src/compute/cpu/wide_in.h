@@ -52,21 +52,22 @@ typedef struct block_rows {
     vec scale, least;
 } block_rows;
 
-static inline __attribute__((always_inline)) void block_read(block_rows *b, const uint8_t *p,
-                                                             int64_t stride, const dtype type)
+static inline __attribute__((always_inline)) void block_read(block_rows *b, block_at at,
+                                                             const dtype type)
 {
     const bool shifted = type == DTYPE_Q4_1 || type == DTYPE_Q5_1;
     const bool fives = type == DTYPE_Q5_0 || type == DTYPE_Q5_1;
+    const int first = shifted ? 4 : 2, codes = fives ? first + 4 : first;
     if (shifted) {
-        const words head = words_at(p, stride);
+        const words head = word_at(at, 0);
         b->scale = words_half(head), b->least = words_half(words_right(head, 16));
     } else {
-        b->scale = words_halves(p, stride), b->least = vec_zero();
+        b->scale = half_of(at, 0, type == DTYPE_Q4_0 ? 4 : type == DTYPE_Q5_0 ? 5 : 8);
+        b->least = vec_zero();
     }
-    p += shifted ? 4 : 2;
-    if (fives) b->bits = words_at(p, stride), p += 4;
-    words_turn(b->x, p, stride);
-    if (type == DTYPE_Q8_0) words_turn(b->x + 4, p + 16, stride);
+    if (fives) b->bits = word_at(at, first);
+    turn(b->x, at, codes);
+    if (type == DTYPE_Q8_0) turn(b->x + 4, at, codes + 16);
 }
 
 /* Codes of values 4 i .. 4 i + 3. Lower halves of the bytes come first. */
@@ -88,13 +89,13 @@ static inline __attribute__((always_inline)) words block_codes(const block_rows 
     return words_add_where(low, words_all(0x10101010), eight, where);
 }
 
-static inline __attribute__((always_inline)) void
-wide_block(lanes to, const uint8_t *p, int64_t stride, int64_t n, const dtype type)
+static inline __attribute__((always_inline)) void wide_block(lanes to, block_at at, int64_t n,
+                                                             const dtype type)
 {
     const int bytes = dtype_get(type)->block_bytes;
-    for (; n > 0; n -= 32, p += bytes, next_values(&to, 32)) {
+    for (; n > 0; n -= 32, next_block(&at, bytes), next_values(&to, 32)) {
         block_rows b;
-        block_read(&b, p, stride, type);
+        block_read(&b, at, type);
         fill(to.scale, b.scale, 2);
         fill(to.least, b.least, 2);
 #pragma GCC unroll 8
@@ -102,34 +103,19 @@ wide_block(lanes to, const uint8_t *p, int64_t stride, int64_t n, const dtype ty
     }
 }
 
-static void wide_q4_0(lanes to, const uint8_t *p, int64_t stride, int64_t n)
-{
-    wide_block(to, p, stride, n, DTYPE_Q4_0);
-}
-static void wide_q4_1(lanes to, const uint8_t *p, int64_t stride, int64_t n)
-{
-    wide_block(to, p, stride, n, DTYPE_Q4_1);
-}
-static void wide_q5_0(lanes to, const uint8_t *p, int64_t stride, int64_t n)
-{
-    wide_block(to, p, stride, n, DTYPE_Q5_0);
-}
-static void wide_q5_1(lanes to, const uint8_t *p, int64_t stride, int64_t n)
-{
-    wide_block(to, p, stride, n, DTYPE_Q5_1);
-}
-static void wide_q8_0(lanes to, const uint8_t *p, int64_t stride, int64_t n)
-{
-    wide_block(to, p, stride, n, DTYPE_Q8_0);
-}
+static void wide_q4_0(lanes to, block_at at, int64_t n) { wide_block(to, at, n, DTYPE_Q4_0); }
+static void wide_q4_1(lanes to, block_at at, int64_t n) { wide_block(to, at, n, DTYPE_Q4_1); }
+static void wide_q5_0(lanes to, block_at at, int64_t n) { wide_block(to, at, n, DTYPE_Q5_0); }
+static void wide_q5_1(lanes to, block_at at, int64_t n) { wide_block(to, at, n, DTYPE_Q5_1); }
+static void wide_q8_0(lanes to, block_at at, int64_t n) { wide_block(to, at, n, DTYPE_Q8_0); }
 
 /* n signed bytes as codes less 128. */
-static inline __attribute__((always_inline)) void put_signed(const lanes *to, const uint8_t *p,
-                                                             int64_t stride, int n)
+static inline __attribute__((always_inline)) void put_signed(const lanes *to, block_at from,
+                                                             int byte, int n)
 {
     for (int at = 0; at < n / 16; at++) {
         words x[4];
-        words_turn(x, p + 16 * at, stride);
+        turn(x, from, byte + 16 * at);
 #pragma GCC unroll 4
         for (int i = 0; i < 4; i++) {
             put_words(to, 4 * at + i, words_flip(x[i], words_all(0x80808080)));
@@ -138,13 +124,12 @@ static inline __attribute__((always_inline)) void put_signed(const lanes *to, co
 }
 
 /* 32 codes of IQ4, plus 128. */
-static inline __attribute__((always_inline)) void put_iq4(const lanes *to, const uint8_t *p,
-                                                          int64_t stride)
+static inline __attribute__((always_inline)) void put_iq4(const lanes *to, block_at at, int byte)
 {
     static const uint8_t table[16] = {1,   24,  45,  63,  79,  93,  106, 118,
                                       129, 141, 153, 166, 181, 197, 217, 241};
     words x[4];
-    words_turn(x, p, stride);
+    turn(x, at, byte);
 #pragma GCC unroll 4
     for (int i = 0; i < 4; i++) {
         put_words(to, i, words_look(table, low_four(x[i])));
@@ -152,11 +137,11 @@ static inline __attribute__((always_inline)) void put_iq4(const lanes *to, const
     }
 }
 
-static void wide_iq4_nl(lanes to, const uint8_t *p, int64_t stride, int64_t n)
+static void wide_iq4_nl(lanes to, block_at at, int64_t n)
 {
-    for (; n > 0; n -= 32, p += 18, next_values(&to, 32)) {
-        fill(to.scale, words_halves(p, stride), 2);
-        put_iq4(&to, p + 2, stride);
+    for (; n > 0; n -= 32, next_block(&at, 18), next_values(&to, 32)) {
+        fill(to.scale, half_of(at, 0, 4), 2);
+        put_iq4(&to, at, 2);
     }
 }
 
@@ -166,26 +151,26 @@ static inline vec byte_of(words x, int i)
     return words_float(words_and(words_right(x, 8 * i), words_all(255)));
 }
 
-static void wide_iq4_xs(lanes to, const uint8_t *p, int64_t stride, int64_t n)
+static void wide_iq4_xs(lanes to, block_at at, int64_t n)
 {
-    for (; n > 0; n -= 256, p += 136) {
-        const words head = words_at(p, stride), low = words_at(p + 4, stride);
+    for (; n > 0; n -= 256, next_block(&at, 136)) {
+        const words head = word_at(at, 0), low = word_at(at, 4);
         const vec d = words_half(head);
         for (int j = 0; j < 8; j++, next_values(&to, 32)) {
             const words two = words_and(words_right(head, 16 + 2 * j), words_all(3));
             const words four = words_and(words_right(low, 4 * j), words_all(15));
             const vec s = words_float(words_or(four, words_left(two, 4)));
             fill(to.scale, vec_mul(d, vec_sub(s, vec_all(32))), 2);
-            put_iq4(&to, p + 8 + 16 * j, stride);
+            put_iq4(&to, at, 8 + 16 * j);
         }
     }
 }
 
 /* Eight scales and leasts of Q4_K and Q5_K, each for two groups; the packing: dtype.c, k_scale. */
-static inline void wide_k_scales(const lanes *to, const uint8_t *p, int64_t stride)
+static inline void wide_k_scales(const lanes *to, block_at at)
 {
     words x[4];
-    words_turn(x, p, stride);
+    turn(x, at, 0);
     const vec d = words_half(x[0]), m = words_half(words_right(x[0], 16));
     const words six = words_all(0x3f3f3f3f), four = words_all(0x0f0f0f0f);
     const words byte[4] = {
@@ -201,54 +186,54 @@ static inline void wide_k_scales(const lanes *to, const uint8_t *p, int64_t stri
     }
 }
 
-static void wide_q4_k(lanes to, const uint8_t *p, int64_t stride, int64_t n)
+static void wide_q4_k(lanes to, block_at at, int64_t n)
 {
-    for (; n > 0; n -= 256, p += 144, next_values(&to, 256)) {
-        wide_k_scales(&to, p, stride);
+    for (; n > 0; n -= 256, next_block(&at, 144), next_values(&to, 256)) {
+        wide_k_scales(&to, at);
         for (int t = 0; t < 8; t++) { /* 16 of the 32 bytes that hold 64 values */
             words x[4];
-            words_turn(x, p + 16 + 16 * t, stride);
-            const int at = 16 * (t / 2) + 4 * (t % 2);
+            turn(x, at, 16 + 16 * t);
+            const int first = 16 * (t / 2) + 4 * (t % 2);
 #pragma GCC unroll 4
             for (int i = 0; i < 4; i++) {
-                put_words(&to, at + i, low_four(x[i]));
-                put_words(&to, at + 8 + i, high_four(x[i]));
+                put_words(&to, first + i, low_four(x[i]));
+                put_words(&to, first + 8 + i, high_four(x[i]));
             }
         }
     }
 }
 
-static void wide_q5_k(lanes to, const uint8_t *p, int64_t stride, int64_t n)
+static void wide_q5_k(lanes to, block_at at, int64_t n)
 {
-    for (; n > 0; n -= 256, p += 176, next_values(&to, 256)) {
+    for (; n > 0; n -= 256, next_block(&at, 176), next_values(&to, 256)) {
         words high[8];
-        wide_k_scales(&to, p, stride);
-        words_turn(high, p + 16, stride);
-        words_turn(high + 4, p + 32, stride);
+        wide_k_scales(&to, at);
+        turn(high, at, 16);
+        turn(high + 4, at, 32);
         const words fifth = words_all(0x10101010);
 #pragma GCC unroll 8
         for (int t = 0; t < 8; t++) {
             words x[4];
-            words_turn(x, p + 48 + 16 * t, stride);
-            const int j = t / 2 * 2, at = 8 * j + 4 * (t % 2);
+            turn(x, at, 48 + 16 * t);
+            const int j = t / 2 * 2, first = 8 * j + 4 * (t % 2);
 #pragma GCC unroll 4
             for (int i = 0; i < 4; i++) {
                 const words bits = high[4 * (t % 2) + i];
                 const words a = words_and(shifted(bits, 4 - j), fifth);
                 const words b = words_and(shifted(bits, 3 - j), fifth);
-                put_words(&to, at + i, words_or(low_four(x[i]), a));
-                put_words(&to, at + 8 + i, words_or(high_four(x[i]), b));
+                put_words(&to, first + i, words_or(low_four(x[i]), a));
+                put_words(&to, first + 8 + i, words_or(high_four(x[i]), b));
             }
         }
     }
 }
 
-static void wide_q6_k(lanes to, const uint8_t *p, int64_t stride, int64_t n)
+static void wide_q6_k(lanes to, block_at at, int64_t n)
 {
-    for (; n > 0; n -= 256, p += 210, next_values(&to, 256)) {
-        const vec d = words_halves(p + 208, stride);
+    for (; n > 0; n -= 256, next_block(&at, 210), next_values(&to, 256)) {
+        const vec d = half_of(at, 208, 52);
         words s[4], high[4], x[4];
-        words_turn(s, p + 192, stride);
+        turn(s, at, 192);
         for (int j = 0; j < 16; j++) {
             const words flipped = words_flip(s[j / 4], words_all(0x80808080));
             fill(to.scale + j * GROUP, vec_mul(d, vec_sub(byte_of(flipped, j % 4), vec_all(128))),
@@ -256,52 +241,52 @@ static void wide_q6_k(lanes to, const uint8_t *p, int64_t stride, int64_t n)
         }
         for (int t = 0; t < 4; t++) { /* half of the block, 16 of its 32 columns of bytes */
             const int half = t / 2, l = 16 * (t % 2);
-            words_turn(high, p + 128 + 32 * half + l, stride);
+            turn(high, at, 128 + 32 * half + l);
 #pragma GCC unroll 2
             for (int k = 0; k < 2; k++) {
-                words_turn(x, p + 64 * half + 32 * k + l, stride);
-                const int at = 32 * half + 8 * k + 4 * (t % 2);
+                turn(x, at, 64 * half + 32 * k + l);
+                const int first = 32 * half + 8 * k + 4 * (t % 2);
 #pragma GCC unroll 4
                 for (int i = 0; i < 4; i++) {
                     const words two = words_all(0x30303030);
                     const words a = words_and(shifted(high[i], 4 - 2 * k), two);
                     const words b = words_and(shifted(high[i], -2 * k), two);
-                    put_words(&to, at + i, words_or(low_four(x[i]), a));
-                    put_words(&to, at + 16 + i, words_or(high_four(x[i]), b));
+                    put_words(&to, first + i, words_or(low_four(x[i]), a));
+                    put_words(&to, first + 16 + i, words_or(high_four(x[i]), b));
                 }
             }
         }
     }
 }
 
-static void wide_q2_k(lanes to, const uint8_t *p, int64_t stride, int64_t n)
+static void wide_q2_k(lanes to, block_at at, int64_t n)
 {
-    for (; n > 0; n -= 256, p += 84, next_values(&to, 256)) {
-        const words head = words_at(p + 80, stride);
+    for (; n > 0; n -= 256, next_block(&at, 84), next_values(&to, 256)) {
+        const words head = word_at(at, 80);
         const vec d = words_half(head), m = words_half(words_right(head, 16));
         words x[4];
-        words_turn(x, p, stride);
+        turn(x, at, 0);
         for (int j = 0; j < 16; j++) {
             const vec least = vec_mul(m, byte_of(high_four(x[j / 4]), j % 4));
             fill(to.scale + j * GROUP, vec_mul(d, byte_of(low_four(x[j / 4]), j % 4)), 1);
             fill(to.least + j * GROUP, vec_sub(vec_zero(), least), 1);
         }
         for (int t = 0; t < 4; t++) {
-            words_turn(x, p + 16 + 16 * t, stride);
+            turn(x, at, 16 + 16 * t);
             for (int i = 0; i < 16; i++) { /* two bits of word i % 4 */
-                const int at = 32 * (t / 2) + 4 * (t % 2) + 8 * (i / 4) + i % 4;
-                put_words(&to, at, low_two(words_right(x[i % 4], 2 * (i / 4))));
+                const int first = 32 * (t / 2) + 4 * (t % 2) + 8 * (i / 4) + i % 4;
+                put_words(&to, first, low_two(words_right(x[i % 4], 2 * (i / 4))));
             }
         }
     }
 }
 
-static void wide_q3_k(lanes to, const uint8_t *p, int64_t stride, int64_t n)
+static void wide_q3_k(lanes to, block_at at, int64_t n)
 {
-    for (; n > 0; n -= 256, p += 110, next_values(&to, 256)) {
-        const vec d = words_halves(p + 108, stride);
-        const words low[2] = {words_at(p + 96, stride), words_at(p + 100, stride)};
-        const words upper = words_at(p + 104, stride);
+    for (; n > 0; n -= 256, next_block(&at, 110), next_values(&to, 256)) {
+        const vec d = half_of(at, 108, 27);
+        const words low[2] = {word_at(at, 96), word_at(at, 100)};
+        const words upper = word_at(at, 104);
         for (int j = 0; j < 16; j++) {
             const words four = words_right(low[j / 4 % 2], 4 * (j / 8));
             const words two = words_left(low_two(words_right(upper, 2 * (j / 4))), 4);
@@ -310,13 +295,13 @@ static void wide_q3_k(lanes to, const uint8_t *p, int64_t stride, int64_t n)
         }
         for (int t = 0; t < 4; t++) {
             words x[4], mask[4];
-            words_turn(mask, p + 16 * (t % 2), stride);
-            words_turn(x, p + 32 + 16 * t, stride);
+            turn(mask, at, 16 * (t % 2));
+            turn(x, at, 32 + 16 * t);
             for (int i = 0; i < 16; i++) { /* its third bit is bit 4 (t / 2) + i / 4 of the mask */
-                const int at = 32 * (t / 2) + 4 * (t % 2) + 8 * (i / 4) + i % 4;
+                const int first = 32 * (t / 2) + 4 * (t % 2) + 8 * (i / 4) + i % 4;
                 const words bit = words_right(mask[i % 4], 4 * (t / 2) + i / 4);
                 const words third = words_left(words_and(bit, words_all(0x01010101)), 2);
-                put_words(&to, at, words_or(low_two(words_right(x[i % 4], 2 * (i / 4))), third));
+                put_words(&to, first, words_or(low_two(words_right(x[i % 4], 2 * (i / 4))), third));
             }
         }
     }
@@ -336,45 +321,45 @@ static inline void put_nf4(const lanes *to, int i, words x)
     }
 }
 
-static void wide_nf4(lanes to, const uint8_t *p, int64_t stride, int64_t n)
+static void wide_nf4(lanes to, block_at at, int64_t n)
 {
-    for (; n > 0; n -= 64, p += 36, next_values(&to, 64)) {
-        fill(to.scale, words_bits(words_at(p, stride)), 4);
+    for (; n > 0; n -= 64, next_block(&at, 36), next_values(&to, 64)) {
+        fill(to.scale, words_bits(word_at(at, 0)), 4);
         for (int t = 0; t < 2; t++) {
             words x[4];
-            words_turn(x, p + 4 + 16 * t, stride);
+            turn(x, at, 4 + 16 * t);
             for (int i = 0; i < 4; i++) put_nf4(&to, 8 * t + 2 * i, x[i]);
         }
     }
 }
 
-static void wide_nf4_16(lanes to, const uint8_t *p, int64_t stride, int64_t n)
+static void wide_nf4_16(lanes to, block_at at, int64_t n)
 {
-    for (; n > 0; n -= 16, p += 12, next_values(&to, 16)) {
-        fill(to.scale, words_bits(words_at(p, stride)), 1);
-        put_nf4(&to, 0, words_at(p + 4, stride));
-        put_nf4(&to, 2, words_at(p + 8, stride));
+    for (; n > 0; n -= 16, next_block(&at, 12), next_values(&to, 16)) {
+        fill(to.scale, words_bits(word_at(at, 0)), 1);
+        put_nf4(&to, 0, word_at(at, 4));
+        put_nf4(&to, 2, word_at(at, 8));
     }
 }
 
-static void wide_int8(lanes to, const uint8_t *p, int64_t stride, int64_t n)
+static void wide_int8(lanes to, block_at at, int64_t n)
 {
-    for (; n > 0; n -= 64, p += 68, next_values(&to, 64)) {
-        fill(to.scale, words_bits(words_at(p, stride)), 4);
-        put_signed(&to, p + 4, stride, 64);
+    for (; n > 0; n -= 64, next_block(&at, 68), next_values(&to, 64)) {
+        fill(to.scale, words_bits(word_at(at, 0)), 4);
+        put_signed(&to, at, 4, 64);
     }
 }
 
-static void wide_int8_16(lanes to, const uint8_t *p, int64_t stride, int64_t n)
+static void wide_int8_16(lanes to, block_at at, int64_t n)
 {
-    for (; n > 0; n -= 16, p += 20, next_values(&to, 16)) {
-        fill(to.scale, words_bits(words_at(p, stride)), 1);
-        put_signed(&to, p + 4, stride, 16);
+    for (; n > 0; n -= 16, next_block(&at, 20), next_values(&to, 16)) {
+        fill(to.scale, words_bits(word_at(at, 0)), 1);
+        put_signed(&to, at, 4, 16);
     }
 }
 
 static const struct {
-    void (*unpack)(lanes to, const uint8_t *p, int64_t stride, int64_t n);
+    void (*unpack)(lanes to, block_at at, int64_t n);
     int minus; /* of every code */
 } wide[DTYPE_COUNT] = {
     [DTYPE_Q4_0] = {wide_q4_0, 8},       [DTYPE_Q4_1] = {wide_q4_1, 0},
