@@ -103,7 +103,7 @@ $(BUILD)/tools/tidy: tools/tidy.c
 tidy: $(BUILD)/tools/tidy
 	@$(BUILD)/tools/tidy
 
-check: test tidy asan fuzz-replay
+check: test tidy bench asan fuzz-replay
 
 install: all
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/man/man1

@@ -9,6 +9,7 @@
  * With --seconds-only prints the seconds of each step, one a line, for run_train. */
 #include "base/rng.h"
 #include "bench_model.h"
+#include "compute/train_table.h"
 #include "model/describe.h"
 #include "model/train_batch.h"
 
