@@ -9,12 +9,10 @@
  * exp and log are the C library's: on another one, or without an instruction set, there is nothing
  * to compare. */
 #include "data/store_parts.h"
-#include "model/adapter_files.h"
-#include "study/engine.h"
 #include "study/run.h"
 #include "study/tune.h"
 
-#include "study.h" /* beside this file */
+#include "study_adapter.h" /* beside this file */
 
 #include <gnu/libc-version.h>
 
@@ -29,24 +27,6 @@ static const char arms_text[] =
     "  - {name: cot, method: [cot], think: {samples: 2, temperature: 1.1, max_tokens: 12}}\n"
     "  - {name: tuned, lora: {rank: 2, steps: 3, batch: 2, learning_rate: 1e-3, evaluate: 0}}\n";
 enum { ARMS = 5 };
-
-static void write_adapter(const world *w)
-{
-    err e = {0};
-    engine g;
-    lora l;
-    char model[100], folder[100];
-    snprintf(model, sizeof model, "%s/model.gguf", w->dir);
-    snprintf(folder, sizeof folder, "%s/adapter", w->dir);
-    engine_options o = {.model = model, .threads = 1};
-    assert_true(engine_peek(&g, &o, &e));
-    assert_true(
-        lora_lay_out(&l, &g.header.config, (lora_config){.rank = 3, .alpha = 6}, &g.memory, &e));
-    lora_start(&l, 5);
-    for (int64_t i = 0; i < l.n_value; i++) l.value[i] += 0.05F * (float)(i % 7 - 3);
-    assert_true(adapter_write(&l, folder, &(adapter_about){.base = "x"}, &e));
-    engine_close(&g);
-}
 
 /* Of all class log-probabilities and texts of an arm, and of the adapter that it trained. */
 static hash_text hash_arm(const world *w, store *s, int32_t arm)
@@ -83,7 +63,7 @@ static void add_line(const char *family, const char *device, buf *out)
     run r;
     err e = {0};
     open_world(&w, family, true);
-    write_adapter(&w);
+    write_adapter(&w, "adapter", 5);
     write_study(&w, "model.gguf", arms_text);
     tune *t = tune_open(&(tune_options){.out = w.out}, &e);
     assert_non_null(t);

@@ -1,9 +1,9 @@
 /* Several models and adapters in one study: each arm's scores are those of the arm alone, whatever
  * else is in the study; kill and resume; the adapter's hash is in the key; planned is used. */
 #include "data/store.h"
-#include "model/adapter_files.h"
-#include "study.h" /* beside this file */
 #include "study/run.h"
+
+#include "study_adapter.h" /* beside this file */
 
 static const char limits[] = "limits: {max_tokens: 250, cut: head+tail}\nbaselines: none\n";
 static const char arm_zero[] = "  - name: zero\n";
@@ -15,25 +15,6 @@ static void write_arms(world *w, const char *arms)
     char rest[1000];
     snprintf(rest, sizeof rest, "question: Bad?\n%sarms:\n%s", limits, arms);
     write_study(w, "model.gguf", rest);
-}
-
-/* An adapter with numbers of its own for the study's model. */
-static void write_adapter(world *w, const char *name, uint64_t seed)
-{
-    err e = {0};
-    engine g;
-    lora l;
-    char model[100], folder[100];
-    snprintf(model, sizeof model, "%s/model.gguf", w->dir);
-    snprintf(folder, sizeof folder, "%s/%s", w->dir, name);
-    engine_options o = {.model = model, .threads = 1};
-    assert_true(engine_peek(&g, &o, &e));
-    assert_true(
-        lora_lay_out(&l, &g.header.config, (lora_config){.rank = 3, .alpha = 6}, &g.memory, &e));
-    lora_start(&l, seed);
-    for (int64_t i = 0; i < l.n_value; i++) l.value[i] += 0.05F * (float)(i % 7 - 3);
-    assert_true(adapter_write(&l, folder, &(adapter_about){.base = "x"}, &e));
-    engine_close(&g);
 }
 
 static void open_three(world *w)

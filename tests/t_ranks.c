@@ -60,32 +60,43 @@ static caseload_engine_options on(const setting *s, caseload_engine_options o)
     return o;
 }
 
-static void test_scores_are_the_same_bits(void **state)
+typedef struct shown { /* a model of every family that is asked for */
+    const char *model;
+    bool gguf;
+} shown;
+
+/* A study of each model (of the first alone, unless all) has the scores of one rank in each way. */
+static void check_ways(const setting *set, const shown models[4],
+                       const caseload_engine_options ways[3], const char *split)
 {
-    const setting *set = *state;
-    static const struct {
-        const char *model;
-        bool gguf;
-    } models[] = {{"llama2", true}, {"gemma3", false}, {"qwen3", false}, {"phi3", false}};
-    static const caseload_engine_options ways[] = {
-        {.ranks = 2, .batch = 1, .threads = 2},
-        {.device = "cpu,cpu,cpu", .batch = 2, .threads = 3},
-        {.device = "cpu,cpu", .ranks = 5, .rows = 64, .threads = 1},
-    };
-    const size_t n_model = set->all ? sizeof models / sizeof *models : 1;
-    for (size_t m = 0; m < n_model; m++) {
+    const int n_model = set->all ? 4 : 1;
+    for (int m = 0; m < n_model; m++) {
         world w;
         open_world(&w, models[m].model, models[m].gguf);
         write_study(&w, models[m].gguf ? "model.gguf" : "model", arms);
         must_run(&w, w.out, on(set, (caseload_engine_options){.threads = 1}));
-        for (size_t i = 0; i < sizeof ways / sizeof *ways; i++) {
+        for (int i = 0; i < 3; i++) {
             char out[200];
-            snprintf(out, sizeof out, "%s/way%zu", w.dir, i);
-            must_run(&w, out, on(set, ways[i]));
+            caseload_engine_options how = on(set, ways[i]);
+            how.split = split;
+            snprintf(out, sizeof out, "%s/way%d", w.dir, i);
+            must_run(&w, out, how);
             assert_same_scores(w.out, out);
         }
         close_world(&w);
     }
+}
+
+static void test_scores_are_the_same_bits(void **state)
+{
+    static const shown models[4] = {
+        {"llama2", true}, {"gemma3", false}, {"qwen3", false}, {"phi3", false}};
+    static const caseload_engine_options ways[3] = {
+        {.ranks = 2, .batch = 1, .threads = 2},
+        {.device = "cpu,cpu,cpu", .batch = 2, .threads = 3},
+        {.device = "cpu,cpu", .ranks = 5, .rows = 64, .threads = 1},
+    };
+    check_ways(*state, models, ways, NULL);
 }
 
 /* Stopped with two ranks anywhere, gone on with three, or one. */
@@ -117,30 +128,12 @@ static void test_stopped_anywhere_goes_on(void **state)
 /* Layers over ranks: also two lanes of two, and more ranks than layers. */
 static void test_layers_are_the_same_bits(void **state)
 {
-    const setting *set = *state;
-    static const struct {
-        const char *model;
-        bool gguf;
-    } models[] = {{"gemma3", false}, {"llama2", true}, {"qwen2", true}, {"phi3", false}};
-    static const caseload_engine_options ways[] = {{.ranks = 2, .threads = 2},
-                                                   {.ranks = 3, .batch = 2, .threads = 3},
-                                                   {.ranks = 9, .rows = 64}};
-    const size_t n_model = set->all ? sizeof models / sizeof *models : 1;
-    for (size_t m = 0; m < n_model; m++) {
-        world w;
-        open_world(&w, models[m].model, models[m].gguf);
-        write_study(&w, models[m].gguf ? "model.gguf" : "model", arms);
-        must_run(&w, w.out, on(set, (caseload_engine_options){.threads = 1}));
-        for (size_t i = 0; i < sizeof ways / sizeof *ways; i++) {
-            char out[200];
-            caseload_engine_options how = on(set, ways[i]);
-            how.split = "layers";
-            snprintf(out, sizeof out, "%s/way%zu", w.dir, i);
-            must_run(&w, out, how);
-            assert_same_scores(w.out, out);
-        }
-        close_world(&w);
-    }
+    static const shown models[4] = {
+        {"gemma3", false}, {"llama2", true}, {"qwen2", true}, {"phi3", false}};
+    static const caseload_engine_options ways[3] = {{.ranks = 2, .threads = 2},
+                                                    {.ranks = 3, .batch = 2, .threads = 3},
+                                                    {.ranks = 9, .rows = 64}};
+    check_ways(*state, models, ways, "layers");
 }
 
 /* ---- training ---- */

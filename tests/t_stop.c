@@ -1,30 +1,9 @@
 /* Long commands that are told to stop, at every moment at which they ask: nothing half-written is
  * left, what was there before is as it was, the error says so. Runs and trainings, which go on
  * later: t_study.c, t_tune.c, tests/cli. */
-#include "model/adapter_files.h"
-#include "study/engine.h"
-
-#include "study.h" /* beside this file */
+#include "study_adapter.h" /* beside this file */
 
 #include <dirent.h>
-
-static void write_adapter(const world *w)
-{
-    err e = {0};
-    engine g;
-    lora l;
-    char model[100], folder[100];
-    snprintf(model, sizeof model, "%s/model.gguf", w->dir);
-    snprintf(folder, sizeof folder, "%s/adapter", w->dir);
-    engine_options o = {.model = model, .threads = 1};
-    assert_true(engine_peek(&g, &o, &e));
-    assert_true(
-        lora_lay_out(&l, &g.header.config, (lora_config){.rank = 3, .alpha = 6}, &g.memory, &e));
-    lora_start(&l, 5);
-    for (int64_t i = 0; i < l.n_value; i++) l.value[i] += 0.05F * (float)(i % 7 - 3);
-    assert_true(adapter_write(&l, folder, &(adapter_about){.base = "x"}, &e));
-    engine_close(&g);
-}
 
 /* Files of a folder, by the sum of their names; *n how many. */
 static uint64_t names_of(const char *folder, int *n)
@@ -82,7 +61,7 @@ static void test_certify(void **state)
     world w;
     char adapter[100];
     open_world(&w, "smollm2", true);
-    write_adapter(&w);
+    write_adapter(&w, "adapter", 5);
     snprintf(adapter, sizeof adapter, "%s/adapter", w.dir);
     stop_everywhere(&w, certify_one, adapter, false);
     close_world(&w);
@@ -108,7 +87,7 @@ static void test_merge(void **state)
     (void)state;
     world w;
     open_world(&w, "smollm2", true);
-    write_adapter(&w);
+    write_adapter(&w, "adapter", 5);
     stop_everywhere(&w, merge_one, w.dir, false);
     close_world(&w);
 }
