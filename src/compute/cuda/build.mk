@@ -22,7 +22,7 @@ CUDA_OBJ    = $(KERNELS:%.cu=$(BUILD)/%.cu.o)
 GPU_BENCHES = $(patsubst bench/%.c,$(BUILD)/bench/%,$(sort $(wildcard bench/gpu/b_*.c)))
 GPU_TESTS   = $(patsubst tests/%.c,$(BUILD)/tests/%,$(sort $(wildcard tests/gpu_*.c)))
 
-$(BUILD)/%.cu.o: %.cu $(addprefix src/compute/cuda/,kernels.h kernels_decode.h lanes_in.h tiles_in.h kernels_adapter.h \
+$(BUILD)/%.cu.o: %.cu $(addprefix src/compute/cuda/,kernels.h kernels_decode.h lanes_in.h tiles_in.h best_in.h kernels_adapter.h \
                       gates_in.h kernels_train.h)
 	@mkdir -p $(@D)
 	@echo "  NVCC $<"

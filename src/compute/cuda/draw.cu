@@ -6,18 +6,13 @@
  * which a rule's end or the draw falls is taken into shared memory and sorted. A bin's weight is a
  * sum of integers (weights are at most 1, in units of 2^-45), so the order in which threads come
  * does not matter. */
-#include "compute/cuda/lanes_in.h"
+#include "compute/cuda/best_in.h"
 
 #include <math_constants.h>
 
 enum { THREADS = 512, BINS = 1024, SORTED = 4096, WARPS = THREADS / WARP };
 
 static const double UNITS = 0x1p45, LEAST = -50; /* exp(-50) of the likeliest is nothing */
-
-typedef struct candidate {
-    float logit;
-    int32_t id;
-} candidate;
 
 typedef struct place { /* a number of tokens of the falling order, and their weight */
     int64_t n;
@@ -33,31 +28,6 @@ typedef struct table { /* of one row, in shared memory */
     place found;
     candidate best[WARPS];
 } table;
-
-/* Falling logits, the lower id first among equals; ids below 0 are nothing. */
-static __device__ __forceinline__ bool before(candidate a, candidate b)
-{
-    if (a.id < 0 || b.id < 0) return a.id >= 0;
-    return a.logit > b.logit || (a.logit == b.logit && a.id < b.id);
-}
-
-static __device__ candidate block_best(candidate mine, candidate *space)
-{
-#pragma unroll
-    for (int i = WARP / 2; i > 0; i /= 2) {
-        const candidate other = {__shfl_xor_sync(0xffffffffu, mine.logit, i),
-                                 __shfl_xor_sync(0xffffffffu, mine.id, i)};
-        if (before(other, mine)) mine = other;
-    }
-    if (threadIdx.x % WARP == 0) space[threadIdx.x / WARP] = mine;
-    __syncthreads();
-    mine = space[0];
-    for (int i = 1; i < WARPS; i++) {
-        if (before(space[i], mine)) mine = space[i];
-    }
-    __syncthreads();
-    return mine;
-}
 
 static __device__ __forceinline__ unsigned long long units_of(double weight)
 {
@@ -241,7 +211,7 @@ static __global__ void __launch_bounds__(THREADS) draw_rows(k_draw d)
         if (c.logit == c.logit && before(c, mine)) mine = c;
         if (c.logit > -CUDART_INF_F && c.logit < least) least = c.logit;
     }
-    const candidate top = block_best(mine, t.best);
+    const candidate top = block_best<WARPS>(mine, t.best);
     int32_t id = top.id < 0 ? 0 : top.id; /* no number at all: as the host takes it */
     if (how.temperature > 0 && top.logit > -CUDART_INF_F && top.logit < CUDART_INF_F) {
         const float range = top.logit + block_max(-least, (float *)t.part);

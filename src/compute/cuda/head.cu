@@ -1,10 +1,10 @@
 /* head: what is read off a stretch of logits; see kernels.h. One block a row; stretches come in id
  * order, so a row's sum does not depend on the rows beside it. The soft-cap is applied in place. */
-#include "compute/cuda/lanes_in.h"
+#include "compute/cuda/best_in.h"
 
 #include <math_constants.h>
 
-enum { THREADS = 256 };
+enum { THREADS = 256, WARPS = THREADS / WARP };
 
 static __global__ void begin_rows(k_head h)
 {
@@ -22,58 +22,28 @@ void k_head_begin(k_stream s, const k_head *h)
     if (n > 0) begin_rows<<<blocks_of(n, THREADS), THREADS, 0, s>>>(*h);
 }
 
-typedef struct best {
-    float logit;
-    int32_t id;
-} best;
-
-/* Falling logits, the lower id first among equals; ids -1 are nothing. */
-static __device__ __forceinline__ bool before(best a, best b)
-{
-    if (a.id < 0 || b.id < 0) return a.id >= 0;
-    return a.logit > b.logit || (a.logit == b.logit && a.id < b.id);
-}
-
-static __device__ best block_best(best mine, best *space)
-{
-#pragma unroll
-    for (int i = WARP / 2; i > 0; i /= 2) {
-        const best other = {__shfl_xor_sync(0xffffffffu, mine.logit, i),
-                            __shfl_xor_sync(0xffffffffu, mine.id, i)};
-        if (before(other, mine)) mine = other;
-    }
-    if (threadIdx.x % WARP == 0) space[threadIdx.x / WARP] = mine;
-    __syncthreads();
-    mine = space[0];
-    for (int i = 1; i < THREADS / WARP; i++) {
-        if (before(space[i], mine)) mine = space[i];
-    }
-    __syncthreads();
-    return mine;
-}
-
 /* Puts the stretch's likeliest into the row's list, one after the other, until none beats its
  * last. */
 static __device__ void keep_top(const k_head &h, const float *logit, int64_t row)
 {
-    __shared__ best space[THREADS / WARP];
+    __shared__ candidate space[WARPS];
     int32_t *ids = h.top_id + row * h.top_stride;
     float *values = h.top_logit + row * h.top_stride;
-    best taken = {CUDART_INF_F, -1}; /* the last one taken: the next comes after it */
+    candidate taken = {CUDART_INF_F, -1}; /* the last one taken: the next comes after it */
     for (int32_t k = 0; k < h.n_top; k++) {
-        const best last = {values[h.n_top - 1], ids[h.n_top - 1]};
-        best mine = {-CUDART_INF_F, -1};
+        const candidate last = {values[h.n_top - 1], ids[h.n_top - 1]};
+        candidate mine = {-CUDART_INF_F, -1};
         for (int64_t j = threadIdx.x; j < h.count; j += THREADS) {
-            const best c = {logit[j], (int32_t)(h.first + j)};
+            const candidate c = {logit[j], (int32_t)(h.first + j)};
             if (taken.id >= 0 && !before(taken, c)) continue;
             if (before(c, mine)) mine = c;
         }
-        taken = block_best(mine, space);
+        taken = block_best<WARPS>(mine, space);
         if (taken.id < 0 || !before(taken, last)) return;
         if (threadIdx.x == 0) {
             int32_t at = h.n_top - 1;
             for (; at > 0; at--) {
-                const best above = {values[at - 1], ids[at - 1]};
+                const candidate above = {values[at - 1], ids[at - 1]};
                 if (!before(taken, above)) break;
                 values[at] = above.logit, ids[at] = above.id;
             }
@@ -85,8 +55,8 @@ static __device__ void keep_top(const k_head &h, const float *logit, int64_t row
 
 static __global__ void read_rows(k_head h)
 {
-    __shared__ float space[THREADS / WARP];
-    __shared__ double wide[THREADS / WARP];
+    __shared__ float space[WARPS];
+    __shared__ double wide[WARPS];
     const int64_t row = blockIdx.x;
     float *logit = h.logits + row * h.ld, most = -CUDART_INF_F;
     for (int64_t j = threadIdx.x; j < h.count; j += THREADS) {
