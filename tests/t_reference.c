@@ -8,7 +8,8 @@
  *
  * Greedy text of 64 tokens, too: the same ids as transformers, or a first difference where the two
  * likeliest logits lie within 1e-3 (tests/golden/greedy_real.json). The smallest model's first
- * prompts by default; `t_reference greedy` all of all models.
+ * prompts by default; `t_reference greedy` all of all models. `t_reference cuda`: all models on a
+ * GPU alone, answers and greedy text (in fp32).
  */
 #include "caseload.h"
 
@@ -174,7 +175,7 @@ static void run_check(void **state)
 enum { GREEDY_TOKENS = 64 };
 
 typedef struct greedy {
-    const char *model;
+    const char *model, *device;
     size_t cases_max;
 } greedy;
 
@@ -237,7 +238,7 @@ static void run_greedy(void **state)
     size_t n = json_array_size(cases) < g->cases_max ? json_array_size(cases) : g->cases_max;
     char *requests = make_greedy_requests(cases, n), *out = NULL;
     caseload_error e = {0};
-    caseload_score_options o = {.engine = {.model = g->model, .device = "cpu"},
+    caseload_score_options o = {.engine = {.model = g->model, .device = g->device},
                                 .jsonl = requests,
                                 .size = strlen(requests),
                                 .sink = collect,
@@ -253,20 +254,20 @@ static void run_greedy(void **state)
         json_decref(got);
         line = end + 1;
     }
-    print_message("%s: greedy text of up to %d tokens, the same in %zu of %zu prompts\n", g->model,
-                  GREEDY_TOKENS, same, n);
+    print_message("%s on %s: greedy text of up to %d tokens, the same in %zu of %zu prompts\n",
+                  g->model, g->device, GREEDY_TOKENS, same, n);
     free(requests);
     free(out);
     json_decref(all);
 }
 
-static size_t add_greedy(struct CMUnitTest *tests, bool every)
+static size_t add_greedy(struct CMUnitTest *tests, bool every, const char *device)
 {
     static greedy asks[8];
     size_t n = 0;
     for (size_t i = 0; i < sizeof references / sizeof references[0]; i++) {
         if (!every && i > 0) continue;
-        asks[n] = (greedy){references[i].model, every ? SIZE_MAX : 2};
+        asks[n] = (greedy){references[i].model, device, every ? SIZE_MAX : 2};
         tests[n] = (struct CMUnitTest){.name = "greedy text",
                                        .test_func = run_greedy,
                                        .initial_state = &asks[n]};
@@ -282,18 +283,20 @@ int main(int argc, char **argv)
     static check checks[CHECKS_MAX];
     static struct CMUnitTest tests[CHECKS_MAX];
     static char names[CHECKS_MAX][100];
-    bool full = argc > 1 && !strcmp(argv[1], "full");
+    const char *asked = argc > 1 ? argv[1] : "";
+    bool full = !strcmp(asked, "full"), card = !strcmp(asked, "cuda");
     static const struct {
         const char *name;
         double limit;
     } devices[] = {{"cpu", 2e-3},       {"cpu:avx2", 2e-3},    {"ref", 5e-4},
                    {"cuda:fp32", 2e-3}, {"cuda:bf16x3", 2e-2}, {"cuda", 0.3}};
-    bool only_greedy = argc > 1 && !strcmp(argv[1], "greedy");
-    size_t n = add_greedy(tests, full || only_greedy);
+    bool only_greedy = !strcmp(asked, "greedy");
+    size_t n = add_greedy(tests, full || only_greedy || card, card ? "cuda:fp32" : "cpu");
     for (size_t i = 0; i < sizeof references / sizeof references[0] && !only_greedy; i++) {
         for (size_t d = 0; d < sizeof devices / sizeof devices[0]; d++) {
-            bool slow = d == 1 || d == 2, small = i == 0;
-            if (!full && (!references[i].always || (slow && !small))) continue;
+            bool slow = d == 1 || d == 2, small = i == 0, gpu = d >= 3;
+            if (card && !gpu) continue;
+            if (!full && !card && (!references[i].always || (slow && !small))) continue;
             checks[n] = (check){.reference = &references[i],
                                 .device = devices[d].name,
                                 .tokens_max = d == 2 && !full ? 60 : SIZE_MAX,
