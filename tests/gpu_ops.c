@@ -25,7 +25,7 @@ typedef struct gpu { /* a card, and ref for what should come out */
 
 static const backend_shape shape = {.rows = 4200,
                                     .d_model = 4096,
-                                    .d_ff = 4096,
+                                    .d_ff = 11008,
                                     .n_vocab = 20011,
                                     .head_rows = 37,
                                     .n_head = 8,
@@ -708,6 +708,30 @@ static void test_products_back(void **state)
     gpu_close(&g);
 }
 
+/* A frozen base of a 7B model as it is stored: a whole matrix, forth and back. */
+static void test_full_size(void **state)
+{
+    gpu g = gpu_open(*state);
+    rng r = rng_for(7, 7, 7);
+    static const dtype types[] = {DTYPE_NF4, DTYPE_NF4_16, DTYPE_INT8, DTYPE_INT8_16, DTYPE_Q4_K};
+    enum { ROWS = 3, IN = 4096, OUT = 11008 };
+    for (size_t i = 0; i < countof(types); i++) {
+        tensor w = weight(&g.p, &r, types[i], OUT, IN), x = randoms(&g.p, &r, ROWS, IN);
+        tensor y = randoms(&g.p, &r, ROWS, OUT), dy = randoms(&g.p, &r, ROWS, OUT);
+        tensor dx = randoms(&g.p, &r, ROWS, IN);
+        round_all(&g, x), round_all(&g, dy);
+        tensor stored = there(&g, w), y2 = there(&g, y), dx2 = there(&g, dx), read = as_read(&g, w);
+        op_matmul(&g.p.b, y2, there(&g, x), stored, NULL, false);
+        op_matmul(&g.ref.b, y, x, read, NULL, false);
+        assert_near(here(&g, y2), y, 4e-6 * (1 + sqrt(IN)), "product of full size");
+        op_matmul_back(&g.p.b, dx2, there(&g, dy), stored, false);
+        op_matmul_back(&g.ref.b, dx, dy, read, false);
+        assert_near(here(&g, dx2), dx, 4e-6 * (1 + sqrt(OUT)), "dx of full size");
+        gpu_reset(&g);
+    }
+    gpu_close(&g);
+}
+
 typedef struct adapted { /* products of one x with adapters, on the card and for ref */
     int64_t n, in, rank, out[3];
     tensor x, dx, w[3], y[3], low[3], dlow[3];
@@ -1049,6 +1073,7 @@ int main(int argc, char **argv)
                {"draw", test_draw},
                {"attend back", test_attend_back},
                {"products back", test_products_back},
+               {"full size", test_full_size},
                {"adapters", test_adapters},
                {"gates", test_gates},
                {"norm keep", test_norm_keep},
