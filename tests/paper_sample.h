@@ -19,7 +19,10 @@ typedef struct paper_sample {
     bool perfect, tied;     /* scores */
     bool asks;  /* arms with records of how they ask; the last one's options at every place */
     bool tuned; /* arms are adapters of 40, 40, 120 and 240 texts, with records */
-    int32_t n_no_label; /* 0: 12 */
+    int32_t n_no_label;          /* 0: 12 */
+    const char *const (*own)[2]; /* [n_arm] name and record of each arm, in place of the usual */
+    bool each;                   /* rows are options of questions, three each: ids end in "/A" .. */
+    bool references;             /* two arms' texts are compared with references (LIKENESS below) */
 } paper_sample;
 
 static const str sample_classes[] = {{"serious", 7},
@@ -85,6 +88,7 @@ static const struct {
 
 static str sample_arm_name(const paper_sample *how, int32_t k)
 {
+    if (how->own) return str_of(how->own[k][0]);
     if (how->asks) return str_of(sample_asks[k].name);
     return str_of(how->tuned ? sample_adapters[k].name : sample_arms[k].name);
 }
@@ -115,6 +119,7 @@ static bool sample_training(store *s, int32_t k, err *e)
 /* As written before the adapter is trained: its hash is in the training's record alone. */
 static str sample_record(const paper_sample *how, int32_t k)
 {
+    if (how->own) return str_of(how->own[k][1]);
     if (how->tuned) return STR("{\"shots\": 0, \"adapter_sha256\": \"\", \"adapter_rank\": 4}");
     return str_of(how->asks ? sample_asks[k].record : sample_arms[k].record);
 }
@@ -129,13 +134,14 @@ static bool sample_rows(store *s, const paper_sample *how, arena *a, err *e)
         char id[40];
         rng r = rng_for(3, (uint64_t)i, 0);
         snprintf(id, sizeof id, PAPER_SECRET "-%04d", i);
+        if (how->each) snprintf(id, sizeof id, PAPER_SECRET "-%04d/%c", i / 3, 'A' + i % 3);
         bool positive = rng_unit(&r) < how->share;
         double u = rng_unit(&r);
         group[2 * i] = sample_sites[u < 0.5 ? 0 : u < 0.95 ? 1 : u < 0.985 ? 2 : 3];
         group[2 * i + 1] = sample_sexes[rng_unit(&r) < 0.4];
         row[i] = (store_row){.id = str_keep(a, str_of(id), e),
                              .split = STR("test"),
-                             .label = positive                       ? 0
+                             .label = positive || how->n_class == 1  ? 0
                                       : how->n_class == 3 && u < 0.2 ? 2
                                                                      : 1,
                              .patient = how->rows_a_patient ? i / how->rows_a_patient : -1,
@@ -212,6 +218,27 @@ static bool sample_turns(store *s, int32_t arm, int32_t row, err *e)
     return true;
 }
 
+/* As study/likeness.c records it: texts of four words, of which one or two (arm 0), one to three
+ * (arm 1) are the reference's, by turns; a reference of eight. */
+static bool sample_likeness(store *s, int32_t n_row, err *e)
+{
+    buf b = buf_up_to(1 << 20);
+    for (int32_t k = 0; k < 2; k++) {
+        for (int32_t i = 0; i < n_row; i++) {
+            const int same = 1 + i % (2 + k);
+            buf_printf(&b, "%d %d 8 1 %.17g 0 %.17g 0 4", k, i, same / 6.0, same / 6.0);
+            buf_printf(&b, " %d 0 0 0 4 3 2 1 4 8", same);
+            for (int n = 0; n < 6; n++) buf_printf(&b, " %d", n < 3 ? 4 * same : 0);
+            for (int n = 0; n < 6; n++) buf_printf(&b, " %d", 16 - n);
+            for (int n = 0; n < 6; n++) buf_printf(&b, " %d", 32 - n);
+            buf_add_char(&b, '\n');
+        }
+    }
+    bool ok = store_set(s, "likeness", buf_view(&b), e);
+    buf_close(&b);
+    return ok;
+}
+
 /* Makes DIR/study.db. */
 static bool sample_store(const char *path, const paper_sample *how, arena *a, err *e)
 {
@@ -243,6 +270,8 @@ static bool sample_store(const char *path, const paper_sample *how, arena *a, er
     bool ok = s && store_begin(s, e) && sample_rows(s, how, a, e);
     for (size_t i = 0; ok && i < countof(facts); i++)
         ok = store_set(s, facts[i][0], str_of(facts[i][1]), e);
+    if (ok && how->each) ok = store_set(s, "several", STR("each"), e);
+    if (ok && how->references) ok = sample_likeness(s, how->n_row, e);
     for (int32_t k = 0; ok && k < how->n_arm; k++) {
         ok = !how->tuned || sample_training(s, k, e);
         for (int32_t i = 0; ok && how->asks && k == 4 && i < how->n_row; i++)

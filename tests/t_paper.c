@@ -526,7 +526,7 @@ static void check_bad(paper_sample how, const char *says, bool write)
         bool speaks = strcmp(p.name, "flow") && strcmp(p.name, "confusion") &&
                       strcmp(p.name, "decision") && strcmp(p.name, "scores") &&
                       strcmp(p.name, "frontier") && strcmp(p.name, "training") &&
-                      strcmp(p.name, "learning");
+                      strcmp(p.name, "learning") && strcmp(p.name, "likeness");
         if (says && speaks) {
             if (!strstr(b.data, "not estimable") || !strstr(b.data, says))
                 fail_msg("figure %s does not say \"%s\"", p.name, says);
@@ -814,6 +814,193 @@ static void test_parts_apart(void **state)
     close_world(&w);
 }
 
+/* T7 counts arms as one question in other words, or as one draw after another, when nothing else
+ * tells them apart. */
+static void test_variability(void **state)
+{
+#define ASK(question, seed, answers, ask)                                                      \
+    "{\"shots\": 2, \"seed\": " seed ", \"question\": \"" question                             \
+    "\", \"system\": \"\", \"template\": \"chat\", \"wordings\": 1, \"answers\": [[\"" answers \
+    "\", 0]], \"ask\": {\"wordings\": [{\"question\": \"" question "\"}], " ask "}}"
+#define PLAIN "\"framing\": \"labels\", \"calibrate\": \"none\", \"method\": []"
+    static const char *const arms[][2] = {
+        {"first", ASK("Serious?", "1", "Yes", PLAIN)},
+        {"other words", ASK("Is it serious?", "1", "Yes", PLAIN)},
+        {"drawn again", ASK("Serious?", "2", "Yes", PLAIN)},
+        {"options", ASK("A or B?", "1", "Yes",
+                        "\"framing\": \"options\", \"calibrate\": \"none\", \"method\": []")},
+        {"method", ASK("Think: serious?", "1", "Yes",
+                       "\"framing\": \"labels\", \"calibrate\": \"none\", \"method\": [\"cot\"]")},
+        {"calibrated", ASK("Really serious?", "1", "Yes",
+                           "\"framing\": \"labels\", \"calibrate\": \"batch\", \"method\": []")},
+        {"label words", ASK("How grave?", "1", "Grave", PLAIN)},
+    };
+#undef ASK
+#undef PLAIN
+    (void)state;
+    world w;
+    sheet s;
+    char why[200];
+    paper_sample how = usual;
+    how.own = arms;
+    how.n_arm = countof(arms);
+    open_world(&w, how);
+    paper p = {.v = &w.v};
+    must(&w, paper_read_arms(&p, &w.e) && paper_table(&p, 6, &s, why, &w.e));
+    assert_string_equal(s.id, "T7");
+    static const char *const rows[][3] = {{"draw of the examples", "first", "2"},
+                                          {"wording of the question", "first", "2"}};
+    assert_int_equal(s.n_cell, 2 * s.n_column);
+    for (int64_t i = 0; i < 2; i++) {
+        for (int32_t k = 0; k < 3; k++) assert_string_equal(cell_of(&s, i, k), rows[i][k]);
+    }
+    /* mean and SD of the two arms' AUROCs */
+    const double x = w.v.arm[0].auroc->logit.value, y = w.v.arm[1].auroc->logit.value;
+    char want[60];
+    snprintf(want, sizeof want, "%.3f (%.3f)", (x + y) / 2, fabs(x - y) / sqrt(2));
+    assert_string_equal(cell_of(&s, 1, 3), want);
+    sheet_close(&s);
+    close_world(&w);
+}
+
+/* The member of results.json, "/"-separated; numbers of a list too. */
+static json_t *member(json_t *from, const char *path)
+{
+    char name[60];
+    for (size_t n; *path; path += n + (path[n] == '/')) {
+        n = strcspn(path, "/");
+        snprintf(name, sizeof name, "%.*s", (int)n, path);
+        from = json_is_array(from) ? json_array_get(from, (size_t)atoi(name))
+                                   : json_object_get(from, name);
+        if (!from) fail_msg("no %s", path);
+    }
+    return from;
+}
+
+static json_t *read_json(const world *w, const char *name)
+{
+    size_t n;
+    char *text = read_file(w, name, &n);
+    json_t *j = json_loadb(text, n, 0, NULL);
+    assert_non_null(j);
+    free(text);
+    return j;
+}
+
+static void show(const world *w, buf *shown, err *e)
+{
+    show_options o = {.out = w->folder, .date = "2026-01-31", .version = "0.1.0", .paper = true};
+    must(w, show_study(w->store, &o, shown, e));
+}
+
+/* Whole questions are in the paper and in results.json, counted by hand from the scores. */
+static void test_questions(void **state)
+{
+    (void)state;
+    world w;
+    sheet s;
+    size_t n;
+    char why[200], want[80];
+    buf shown = buf_up_to(BUF_MAX);
+    paper_sample how = usual;
+    how.each = true;
+    how.rows_a_patient = 3;
+    open_world(&w, how);
+    show(&w, &shown, &w.e);
+    int64_t exact = 0, top = 0;
+    const verdict_arm *a = &w.g.stats.arm[0];
+    for (int64_t i = 0; i < 240; i += 3) {
+        int64_t good = 0, best = i;
+        for (int64_t k = i; k < i + 3; k++) {
+            good += (a->score[k] >= 0) == (w.g.study.row[k].label == 0);
+            if (a->score[k] > a->score[best]) best = k;
+        }
+        exact += good == 3;
+        top += w.g.study.row[best].label == 0;
+    }
+    assert_true(exact > 5 && exact < 75 && top > 5);
+    json_t *j = read_json(&w, "../results.json");
+    assert_int_equal(json_integer_value(member(j, "arms/0/questions/n")), 80);
+    assert_true(json_number_value(member(j, "arms/0/questions/every_option_right/value")) ==
+                (double)exact / 80);
+    assert_true(json_number_value(member(j, "arms/0/questions/highest_is_right/value")) ==
+                (double)top / 80);
+    json_decref(j);
+    paper p = {.v = &w.v};
+    must(&w, paper_read_arms(&p, &w.e) && paper_table(&p, 13, &s, why, &w.e));
+    snprintf(want, sizeof want, "%.3f (", (double)exact / 80);
+    assert_string_equal(cell_of(&s, 0, 1), "80");
+    assert_memory_equal(cell_of(&s, 0, 2), want, strlen(want));
+    sheet_close(&s);
+    static const char *const made[] = {"tables/S7.csv", "tables/S7.html", "tables/S7.tex"};
+    for (size_t i = 0; i < countof(made); i++) {
+        char *text = read_file(&w, made[i], &n);
+        assert_non_null(strstr(text, want));
+        free(text);
+    }
+    check_folder(&w, "/tables");
+    buf_close(&shown);
+    close_world(&w);
+}
+
+/* Texts beside references: tables, figure, words, JSON; with labels, and alone. */
+static void check_references(paper_sample how, int n_table, int n_figure)
+{
+    world w;
+    size_t n;
+    buf shown = buf_up_to(BUF_MAX);
+    how.references = true;
+    open_world(&w, how);
+    show(&w, &shown, &w.e);
+    assert_int_equal(check_folder(&w, "/tables"), 3 * n_table);
+    assert_int_equal(check_folder(&w, "/figures"), 4 * n_figure);
+    check_folder(&w, "");
+    json_t *j = read_json(&w, "../results.json");
+    /* 1 or 2, and 1 to 3, of six, by turns */
+    assert_float_equal(json_number_value(member(j, "likeness/arms/0/rougeL/value")), 0.25, 1e-12);
+    assert_float_equal(json_number_value(member(j, "likeness/arms/1/rougeL/value")), 2 / 6.0,
+                       1e-12);
+    assert_float_equal(json_number_value(member(j, "likeness/pairs/0/rougeL/difference")), 1 / 12.0,
+                       1e-12);
+    json_t *own = read_json(&w, "../likeness.json");
+    assert_true(json_equal(own, member(j, "likeness")));
+    json_decref(own);
+    json_decref(j);
+    char *text = read_file(&w, "tables/S8.csv", &n);
+    assert_non_null(strstr(text, "\"0.250 ("));
+    assert_non_null(strstr(text, "\"0.333 ("));
+    free(text);
+    text = read_file(&w, "tables/S9.csv", &n);
+    if (!strstr(text, "\"'+0.083 (+0.0")) fail_msg("%s", text);
+    free(text);
+    text = read_file(&w, "figures/likeness.csv", &n);
+    assert_int_equal(count_of(text, "ROUGE-L,"), 2);
+    free(text);
+    text = read_file(&w, "methods.en.txt", &n);
+    assert_non_null(strstr(text, "Generated texts of 240 rows were compared"));
+    free(text);
+    text = read_file(&w, "methods.ko.txt", &n);
+    assert_non_null(strstr(text, "생성된 글은 240행에서"));
+    free(text);
+    text = read_file(&w, "../report.html", &n);
+    assert_non_null(strstr(text, "<h2>Likeness to the references</h2>"));
+    assert_non_null(strstr(text, "Differences in likeness between arms"));
+    free(text);
+    buf_close(&shown);
+    close_world(&w);
+}
+
+static void test_references(void **state)
+{
+    (void)state;
+    paper_sample how = usual;
+    check_references(how, 10, 10);
+    how.n_class = 1;
+    how.positive = -1;
+    how.n_arm = 2;
+    check_references(how, 5, 2); /* T1, S1, S3, S8, S9; flow, likeness */
+}
+
 static void test_no_place_to_write(void **state)
 {
     (void)state;
@@ -852,6 +1039,9 @@ int main(void)
         cmocka_unit_test(test_page_has_the_figures),
         cmocka_unit_test(test_trainings),
         cmocka_unit_test(test_parts_apart),
+        cmocka_unit_test(test_variability),
+        cmocka_unit_test(test_questions),
+        cmocka_unit_test(test_references),
         cmocka_unit_test(test_no_place_to_write),
     };
     return cmocka_run_group_tests_name("paper", tests, NULL, NULL);

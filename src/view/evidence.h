@@ -66,6 +66,8 @@ typedef struct evidence {
     int32_t n_drawn, drawn[EVIDENCE_CURVES_MAX];
     int32_t n_group;
     evidence_group *group;
+    /* Generated texts beside references (texts.h), put here by who reads them; NULL: none. */
+    const struct texts *likeness;
 } evidence;
 
 bool evidence_compute(evidence *v, gather *g, err *e);

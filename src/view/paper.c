@@ -73,6 +73,27 @@ static void show_figure(folder *f, const plot *p)
     buf_add_text(b, "</span></figcaption>\n</figure>\n");
 }
 
+/* Tables and figures that are there without labels: who was asked, how, at what cost, and what the
+ * texts have in common with their references. */
+static bool without_labels(const char *name)
+{
+    static const char *const names[] = {"T1", "S1", "S3", "S8", "S9", "flow", "likeness"};
+    for (size_t i = 0; i < countof(names); i++) {
+        if (!strcmp(names[i], name)) return true;
+    }
+    return false;
+}
+
+/* The table, or why there is none. */
+static bool make_table(const paper *p, int32_t which, sheet *s, char why[200], err *e)
+{
+    *s = (sheet){0};
+    if (p->v->g->stats.n_class > 1 || without_labels(paper_table_id(which)))
+        return paper_table(p, which, s, why, e);
+    snprintf(why, 200, "the study has no labels");
+    return true;
+}
+
 /* Why the study has no such figure; NULL: it has. */
 static const char *why_none(const char *kind, const evidence *v, const frontier *models,
                             const trainings *trained)
@@ -82,6 +103,9 @@ static const char *why_none(const char *kind, const evidence *v, const frontier 
     if (!strcmp(kind, "training") && trained->n == 0) return "no model was tuned";
     if (!strcmp(kind, "learning") && !trained->sizes)
         return "no model was tuned on several numbers of texts";
+    if (!strcmp(kind, "likeness") && !v->likeness)
+        return "the study has no references that texts are compared with";
+    if (v->g->stats.n_class == 1 && !without_labels(kind)) return "the study has no labels";
     return NULL;
 }
 
@@ -146,7 +170,7 @@ static bool add_tables(folder *f, const paper *p, sheet made[PAPER_TABLES], err 
                  "</p>\n");
     for (int32_t i = 0; i < PAPER_TABLES; i++) {
         char why[200];
-        if (!paper_table(p, i, &made[i], why, e)) return false;
+        if (!make_table(p, i, &made[i], why, e)) return false;
         if (made[i].n_column == 0) {
             buf_printf(&f->missing, "<li>Table %s: %s.</li>\n", paper_table_id(i), why);
             continue;
@@ -257,6 +281,11 @@ static const struct {
     int32_t table;
     const char *section, *say;
 } page_tables[] = {
+    {13, "Whole questions", "A question is answered when all its options are decided right."},
+    {14, "Generated texts and references",
+     "What each way of asking wrote, measured against the references."},
+    {15, "Differences in likeness",
+     "An interval that holds 0 leaves open which arm is more like the references."},
     {0, "What each part holds",
      "The parts of the table side by side; a difference near 0 says "
      "that the judged part is like the others."},
@@ -274,25 +303,6 @@ static const struct {
     {6, "Variability", "How far results move when only chance or wording changes."},
 };
 
-bool paper_add_sheet(gather *g, sheet *s, const char *section, const char *say, err *e)
-{
-    report_input *in = &g->in;
-    arena *a = &g->memory;
-    buf html = buf_up_to(FILE_BYTES_MAX);
-    size_t n = (size_t)in->n_sheet;
-    report_sheet *list = arena_take(a, n + 1, sizeof *list, e);
-    sheet_html(s, &html);
-    if (list && buf_check(&html, "a table", e)) {
-        if (n) memcpy(list, in->sheet, n * sizeof *list);
-        list[n] = (report_sheet){section, say, str_keep(a, buf_view(&html), e).data};
-        in->sheet = list;
-        in->n_sheet++;
-    }
-    buf_close(&html);
-    sheet_close(s);
-    return e->code == ERR_NONE;
-}
-
 bool paper_sheets(evidence *v, err *e)
 {
     paper p = {.v = v};
@@ -303,13 +313,10 @@ bool paper_sheets(evidence *v, err *e)
     if (!list || !paper_read_arms(&p, e)) return false;
     if (n > 0) memcpy(list, in->sheet, (size_t)n * sizeof *list);
     for (size_t i = 0; i < countof(page_tables); i++) {
-        /* without labels there are parts and costs, and no results here (texts.h) */
-        bool without = page_tables[i].table == 0 || page_tables[i].table == 9;
-        if (v->g->stats.n_class == 1 && !without) continue;
         sheet made;
         char why[200];
         buf html = buf_up_to(FILE_BYTES_MAX);
-        bool ok = paper_table(&p, page_tables[i].table, &made, why, e);
+        bool ok = make_table(&p, page_tables[i].table, &made, why, e);
         if (ok && made.n_column > 0) {
             sheet_html(&made, &html);
             list[n++] = (report_sheet){page_tables[i].section, page_tables[i].say,

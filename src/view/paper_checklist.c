@@ -10,6 +10,7 @@
  * numbers of items were compared with. */
 #include "view/flow.h"
 #include "view/paper_in.h"
+#include "view/texts.h"
 
 typedef enum answer {
     BY_AUTHORS,
@@ -188,7 +189,8 @@ static char say_cases(const paper *p, buf *b)
     buf_printf(b, "%lld texts", (long long)r->n);
     if (r->n_patient > 0) buf_printf(b, " of %d patients", (int)r->n_patient);
     paper_add_classes(p, b);
-    buf_add_text(b, ". Same texts in every arm; subgroups in table T6");
+    buf_add_text(b, ". Same texts in every arm");
+    if (r->n_class > 1) buf_add_text(b, "; subgroups in table T6");
     return 'A';
 }
 
@@ -224,7 +226,12 @@ static char say_compute(const paper *p, buf *b)
 static char say_performance(const paper *p, buf *b)
 {
     const verdict *r = &p->v->g->stats;
-    for (int32_t k = 0; k < r->n_arm; k++) {
+    const texts *t = p->v->likeness;
+    for (int32_t k = 0; r->n_class == 1 && t && k < t->found.n_arm; k++) {
+        buf_printf(b, "%s%s: ROUGE-L ", k ? "; " : "", p->v->g->in.arm[t->arm[k]].name);
+        evidence_add(b, &t->found.arm[k].measure[ALIKE_ROUGE_L], 3);
+    }
+    for (int32_t k = 0; r->n_class > 1 && k < r->n_arm; k++) {
         buf_printf(b, "%s%s: ", k ? "; " : "", p->v->g->in.arm[k].name);
         if (p->v->binary) buf_add_text(b, "AUROC ");
         else buf_add_text(b, "right ");
@@ -242,11 +249,25 @@ static char say_limits(const paper *p, buf *b)
     flow_add(b, r->n_row - r->n, false);
     buf_add_text(b, " texts without a score in some arm");
     for (int32_t k = 0; k < r->n_arm; k++) {
-        if (r->n > 0 && r->arm[k].mass_median < 0.5 && !p->v->g->in.arm[k].baseline)
+        if (r->n > 0 && r->n_class > 1 && r->arm[k].mass_median < 0.5 &&
+            !p->v->g->in.arm[k].baseline)
             buf_printf(b, "; arm %s: little belief in any answer (median label mass %.3f)",
                        p->v->g->in.arm[k].name, r->arm[k].mass_median);
     }
     buf_add_text(b, ". To add: what they mean");
+    return 'H';
+}
+
+static char say_comparisons(const paper *p, buf *b)
+{
+    const verdict *r = &p->v->g->stats;
+    if (r->n_arm < 2) return 'M';
+    buf_printf(b, "%d arms on the same texts", (int)r->n_arm);
+    if (r->n_class == 1) buf_add_text(b, ": table S9");
+    else
+        buf_printf(b, ", baselines among them; %d paired tests, %sHolm", (int)r->n_pair,
+                   r->primary >= 0 ? "one primary, the others " : "");
+    buf_add_text(b, ". To add: comparison with people");
     return 'H';
 }
 
@@ -259,11 +280,32 @@ static bool differ_in_wording(const paper *p)
     return false;
 }
 
+/* Of a study that compares texts with references and has no labels; NULL: as elsewhere. */
+static const char *without_labels(answer which)
+{
+    switch (which) {
+    case RAW_OUTPUT: return "generated texts are kept (study.db; counts in table S3)";
+    case SCORING:
+    case CALIBRATION:
+        return "words shared with the reference texts: ROUGE, exact match, BLEU, chrF, each with "
+               "an interval; tables S8 and S9, figure likeness. They count words, not facts";
+    case THRESHOLD: return "none: texts are compared with references, no class is called";
+    case RANDOMNESS:
+        return "texts are drawn with recorded seeds and are the same bit for bit for any batch, "
+               "threads or resume";
+    default: return NULL;
+    }
+}
+
 /* Items that one sentence answers whatever the records. */
 static char say_fixed(const paper *p, answer which, buf *b)
 {
     const char *text = NULL;
     char status = 'A';
+    if (p->v->g->stats.n_class == 1 && (text = without_labels(which))) {
+        buf_add_text(b, text);
+        return status;
+    }
     switch (which) {
     case RAW_OUTPUT:
         text = paper_generates(p)
@@ -313,6 +355,7 @@ static char say_fixed(const paper *p, answer which, buf *b)
         status = 'H';
         break;
     case ERRORS:
+        if (p->v->g->stats.n_class == 1) return 'M';
         text = "figure confusion counts them. To add: what kinds they are";
         status = 'H';
         break;
@@ -341,18 +384,15 @@ static char say(const paper *p, answer which, buf *b)
         say_fact(p, b, "model", "model_name");
         return b->size ? 'H' : 'M';
     case OUTCOME:
+        if (p->v->likeness && r->n_class == 1) {
+            buf_add_text(b, "texts compared with references. Measures: table S8");
+            return 'H';
+        }
         if (!p->v->binary) return 'M';
         buf_printf(b, "event: %s. Measures: table T2. To add: how the event was defined",
                    p->v->g->in.class_name[r->positive]);
         return 'H';
-    case COMPARISONS:
-        if (r->n_arm < 2) return 'M';
-        buf_printf(
-            b,
-            "%d arms on the same texts, baselines among them; %d paired tests, %sHolm. To add: "
-            "comparison with people",
-            (int)r->n_arm, (int)r->n_pair, r->primary >= 0 ? "one primary, the others " : "");
-        return 'H';
+    case COMPARISONS: return say_comparisons(p, b);
     case SPLITS:
         if (!has(p, "data_sha256")) return 'M';
         buf_printf(
@@ -371,6 +411,10 @@ static char say(const paper *p, answer which, buf *b)
         return 'A';
     case WORDINGS:
         if (r->n_arm < 2) return 'M';
+        if (r->n_class == 1) {
+            buf_add_text(b, "table S9");
+            return 'A';
+        }
         buf_add_text(b, differ_in_wording(p) ? "tables T3 and T7"
                                              : "table T3; one wording of the question");
         return 'A';

@@ -5,13 +5,14 @@
 #include "view/paper.h"
 #include "view/sheet.h"
 
-enum { PAPER_TABLES = 13 }; /* T1 .. T7, S1 .. S6 */
+enum { PAPER_TABLES = 16 }; /* T1 .. T7, S1 .. S9 */
 
 typedef struct paper_arm { /* from the arm's record; "" and 0 where it says nothing */
     int32_t shots;
     int64_t seed;
     const char *question, *system, *template_kind, *kind;
-    const char *framing, *position, *method;
+    const char *framing, *method;
+    const char *asking; /* all of how it asks but its question, as JSON: equal or not */
     int32_t wordings, samples;
     const char *model, *model_sha256, *quantisation, *adapter_sha256;
     int64_t parameters, bytes_weights; /* of the model; bytes of its file or files */

@@ -1,7 +1,9 @@
-/* paper_tables: T1 to T7 and S1. */
+/* paper_tables: T1 to T7 and S1; S7 to S9 by questions.h and texts.h. */
 #include "stats/plan.h"
 #include "view/paper_in.h"
+#include "view/questions.h"
 #include "view/small.h"
+#include "view/texts.h"
 
 #include <assert.h>
 #include <jansson.h>
@@ -20,6 +22,33 @@ static const char *keep(const paper *p, const json_t *record, const char *key, e
 {
     const char *text = json_string_value(json_object_get(record, key));
     return str_keep(&p->v->g->memory, str_of(text ? text : ""), e).data;
+}
+
+static int add_dump(const char *text, size_t n, void *to)
+{
+    buf_add(to, text, n);
+    return 0;
+}
+
+/* Answers, framing, methods and their words, generation: what tells two arms apart whose questions
+ * differ. */
+static const char *keep_asking(const paper *p, const json_t *record, err *e)
+{
+    enum { MOST = 16 << 20 };
+    buf text = buf_up_to(MOST);
+    json_t *ask = json_copy(json_object_get(record, "ask"));
+    const json_t *const dumped[] = {json_object_get(record, "answers"), ask};
+    if (ask) json_object_del(ask, "wordings");
+    for (size_t i = 0; i < countof(dumped); i++) {
+        if (dumped[i])
+            json_dump_callback(dumped[i], add_dump, &text, JSON_COMPACT | JSON_SORT_KEYS);
+    }
+    json_decref(ask);
+    str kept = {"", 0};
+    if (buf_check(&text, "an arm's record", e))
+        kept = str_keep(&p->v->g->memory, buf_view(&text), e);
+    buf_close(&text);
+    return kept.data;
 }
 
 static void read_cost(const paper *p, str name, paper_arm *arm)
@@ -60,7 +89,6 @@ bool paper_read_arms(paper *p, err *e)
                         .template_kind = keep(p, r, "template", e),
                         .kind = keep(p, r, "kind", e),
                         .framing = keep(p, r, "framing", e),
-                        .position = keep(p, r, "position", e),
                         .method = keep(p, r, "method", e),
                         .wordings = (int32_t)json_integer_value(json_object_get(r, "wordings")),
                         .samples = (int32_t)json_integer_value(json_object_get(r, "samples")),
@@ -72,6 +100,7 @@ bool paper_read_arms(paper *p, err *e)
                         .bytes_weights = json_integer_value(json_object_get(r, "bytes_weights")),
                         .adapter_rank =
                             (int32_t)json_integer_value(json_object_get(r, "adapter_rank"))};
+        arm[k].asking = keep_asking(p, r, e);
         read_cost(p, s->arm[k].name, &arm[k]);
         if (e->code == ERR_NONE) read_trained(p, s->arm[k].name, &arm[k], e);
         json_decref(r);
@@ -308,7 +337,7 @@ static bool table_by_class(const paper *p, sheet *s, const char *id, err *e)
     sheet_open(s, id, "Characteristics of the texts judged");
     sheet_column(s, "characteristic", false);
     sheet_column(s, "all", true);
-    for (int32_t k = 0; k < r->n_class && k < CLASSES_SHOWN; k++) {
+    for (int32_t k = 0; r->n_class > 1 && k < r->n_class && k < CLASSES_SHOWN; k++) {
         /* the positive class first */
         int32_t which = r->positive <= 0 ? k : k == 0 ? r->positive : k <= r->positive ? k - 1 : k;
         c.column[c.n_column++] = (one_class){which, r->class_count[which]};
@@ -639,14 +668,14 @@ static bool table_subgroups(const paper *p, sheet *s, char why[200], err *e)
 
 static bool same_asking(const paper_arm *a, const paper_arm *b)
 {
-    const char *const x[] = {a->system,   a->template_kind, a->kind,         a->framing,
-                             a->position, a->method,        a->model_sha256, a->adapter_sha256};
-    const char *const y[] = {b->system,   b->template_kind, b->kind,         b->framing,
-                             b->position, b->method,        b->model_sha256, b->adapter_sha256};
+    const char *const x[] = {a->system, a->template_kind, a->kind,
+                             a->asking, a->model_sha256,  a->adapter_sha256};
+    const char *const y[] = {b->system, b->template_kind, b->kind,
+                             b->asking, b->model_sha256,  b->adapter_sha256};
     for (size_t i = 0; i < countof(x); i++) {
         if (strcmp(x[i], y[i])) return false;
     }
-    return a->shots == b->shots && a->samples == b->samples && a->wordings == b->wordings;
+    return a->shots == b->shots && a->wordings == b->wordings;
 }
 
 /* Nothing but the question, or nothing but the draw of examples, tells the arms apart. */
@@ -724,6 +753,39 @@ static bool table_prompts(const paper *p, sheet *s, char why[200], err *e)
     return true;
 }
 
+/* --- S7, S8, S9: whole questions; texts beside references --- */
+
+static bool table_questions(const paper *p, sheet *s, char why[200], err *e)
+{
+    (void)e;
+    questions_table(p->v, s);
+    snprintf(why, 200, "the study asks about no option by itself (`several: each`)");
+    return true;
+}
+
+static bool no_likeness(char why[200])
+{
+    snprintf(why, 200, "the study has no references that texts are compared with");
+    return true;
+}
+
+static bool table_likeness(const paper *p, sheet *s, char why[200], err *e)
+{
+    (void)e;
+    if (!p->v->likeness) return no_likeness(why);
+    texts_arms(p->v->likeness, s);
+    return true;
+}
+
+static bool table_unlike(const paper *p, sheet *s, char why[200], err *e)
+{
+    (void)e;
+    if (!p->v->likeness) return no_likeness(why);
+    texts_pairs(p->v->likeness, s);
+    snprintf(why, 200, "one arm alone is compared with references");
+    return true;
+}
+
 static const struct {
     const char *id;
     bool (*make)(const paper *, sheet *, char[200], err *);
@@ -734,7 +796,8 @@ static const struct {
     {"T7", table_variability},     {"S1", table_prompts},
     {"S2", table_judged},          {"S3", paper_ways},
     {"S4", paper_trainings},       {"S5", paper_ablation},
-    {"S6", paper_places},
+    {"S6", paper_places},          {"S7", table_questions},
+    {"S8", table_likeness},        {"S9", table_unlike},
 };
 
 const char *paper_table_id(int32_t which) { return tables[which].id; }

@@ -3,6 +3,7 @@
 #include "view/flow.h"
 #include "view/paper_in.h"
 #include "view/small.h"
+#include "view/texts.h"
 
 #include <stdio.h>
 
@@ -60,6 +61,7 @@ void paper_add_classes(const paper *p, buf *b)
 {
     bool hidden[SMALL_CLASSES_MAX];
     int32_t n = hide_classes(p, hidden);
+    if (n == 1) return; /* no labels */
     for (int32_t c = 0; c < n; c++) {
         buf_add_text(b, c ? ", " : ": ");
         small_add(b, stats_of(p)->class_count[c], hidden[c]);
@@ -179,14 +181,8 @@ static void english_data(const paper *p, buf *b)
     }
 }
 
-static void english_asking(const paper *p, buf *b)
+static void english_labels(const paper *p, buf *b)
 {
-    if (in_of(p)->question && in_of(p)->question[0])
-        buf_printf(b, "The question was: \"%.*s\". ", question_size(p), in_of(p)->question);
-    buf_printf(b, "It was asked in %d %s: ", (int)n_asking(p),
-               n_asking(p) == 1 ? "way (arm)" : "ways (arms)");
-    add_arms(p, b, "example", "examples");
-    buf_add_text(b, ". The prompts are given to the letter in table S1. ");
     buf_add_text(b, paper_generates(p)
                         ? "Where texts were generated first (table S3), the label was asked behind "
                           "each and scored. For each "
@@ -203,6 +199,37 @@ static void english_asking(const paper *p, buf *b)
                           "not depend on batch, order or threads. "
                         : "Scoring has no randomness; a text's score does not depend on batch, "
                           "order or threads. ");
+}
+
+static void english_asking(const paper *p, buf *b)
+{
+    if (in_of(p)->question && in_of(p)->question[0])
+        buf_printf(b, "The question was: \"%.*s\". ", question_size(p), in_of(p)->question);
+    buf_printf(b, "It was asked in %d %s: ", (int)n_asking(p),
+               n_asking(p) == 1 ? "way (arm)" : "ways (arms)");
+    add_arms(p, b, "example", "examples");
+    buf_add_text(b, ". The prompts are given to the letter in table S1. ");
+    if (stats_of(p)->n_class > 1) english_labels(p, b);
+    else
+        buf_add_text(b, "The model wrote a text or several for each row (table S3), drawn with "
+                        "recorded seeds; a row's texts do not depend on batch, order or threads. ");
+}
+
+static void english_likeness(const paper *p, buf *b)
+{
+    const texts *t = p->v->likeness;
+    if (!t) return;
+    buf_printf(b,
+               "Generated texts of %lld rows were compared with their references by ROUGE-1, "
+               "ROUGE-2 and ROUGE-L (F of words), exact match, BLEU and chrF (table S8), with "
+               "percentile bootstrap intervals (%s resampled). ",
+               (long long)t->found.n, t->found.by_patient ? "patients" : "rows");
+    if (t->found.n_pair > 0)
+        buf_printf(b,
+                   "Arms were compared on the same resamples, with p-values adjusted by Holm's "
+                   "method over the %d %s of each measure (table S9). ",
+                   (int)t->found.n_pair, t->found.n_pair == 1 ? "pair" : "pairs");
+    buf_add_text(b, "These measures count shared words, not shared facts. ");
 }
 
 static void english_comparisons(const paper *p, buf *b)
@@ -237,6 +264,7 @@ static void english_statistics(const paper *p, buf *b)
     const verdict *r = stats_of(p);
     const evidence *v = p->v;
     double level = 100 * r->level;
+    if (r->n_class == 1) return;
     if (!v->binary) {
         buf_printf(
             b,
@@ -286,6 +314,7 @@ void paper_methods_english(const paper *p, buf *out)
     english_data(p, out);
     english_asking(p, out);
     english_statistics(p, out);
+    english_likeness(p, out);
     if (fact(p, "study_sha256")[0]) {
         buf_add_text(out, "The study file has the SHA-256 ");
         add_hash(out, fact(p, "study_sha256"));
@@ -372,12 +401,12 @@ static void korean_data(const paper *p, buf *b)
     buf_add_text(b, "건을 분석하였다");
     bool hidden[SMALL_CLASSES_MAX];
     int32_t n = hide_classes(p, hidden);
-    for (int32_t c = 0; c < n; c++) {
+    for (int32_t c = 0; n > 1 && c < n; c++) {
         buf_printf(b, "%s%s ", c ? ", " : "(", in_of(p)->class_name[c]);
         small_add(b, r->class_count[c], hidden[c]);
         buf_add_text(b, "건");
     }
-    buf_add_text(b, "). ");
+    buf_add_text(b, n > 1 ? "). " : ". ");
     if (fact(p, "note_tokens")[0] && cut_words_korean(p)[0]) {
         buf_printf(b, "모든 조건에서 글에 쓸 수 있는 길이는 %s토큰이었고, %s",
                    fact(p, "note_tokens"), cut_words_korean(p));
@@ -390,13 +419,8 @@ static void korean_data(const paper *p, buf *b)
     }
 }
 
-static void korean_asking(const paper *p, buf *b)
+static void korean_labels(const paper *p, buf *b)
 {
-    if (in_of(p)->question && in_of(p)->question[0])
-        buf_printf(b, "질문은 \"%.*s\"였다. ", question_size(p), in_of(p)->question);
-    buf_printf(b, "질문 방식(arm)은 %d가지였다: ", (int)n_asking(p));
-    add_arms(p, b, "example", "examples");
-    buf_add_text(b, ". 프롬프트 전문은 표 S1에 실었다. ");
     buf_add_text(b, paper_generates(p) ? "글을 먼저 생성한 조건(표 S3)에서는 그 뒤에 답을 물어 "
                                          "채점하였다. "
                                        : "답을 생성하지 않았다. ");
@@ -408,6 +432,36 @@ static void korean_asking(const paper *p, buf *b)
     buf_add_text(b, paper_generates(p) ? "글의 생성에는 기록된 시드를 썼다. "
                                        : "채점에는 무작위 요소가 없다. ");
     buf_add_text(b, "점수는 배치·순서·스레드 수에 따라 달라지지 않는다. ");
+}
+
+static void korean_asking(const paper *p, buf *b)
+{
+    if (in_of(p)->question && in_of(p)->question[0])
+        buf_printf(b, "질문은 \"%.*s\"였다. ", question_size(p), in_of(p)->question);
+    buf_printf(b, "질문 방식(arm)은 %d가지였다: ", (int)n_asking(p));
+    add_arms(p, b, "example", "examples");
+    buf_add_text(b, ". 프롬프트 전문은 표 S1에 실었다. ");
+    if (stats_of(p)->n_class > 1) korean_labels(p, b);
+    else
+        buf_add_text(b,
+                     "행마다 모델이 글을 하나 이상 생성하였고(표 S3), 기록된 시드를 썼다. 생성된 "
+                     "글은 배치·순서·스레드 수에 따라 달라지지 않는다. ");
+}
+
+static void korean_likeness(const paper *p, buf *b)
+{
+    const texts *t = p->v->likeness;
+    if (!t) return;
+    buf_printf(b,
+               "생성된 글은 %lld행에서 기준 글과 ROUGE-1, ROUGE-2, ROUGE-L(낱말의 F), 완전 일치, "
+               "BLEU, chrF로 비교하였고(표 S8), %s 단위 부트스트랩의 백분위 신뢰구간을 붙였다. ",
+               (long long)t->found.n, t->found.by_patient ? "환자" : "행");
+    if (t->found.n_pair > 0)
+        buf_printf(b,
+                   "조건 사이의 비교는 같은 재표집에서 하였고, p값은 척도마다 %d쌍에 대하여 Holm "
+                   "방법으로 보정하였다(표 S9). ",
+                   (int)t->found.n_pair);
+    buf_add_text(b, "이 척도들은 낱말의 일치를 셀 뿐 내용의 옳고 그름을 말하지 않는다. ");
 }
 
 static void korean_comparisons(const paper *p, buf *b)
@@ -438,6 +492,7 @@ static void korean_statistics(const paper *p, buf *b)
     const verdict *r = stats_of(p);
     const evidence *v = p->v;
     double level = 100 * r->level;
+    if (r->n_class == 1) return;
     if (!v->binary) {
         buf_printf(b,
                    "가장 확률이 높은 범주가 정답인 비율(%.0f %% 신뢰구간, %s), 범주별 AUROC(나머지 "
@@ -481,6 +536,7 @@ void paper_methods_korean(const paper *p, buf *out)
     korean_data(p, out);
     korean_asking(p, out);
     korean_statistics(p, out);
+    korean_likeness(p, out);
     if (fact(p, "study_sha256")[0]) {
         buf_add_text(out, "연구 파일의 SHA-256은 ");
         add_hash(out, fact(p, "study_sha256"));

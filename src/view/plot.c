@@ -25,7 +25,16 @@ static const struct {
     {"frontier", true, 85, plot_frontier},
     {"training", false, 178, plot_training},
     {"learning", false, 85, plot_learning},
+    {"likeness", false, 178, plot_likeness},
 };
+
+/* Why the study has no such figure; NULL: it has. */
+static const char *why_not(int32_t kind, const evidence *v)
+{
+    if (kinds[kind].binary && !v->binary) return "no class is declared positive";
+    if (kinds[kind].draw == plot_likeness && !v->likeness) return "there are no references";
+    return NULL;
+}
 
 const char *plot_name(int32_t kind) { return kinds[kind].name; }
 
@@ -57,15 +66,16 @@ static bool draw(plot *p, const evidence *v, int32_t kind, int32_t arm, err *e)
     if (width == 0) width = grid_of(arm < 0 ? v->n_drawn : 1, EVIDENCE_CURVES_MAX).width;
     if (!figure_open(&p->figure, width, e)) return false;
     p->figure.date = v->g->in.date;
-    if (kinds[kind].binary && !v->binary) {
+    const char *why = why_not(kind, v);
+    if (why) {
         panel q = {.x = 4, .y = 4, .width = width - 8, .height = 60};
         p->figure.height = 68;
         panel_frame(&p->figure, &q);
-        panel_nothing(&p->figure, &q, "no class is declared positive");
+        panel_nothing(&p->figure, &q, why);
         buf_printf(&p->title, "%s", p->name);
-        buf_add_text(&p->caption, "Not estimable: the study declares no positive class.");
+        buf_printf(&p->caption, "Not estimable: %s.", why);
         buf_add_str(&p->description, buf_view(&p->caption));
-        buf_add_text(&p->csv, "status\r\nno positive class\r\n");
+        buf_printf(&p->csv, "status\r\n%s\r\n", why);
     } else if (!kinds[kind].draw(p, v, e)) {
         return false;
     }

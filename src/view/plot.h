@@ -2,7 +2,7 @@
  * who cannot see it, and a CSV of every plotted point.
  *
  *   roc  pr  calibration  decision  scores  confusion  forest  flow  arms  frontier  training
- *   learning
+ *   learning  likeness
  *
  * No title stands inside a figure; several arms are panels (a), (b), ... A curve or row that
  * cannot be computed says "not estimable (reason)" in its place; nothing is left blank. Counts
@@ -14,7 +14,7 @@
 #include "view/evidence.h"
 #include "view/figure.h"
 
-enum { PLOT_KINDS = 12 };
+enum { PLOT_KINDS = 13 };
 
 typedef struct plot {
     const char *name; /* "roc": of its files */

@@ -79,5 +79,6 @@ bool plot_arms(plot *p, const evidence *v, err *e);
 bool plot_frontier(plot *p, const evidence *v, err *e);
 bool plot_training(plot *p, const evidence *v, err *e);
 bool plot_learning(plot *p, const evidence *v, err *e);
+bool plot_likeness(plot *p, const evidence *v, err *e); /* texts_figure.c; of v->likeness */
 
 #endif

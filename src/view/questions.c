@@ -2,6 +2,7 @@
 #include "view/questions.h"
 
 #include "stats/prop.h"
+#include "view/json_out.h"
 
 static str question_of(str id)
 {
@@ -31,6 +32,33 @@ questions_arm questions_count(const gather *g, int32_t arm)
     return q;
 }
 
+bool questions_there(const gather *g)
+{
+    return !strcmp(gather_fact(g, "several"), "each") && g->stats.positive >= 0 && g->stats.n > 0;
+}
+
+static void json_share(buf *b, const char *key, int64_t x, int64_t n)
+{
+    stat_estimate o = prop_of(x, n, PROP_WILSON, 0);
+    json_open(b, key, '{');
+    json_number(b, "value", o.has_value, o.value);
+    json_number(b, "low", o.has_interval, o.low);
+    json_number(b, "high", o.has_interval, o.high);
+    json_close(b, '}');
+}
+
+void questions_json(const gather *g, int32_t arm, buf *out)
+{
+    if (!questions_there(g)) return;
+    questions_arm q = questions_count(g, arm);
+    json_open(out, "questions", '{');
+    json_whole(out, "n", q.n);
+    json_share(out, "every_option_right", q.n_exact, q.n);
+    json_number(out, "options_right_mean", true, q.share);
+    json_share(out, "highest_is_right", q.n_top, q.n);
+    json_close(out, '}');
+}
+
 static void add_share(sheet *s, int64_t x, int64_t n)
 {
     buf text = buf_up_to(200);
@@ -43,8 +71,8 @@ static void add_share(sheet *s, int64_t x, int64_t n)
 void questions_table(const evidence *v, sheet *s)
 {
     const gather *g = v->g;
-    sheet_open(s, "Q1", "Questions with several right options");
-    if (strcmp(gather_fact(g, "several"), "each") != 0 || !v->binary || g->stats.n == 0) return;
+    sheet_open(s, "S7", "Questions with several right options");
+    if (!questions_there(g)) return;
     sheet_column(s, "arm", false);
     sheet_column(s, "questions", true);
     sheet_column(s, "every option decided right (95 % CI)", true);

@@ -16,7 +16,12 @@ typedef struct questions_arm {
 /* Over the judged rows, whose ids are "QUESTION/A", ..; one after the other as in the table. */
 questions_arm questions_count(const gather *g, int32_t arm);
 
-/* n_column 0: the study asks no such questions. Close it in any case. */
+/* The study asks such questions, and some are judged. */
+bool questions_there(const gather *g);
+
+/* S7; n_column 0: the study asks no such questions. Close it in any case. */
 void questions_table(const evidence *v, sheet *s);
+/* The object "questions" of an arm in results.json; nothing where there are none. */
+void questions_json(const gather *g, int32_t arm, buf *out);
 
 #endif

@@ -4,7 +4,9 @@
 #include "view/evidence.h"
 #include "view/flow.h"
 #include "view/json_out.h"
+#include "view/questions.h"
 #include "view/small.h"
+#include "view/texts.h"
 
 #include <assert.h>
 #include <math.h>
@@ -154,7 +156,8 @@ static void add_arm(buf *b, const report_input *in, int32_t k)
     }
     if (r->n_class > 2) add_classes(b, in, s);
     if (in->evidence && in->evidence->multi) add_multi(b, &in->evidence->multi[k]);
-    bool mass = r->n > 0 && !about->baseline;
+    if (in->evidence) questions_json(in->evidence->g, k, b);
+    bool mass = r->n > 0 && !about->baseline && r->n_class > 1;
     json_number(b, "label_mass_median", mass, s->mass_median);
     json_number(b, "label_mass_p05", mass, s->mass_low);
     json_number(b, "label_mass_p95", mass, s->mass_high);
@@ -331,6 +334,8 @@ bool results_write(const report_input *in, buf *json, err *e)
     for (int32_t k = 0; k < r->n_pair; k++) add_pair(json, in, &r->pair[k]);
     json_close(json, ']');
     if (in->evidence) add_groups(json, in);
+    if (in->evidence && in->evidence->likeness)
+        texts_json(in->evidence->likeness, "likeness", json);
     add_facts(json, "model", &in->model);
     add_facts(json, "data", &in->data);
     add_facts(json, "run", &in->run);

@@ -13,7 +13,6 @@
 #include "view/gather.h"
 #include "view/paper.h"
 #include "view/plot.h"
-#include "view/questions.h"
 #include "view/results.h"
 #include "view/text.h"
 #include "view/texts.h"
@@ -155,6 +154,11 @@ static bool check_room(err *e)
     return ok;
 }
 
+static const char likeness[] =
+    "How many words the generated texts share with the references: further right is more alike. "
+    "Intervals that hardly overlap tell arms apart; the table of differences says it on the same "
+    "rows.";
+
 static bool draw_pictures(evidence *v, err *e)
 {
     static const char precision[] = "Left to right more of the texts sought are found; upwards "
@@ -178,7 +182,7 @@ static bool draw_pictures(evidence *v, err *e)
     report_input *in = &v->g->in;
     pictures p = {.v = v};
     trainings trained;
-    p.list = arena_take_zero(&v->g->memory, 5 + EVIDENCE_CURVES_MAX, sizeof *p.list, e);
+    p.list = arena_take_zero(&v->g->memory, 6 + EVIDENCE_CURVES_MAX, sizeof *p.list, e);
     static const char forest[] = "Does it work equally well for all? The interval of a small "
                                  "group is wide; p asks whether the groups differ at all.";
     bool ok = p.list && check_room(e) && trainings_read(&trained, v, e);
@@ -193,34 +197,54 @@ static bool draw_pictures(evidence *v, err *e)
     if (ok && v->n_group > 0) ok = draw_kind(&p, "forest", "Subgroups", forest, e);
     if (ok && trained.n > 0) ok = draw_kind(&p, "training", "Training by update", training, e);
     if (ok && trained.sizes) ok = draw_kind(&p, "learning", "Learning curve", learning, e);
+    if (ok && v->likeness)
+        ok = draw_kind(&p, "likeness", "Likeness to the references", likeness, e);
     in->picture = p.list;
     in->n_picture = p.n;
     return ok;
 }
 
-/* What answers about options make of the questions, where each option was asked about by itself. */
-static bool add_questions(const evidence *v, err *e)
-{
-    sheet s;
-    questions_table(v, &s);
-    if (s.n_column > 0)
-        return paper_add_sheet(v->g, &s, "Whole questions",
-                               "A question is answered when all its options are decided right.", e);
-    sheet_close(&s);
-    return true;
-}
-
 /* The likeness to references, where the study has them. */
-static bool add_texts(texts *t, evidence *v, const char *out, err *e)
+static bool read_texts(texts *t, evidence *v, const char *out, err *e)
 {
+    if (!texts_read(t, v->g, e)) return false;
+    if (!t->there || t->found.n_arm == 0) return true;
     buf json = buf_up_to(PAGE_BYTES_MAX);
-    bool ok = texts_read(t, v->g, e);
-    if (ok && t->there && t->found.n_arm > 0) {
-        texts_json(t, &json);
-        ok = texts_add(t, e) && write_file(out, "likeness.json", &json, e);
-    }
+    v->likeness = t;
+    texts_json(t, NULL, &json);
+    buf_add_char(&json, '\n');
+    bool ok = write_file(out, "likeness.json", &json, e);
     buf_close(&json);
     return ok;
+}
+
+static bool write_results(evidence *v, const char *out, err *e)
+{
+    buf json = buf_up_to(PAGE_BYTES_MAX);
+    v->g->in.evidence = v;
+    bool ok = results_write(&v->g->in, &json, e) && write_file(out, "results.json", &json, e);
+    buf_close(&json);
+    return ok;
+}
+
+static bool write_page(gather *g, const char *out, err *e)
+{
+    buf html = buf_up_to(PAGE_BYTES_MAX);
+    bool ok =
+        report_write(&g->in, &g->memory, &html, e) && write_file(out, "report.html", &html, e);
+    buf_close(&html);
+    return ok;
+}
+
+static bool end_shown(const evidence *v, const show_options *o, buf *shown, err *e)
+{
+    if (v->likeness) {
+        texts_table(v->likeness, shown);
+        buf_printf(shown, "\nlikeness: %s/likeness.json", o->out);
+    }
+    buf_printf(shown, "\nreport: %s/report.html\n", o->out);
+    if (o->paper && !paper_write(v, o->out, shown, e)) return false;
+    return buf_check(shown, "the closing table", e);
 }
 
 /* A study without labels: what was written, beside the references. */
@@ -228,21 +252,18 @@ static bool write_references(gather *g, const show_options *o, buf *shown, err *
 {
     evidence v;
     texts t;
-    buf html = buf_up_to(PAGE_BYTES_MAX);
-    bool ok = evidence_compute(&v, g, e) && check_room(e) && add_texts(&t, &v, o->out, e) &&
-              paper_sheets(&v, e);
-    if (ok && (!t.there || t.found.n_arm == 0))
+    pictures p = {.v = &v, .list = arena_take_zero(&g->memory, 1, sizeof *p.list, e)};
+    bool ok =
+        p.list && evidence_compute(&v, g, e) && check_room(e) && read_texts(&t, &v, o->out, e);
+    if (ok && !v.likeness)
         ok = err_set(e, ERR_USAGE,
                      "this study compares texts with references, and its run has not ended: the "
                      "same `caseload run` goes on where it was");
-    if (ok) g->in.evidence = &v;
-    ok = ok && report_write(&g->in, &g->memory, &html, e) &&
-         write_file(o->out, "report.html", &html, e);
-    buf_close(&html);
-    if (!ok) return false;
-    texts_table(&t, shown);
-    buf_printf(shown, "\nlikeness: %s/likeness.json\nreport: %s/report.html\n", o->out, o->out);
-    return buf_check(shown, "the closing table", e);
+    ok = ok && draw_kind(&p, "likeness", "Likeness to the references", likeness, e);
+    g->in.picture = p.list;
+    g->in.n_picture = p.n;
+    ok = ok && write_results(&v, o->out, e) && paper_sheets(&v, e) && write_page(g, o->out, e);
+    return ok && end_shown(&v, o, shown, e);
 }
 
 static bool write_all(gather *g, const show_options *o, buf *shown, err *e)
@@ -251,27 +272,14 @@ static bool write_all(gather *g, const show_options *o, buf *shown, err *e)
     evidence v;
     texts t = {0};
     snprintf(path, sizeof path, "%s/scores.csv", o->out);
-    buf json = buf_up_to(PAGE_BYTES_MAX), html = buf_up_to(PAGE_BYTES_MAX);
-    bool ok = write_scores(g, path, e) && evidence_compute(&v, g, e);
-    if (ok) g->in.evidence = &v;
-    ok = ok && results_write(&g->in, &json, e) && write_file(o->out, "results.json", &json, e);
-    ok = ok && draw_pictures(&v, e) && paper_sheets(&v, e) && add_questions(&v, e) &&
-         add_texts(&t, &v, o->out, e);
-    ok = ok && report_write(&g->in, &g->memory, &html, e) &&
-         write_file(o->out, "report.html", &html, e);
-    buf_close(&json);
-    buf_close(&html);
+    bool ok = write_scores(g, path, e) && evidence_compute(&v, g, e) &&
+              read_texts(&t, &v, o->out, e) && write_results(&v, o->out, e) &&
+              draw_pictures(&v, e) && paper_sheets(&v, e) && write_page(g, o->out, e);
     if (!ok) return false;
     text_style style = {.colour = o->colour};
     text_arms(&g->in, style, shown);
     if (g->stats.positive >= 0 && !text_roc(&g->in, style, &g->memory, shown, e)) return false;
-    if (t.there && t.found.n_arm > 0) {
-        texts_table(&t, shown);
-        buf_printf(shown, "\nlikeness: %s/likeness.json", o->out);
-    }
-    buf_printf(shown, "\nreport: %s/report.html\n", o->out);
-    if (o->paper && !paper_write(&v, o->out, shown, e)) return false;
-    return buf_check(shown, "the closing table", e);
+    return end_shown(&v, o, shown, e);
 }
 
 bool show_study(const store *s, const show_options *o, buf *shown, err *e)

@@ -4,15 +4,12 @@
 #include "base/hash.h"
 #include "view/evidence.h"
 #include "view/json_out.h"
-#include "view/paper.h"
-#include "view/sheet.h"
 
-#include <assert.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { PAIRS_SHOWN_MAX = 28, HTML_BYTES_MAX = 1 << 26 };
+enum { PAIRS_SHOWN_MAX = 28 };
 
 /* ---- reading ---- */
 
@@ -118,7 +115,7 @@ bool texts_read(texts *t, gather *g, err *e)
     return ok;
 }
 
-/* ---- tables of the page ---- */
+/* ---- tables ---- */
 
 static const char *unit(const texts *t) { return t->found.by_patient ? "patients" : "texts"; }
 
@@ -130,10 +127,10 @@ static void add_estimate(sheet *s, const stat_estimate *o, int decimals)
     buf_close(&text);
 }
 
-static void fill_arms(const texts *t, sheet *s)
+void texts_arms(const texts *t, sheet *s)
 {
     const alike *f = &t->found;
-    sheet_open(s, "L1", "Generated texts beside their references");
+    sheet_open(s, "S8", "Generated texts beside their references");
     sheet_column(s, "arm", false);
     sheet_column(s, "texts", true);
     for (int m = 0; m < ALIKE_MEASURES; m++) {
@@ -187,11 +184,12 @@ static void add_gap(sheet *s, const boot_gap *g, double p_holm, int decimals)
 
 static const alike_measure compared[] = {ALIKE_ROUGE_L, ALIKE_BLEU, ALIKE_CHRF};
 
-static void fill_pairs(const texts *t, sheet *s)
+void texts_pairs(const texts *t, sheet *s)
 {
     const alike *f = &t->found;
     bool all = f->n_pair <= PAIRS_SHOWN_MAX;
-    sheet_open(s, "L2", "Differences between arms, on the same rows");
+    sheet_open(s, "S9", "Differences in likeness between arms, on the same rows");
+    if (f->n_pair == 0) return;
     sheet_column(s, "arm", false);
     sheet_column(s, "less arm", false);
     for (size_t i = 0; i < countof(compared); i++) {
@@ -214,53 +212,6 @@ static void fill_pairs(const texts *t, sheet *s)
                "Holm's p allows for all %d pairs of a measure.%s",
                unit(t), (int)f->n_pair,
                all ? "" : " Shown against the first arm; likeness.json has every pair.");
-}
-
-static bool add_picture(const texts *t, err *e)
-{
-    report_input *in = &t->g->in;
-    arena *a = &t->g->memory;
-    size_t n = (size_t)in->n_picture;
-    figure f;
-    buf svg = buf_up_to(HTML_BYTES_MAX);
-    report_picture *list = arena_take(a, n + 1, sizeof *list, e);
-    if (!list || !figure_open(&f, figure_page, e)) return false;
-    f.title = "Likeness to the references";
-    f.description = "ROUGE-L, BLEU and chrF of each arm with intervals; the table has the numbers.";
-    texts_draw(t, &f);
-    figure_inline(&f, &svg);
-    if (buf_check(&svg, "a figure", e)) {
-        if (n) memcpy(list, in->picture, n * sizeof *list);
-        list[n] = (report_picture){
-            .section = "Likeness to the references",
-            .say = "How many words the generated texts share with the references: further right "
-                   "is more alike. Intervals that hardly overlap tell arms apart; the table of "
-                   "differences says it on the same rows.",
-            .svg = str_keep(a, buf_view(&svg), e).data,
-            .caption = "ROUGE-L, BLEU and chrF of each arm, with 95 % intervals (bootstrap).",
-            .wide = true};
-        in->picture = list;
-        in->n_picture++;
-    }
-    buf_close(&svg);
-    figure_close(&f);
-    return e->code == ERR_NONE;
-}
-
-bool texts_add(const texts *t, err *e)
-{
-    sheet s;
-    assert(t->there && t->found.n_arm > 0);
-    if (!add_picture(t, e)) return false;
-    fill_arms(t, &s);
-    if (!paper_add_sheet(t->g, &s, "Generated texts and references",
-                         "What each way of asking wrote, measured against the references.", e))
-        return false;
-    if (t->found.n_pair == 0) return true;
-    fill_pairs(t, &s);
-    return paper_add_sheet(
-        t->g, &s, "Differences in likeness",
-        "An interval that holds 0 leaves open which arm is more like the references.", e);
 }
 
 /* ---- likeness.json, the terminal ---- */
@@ -310,10 +261,10 @@ static void json_pair(const texts *t, const alike_pair *q, buf *b)
     json_close(b, '}');
 }
 
-void texts_json(const texts *t, buf *out)
+void texts_json(const texts *t, const char *key, buf *out)
 {
     const alike *f = &t->found;
-    json_open(out, NULL, '{');
+    json_open(out, key, '{');
     json_text(out, "interval",
               f->by_patient ? "bootstrap of patients, percentile, 95 %"
                             : "bootstrap of rows, percentile, 95 %");
@@ -330,7 +281,6 @@ void texts_json(const texts *t, buf *out)
     for (int32_t k = 0; k < f->n_pair; k++) json_pair(t, &f->pair[k], out);
     json_close(out, ']');
     json_close(out, '}');
-    buf_add_char(out, '\n');
 }
 
 void texts_table(const texts *t, buf *shown)

@@ -1,12 +1,13 @@
 /* texts: generated texts beside their references, from the store's fact "likeness"
- * (study/likeness.h) to tables, a figure, likeness.json and the terminal. Numbers are
- * stats/alike.h's.
+ * (study/likeness.h) to tables S8 and S9, a figure (plot_likeness), JSON and the terminal. Numbers
+ * are stats/alike.h's.
  */
 #ifndef CASELOAD_VIEW_TEXTS_H
 #define CASELOAD_VIEW_TEXTS_H
 
 #include "stats/alike.h"
 #include "view/gather.h"
+#include "view/sheet.h"
 
 typedef struct texts {
     gather *g;  /* its arena holds all this */
@@ -18,10 +19,12 @@ typedef struct texts {
 /* A study without the fact has there = false; one that is damaged is ERR_DATA. */
 bool texts_read(texts *t, gather *g, err *e);
 
-/* The page's tables and figure, behind what in.sheet and in.picture hold. */
-bool texts_add(const texts *t, err *e);
+/* S8, the measures of each arm; S9, paired differences: n_column 0 when there is one arm. */
+void texts_arms(const texts *t, sheet *s);
+void texts_pairs(const texts *t, sheet *s);
 
-void texts_json(const texts *t, buf *out);
+/* One object: the value of `key` in another, or all of likeness.json (NULL). */
+void texts_json(const texts *t, const char *key, buf *out);
 void texts_table(const texts *t, buf *shown);
 
 #endif

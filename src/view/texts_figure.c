@@ -41,8 +41,40 @@ static void draw_row(figure *f, const panel *q, const stat_estimate *o, int32_t 
     figure_mark(f, panel_x(q, o->value), y, 5, k, s.ink);
 }
 
-void texts_draw(const texts *t, figure *f)
+static void add_points(buf *csv, const texts *t)
 {
+    buf_add_text(csv, "arm,measure,value,low,high\r\n");
+    for (int32_t i = 0; i < t->found.n_arm; i++) {
+        for (int32_t k = 0; k < PANELS; k++) {
+            const stat_estimate *o = &t->found.arm[i].measure[drawn[k]];
+            csv_text(csv, texts_arm_name(t, i));
+            csv_text(csv, alike_name(drawn[k]));
+            csv_number(csv, o->has_value, o->value);
+            csv_number(csv, o->has_interval, o->low);
+            csv_number(csv, o->has_interval, o->high);
+            csv_end(csv);
+        }
+    }
+}
+
+static void say_points(buf *b, const texts *t)
+{
+    buf_add_text(b, "ROUGE-L, BLEU and chrF of each arm.");
+    for (int32_t i = 0; i < t->found.n_arm; i++) {
+        buf_printf(b, " %s", texts_arm_name(t, i));
+        for (int32_t k = 0; k < PANELS; k++) {
+            buf_printf(b, "%s %s ", k ? "," : ":", alike_name(drawn[k]));
+            evidence_add(b, &t->found.arm[i].measure[drawn[k]], alike_decimals(drawn[k]));
+        }
+        buf_add_char(b, i + 1 < t->found.n_arm ? ';' : '.');
+    }
+}
+
+bool plot_likeness(plot *p, const evidence *v, err *e)
+{
+    (void)e;
+    const texts *t = v->likeness;
+    figure *f = &p->figure;
     f->height = TOP + t->found.n_arm * ROW + FOOT;
     for (int32_t i = 0; i < t->found.n_arm; i++) {
         buf name = buf_up_to(1 << 16);
@@ -59,4 +91,12 @@ void texts_draw(const texts *t, figure *f)
         for (int32_t i = 0; i < t->found.n_arm; i++)
             draw_row(f, &q, &t->found.arm[i].measure[drawn[k]], i);
     }
+    buf_add_text(&p->title, "Likeness to the references");
+    buf_printf(&p->caption,
+               "ROUGE-L, BLEU and chrF of each arm's texts against their references, with 95 %% "
+               "intervals (bootstrap of %s).",
+               t->found.by_patient ? "patients" : "rows");
+    say_points(&p->description, t);
+    add_points(&p->csv, t);
+    return true;
 }

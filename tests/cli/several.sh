@@ -46,6 +46,9 @@ grep -o "Whole questions.*" "$work/each/report.html" | head -n 1 > /dev/null || 
 sed -n '/Questions with several right options/,/<\/table>/p' "$work/each/report.html" | sed 's/<[^>]*>/ /g' | tr '\n' ' ' > "$work/table"
 set -- $exact
 grep -qE " a +$1 +$2 " "$work/table" || { cat "$work/table"; fail "the exact sets are not $exact"; }
+want 0 "" "$CASELOAD" report "$work/each" --paper
+grep -q "^\"a\",\"$1\",\"$2 (" "$work/each/paper/tables/S7.csv" || fail "table S7 has not the exact sets"
+grep -q "\"questions\":{\"n\":$1,\"every_option_right\":{\"value\":" "$work/each/results.json" || fail "results.json has no questions"
 ! grep -q "Whole questions" "$work/rows/report.html" || fail "a table of questions where there are none"
 
 # The same as JSON lists, of numbers from 0 and of texts.

@@ -42,17 +42,21 @@ limits: {cut: head+tail}'
     "$CASELOAD" run "$out.yaml" --limit 6 --out "$out" --quiet --no-paper >/dev/null 2>"$work/stderr" ||
         { cat "$work/stderr"; fail "$s"; }
     grep -q '"rougeL":{"value"' "$out/likeness.json" || fail "$s has no likeness"
-    for part in "Likeness to the references" "Generated texts beside their references" "Differences between arms, on the same rows" \
+    for part in "Likeness to the references" "Generated texts beside their references" "Differences in likeness between arms, on the same rows" \
         "Within the arms: ways" "Time and tokens" "Prompts to the letter"; do
         grep -q "$part" "$out/report.html" || fail "$s: the report lacks '$part'"
     done
     cp "$out/likeness.json" "$work/first.json"
     rm "$out/likeness.json" "$out/report.html"
-    want 0 "" "$CASELOAD" report "$out"
+    want 0 "" "$CASELOAD" report "$out" --paper
+    for part in tables/S8.csv tables/S9.tex figures/likeness.pdf methods.ko.txt index.html; do
+        [ -s "$out/paper/$part" ] || fail "$s: the paper lacks $part"
+    done
+    grep -q '"likeness":{"interval"' "$out/results.json" || fail "$s: results.json has no likeness"
     cmp -s "$out/likeness.json" "$work/first.json" || fail "$s: report does not draw the same likeness again"
     # neither a reference nor a conversation is shown
     head -n 6 "$data/$s.jsonl" | grep -o '"reference": "[^"\\]\{30,60\}' | cut -c15-50 > "$work/references"
-    [ -s "$work/references" ] && grep -qF -f "$work/references" "$out/report.html" "$out/likeness.json" && fail "$s: a text is shown"
+    [ -s "$work/references" ] && grep -rqF -f "$work/references" "$out/report.html" "$out/likeness.json" "$out/results.json" "$out/paper" && fail "$s: a text is shown"
     want 2 "has no labels" "$CASELOAD" report "$out" --explain auroc
     want 2 "has no labels" "$CASELOAD" compare "$out" short long
 done
