@@ -19,14 +19,21 @@ typedef struct job { /* a small tree: a head, cases under it, each with its own 
     int32_t rows, slots;
 } job;
 
-/* `n_span` cases share a head of `head` keys; each has a middle segment of its own, then its own
- * rows. */
-static inline void job_make(job *j, rng *r, int n_span, int32_t head, float softcap, int32_t window)
+typedef struct job_size {
+    int n_span;
+    int32_t head, middle, own; /* middle: fewer; own: up to */
+} job_size;
+
+/* Cases share a head; each has a middle segment of its own, then its own rows. */
+static inline void job_make_sized(job *j, rng *r, job_size size, float softcap, int32_t window)
 {
-    *j = (job){.plan = {.scale = 0.2f, .softcap = softcap, .window = window, .n_span = n_span}};
+    const int32_t head = size.head;
+    *j = (job){.plan = {.scale = 0.2f, .softcap = softcap, .window = window}};
     int32_t slot = head, n_range = 0;
-    for (int i = 0; i < n_span; i++) {
-        int32_t middle = (int32_t)rng_below(r, 140), own = 1 + (int32_t)rng_below(r, 90);
+    j->plan.n_span = size.n_span;
+    for (int i = 0; i < size.n_span; i++) {
+        int32_t middle = (int32_t)rng_below(r, (uint64_t)size.middle);
+        int32_t own = 1 + (int32_t)rng_below(r, (uint64_t)size.own);
         attend_span *s = &j->span[i];
         *s = (attend_span){.row = j->rows, .count = own, .position = head + middle};
         s->first_range = n_range;
@@ -41,6 +48,11 @@ static inline void job_make(job *j, rng *r, int n_span, int32_t head, float soft
     j->slots = slot;
     j->plan.span = j->span;
     j->plan.range = j->range;
+}
+
+static inline void job_make(job *j, rng *r, int n_span, int32_t head, float softcap, int32_t window)
+{
+    job_make_sized(j, r, (job_size){n_span, head, 140, 90}, softcap, window);
 }
 
 /* Rows `first` to `first + n` of a span as a plan of their own; later rows are not there yet. */

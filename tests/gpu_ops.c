@@ -400,7 +400,7 @@ static void test_attend(void **state)
                  c % 3 == 1 ? 1 + (int32_t)rng_below(&r, 150) : 0);
         tensor q = heads(&g, &r, j.rows, h, hd), k = heads(&g, &r, j.slots, n_kv, hd);
         tensor v = heads(&g, &r, j.slots, n_kv, hd), z = copy(&g.p, q);
-        const bool in_rows = c % 2;
+        const bool in_rows = c / (int)countof(job_dims) % 2 == c % 2; /* each width both ways */
         tensor y = in_rows ? rows_there(&g, q) : there(&g, q);
         tensor x[3] = {in_rows ? rows_there(&g, q) : there(&g, q),
                        in_rows ? rows_there(&g, k) : there(&g, k),
@@ -645,40 +645,88 @@ static attend_tape make_tape(gpu *g, rng *r, const job *j, int64_t h, int64_t n_
     return t;
 }
 
+typedef struct head_shape {
+    int64_t n, n_kv, dim;
+    bool in_rows; /* the backend's type, or float32 */
+} head_shape;
+
+/* Both ways through attention beside ref, and the way back twice. */
+static void check_attend_back(gpu *g, rng *r, const job *j, head_shape s)
+{
+    attend_tape t = make_tape(g, r, j, s.n, s.n_kv, s.dim), u = t;
+    attend_grad d = {heads(g, r, j->rows, s.n, s.dim), copy(&g->p, t.q), copy(&g->p, t.k),
+                     copy(&g->p, t.v)};
+    tensor (*const put)(gpu *, tensor) = s.in_rows ? rows_there : there;
+    u.q = put(g, t.q), u.o = put(g, t.o), u.k = put(g, t.k), u.v = put(g, t.v);
+    u.log_sum_exp = there(g, tensor_f32(t.log_sum_exp, j->rows, s.n)).data;
+    attend_grad f = {put(g, d.d_o), put(g, d.dq), put(g, d.dk), put(g, d.dv)};
+    op_attend_keep(&g->p.b, &u, &j->plan);
+    op_attend_keep(&g->ref.b, &t, &j->plan);
+    assert_near(here(g, u.o), t.o, of_rows(g, u.o, g->low ? 4e-3 : 1e-5), "attention kept");
+    assert_near(here(g, tensor_f32(u.log_sum_exp, j->rows, s.n)),
+                tensor_f32(t.log_sum_exp, j->rows, s.n), 1e-5, "log-sum-exp");
+    op_attend_back(&g->p.b, &u, &f, &j->plan);
+    op_attend_back(&g->ref.b, &t, &d, &j->plan);
+    const double share = of_rows(g, u.q, g->low ? 1e-2 : 3e-5);
+    assert_near(here(g, f.dq), d.dq, share, "dq");
+    assert_near(here(g, f.dk), d.dk, share, "dk");
+    assert_near(here(g, f.dv), d.dv, share, "dv");
+    const tensor got[3] = {f.dq, f.dk, f.dv};
+    tensor first[3]; /* again: the same bits */
+    for (int i = 0; i < 3; i++) first[i] = here(g, got[i]);
+    op_attend_back(&g->p.b, &u, &f, &j->plan);
+    for (int i = 0; i < 3; i++)
+        assert_memory_equal(here(g, got[i]).data, first[i].data,
+                            (size_t)tensor_count(&first[i]) * 4);
+    gpu_reset(g);
+}
+
 static void test_attend_back(void **state)
 {
     gpu g = gpu_open(*state);
     rng r = rng_for(9, 2, 3);
     for (int c = 0; c < 30; c++) {
-        int64_t hd = job_dims[c % (int)countof(job_dims)], n_kv = 1 + (int64_t)rng_below(&r, 2);
-        int64_t h = n_kv * (1 + (int64_t)rng_below(&r, 4));
+        const int n_dim = (int)countof(job_dims);
+        const int64_t n_kv = 1 + (int64_t)rng_below(&r, 2);
         job j;
         do {
             job_make(&j, &r, 1 + c % 3, (int32_t)rng_below(&r, 60), c % 4 == 1 ? 5.0f : 0,
                      c % 3 == 1 ? 1 + (int32_t)rng_below(&r, 150) : 0);
         } while (j.slots > 300);
-        attend_tape t = make_tape(&g, &r, &j, h, n_kv, hd), u = t;
-        attend_grad d = {heads(&g, &r, j.rows, h, hd), copy(&g.p, t.q), copy(&g.p, t.k),
-                         copy(&g.p, t.v)};
-        tensor (*const put)(gpu *, tensor) = c % 2 ? rows_there : there;
-        u.q = put(&g, t.q), u.o = put(&g, t.o), u.k = put(&g, t.k), u.v = put(&g, t.v);
-        u.log_sum_exp = there(&g, tensor_f32(t.log_sum_exp, j.rows, h)).data;
-        attend_grad f = {put(&g, d.d_o), put(&g, d.dq), put(&g, d.dk), put(&g, d.dv)};
-        op_attend_keep(&g.p.b, &u, &j.plan);
-        op_attend_keep(&g.ref.b, &t, &j.plan);
-        assert_near(here(&g, u.o), t.o, of_rows(&g, u.o, g.low ? 4e-3 : 1e-5), "attention kept");
-        assert_near(here(&g, tensor_f32(u.log_sum_exp, j.rows, h)),
-                    tensor_f32(t.log_sum_exp, j.rows, h), 1e-5, "log-sum-exp");
-        op_attend_back(&g.p.b, &u, &f, &j.plan);
-        op_attend_back(&g.ref.b, &t, &d, &j.plan);
-        const double share = of_rows(&g, u.q, g.low ? 1e-2 : 3e-5);
-        assert_near(here(&g, f.dq), d.dq, share, "dq");
-        assert_near(here(&g, f.dk), d.dk, share, "dk");
-        assert_near(here(&g, f.dv), d.dv, share, "dv");
-        tensor first = here(&g, f.dk); /* again: the same bits */
-        op_attend_back(&g.p.b, &u, &f, &j.plan);
-        assert_memory_equal(here(&g, f.dk).data, first.data, (size_t)tensor_count(&first) * 4);
-        gpu_reset(&g);
+        check_attend_back(&g, &r, &j,
+                          (head_shape){n_kv * (1 + (int64_t)rng_below(&r, 4)), n_kv,
+                                       job_dims[c % n_dim], c / n_dim % 2 == c % 2});
+    }
+    gpu_close(&g);
+}
+
+/* Both ways with rows and keys of many tiles: whole blocks without a mask, edges at odd places, one
+ * row, windows, a head that is shared and one that is not there, no rows at all. */
+static void test_attend_wide(void **state)
+{
+    static const job_size sizes[] = {{1, 0, 1, 1},     {2, 0, 1, 300},   {3, 64, 1, 129},
+                                     {2, 131, 67, 257}, {3, 200, 140, 90}, {1, 128, 1, 401}};
+    gpu g = gpu_open(*state);
+    rng r = rng_for(9, 2, 4);
+    for (int c = 0; c < 4 * (int)countof(sizes); c++) {
+        const int64_t n_kv = 1 + c % 2, group = 1 + (int64_t)rng_below(&r, c % 3 ? 4 : 1);
+        job j;
+        job_make_sized(&j, &r, sizes[c / 4], 0, c % 4 == 3 ? 1 + (int32_t)rng_below(&r, 150) : 0);
+        check_attend_back(&g, &r, &j, (head_shape){n_kv * group, n_kv, c % 4 ? 128 : 64, true});
+    }
+    job j;
+    job_make(&j, &r, 1, 70, 0, 0);
+    j.plan.n_span = 0; /* nobody looks */
+    attend_tape t = make_tape(&g, &r, &j, 2, 1, 128);
+    t.q = rows_there(&g, t.q), t.o = rows_there(&g, t.o), t.k = rows_there(&g, t.k);
+    t.v = rows_there(&g, t.v);
+    t.log_sum_exp = there(&g, tensor_f32(t.log_sum_exp, j.rows, 2)).data;
+    attend_grad d = {t.q, t.q, t.k, t.v};
+    op_attend_back(&g.p.b, &t, &d, &j.plan);
+    const tensor none = here(&g, d.dk), none_either = here(&g, d.dv);
+    for (int64_t i = 0; i < tensor_count(&none); i++) {
+        assert_true(((const float *)none.data)[i] == 0);
+        assert_true(((const float *)none_either.data)[i] == 0);
     }
     gpu_close(&g);
 }
@@ -1072,6 +1120,7 @@ int main(int argc, char **argv)
                {"head", test_head},
                {"draw", test_draw},
                {"attend back", test_attend_back},
+               {"attend wide", test_attend_wide},
                {"products back", test_products_back},
                {"full size", test_full_size},
                {"adapters", test_adapters},

@@ -120,6 +120,7 @@ void cuda_attend(backend *b, tensor o, tensor q, tensor k, tensor v, const atten
                      .type = cuda_row_type(q.type),
                      .precise = cuda_of(b)->precise && !terms,
                      .two_terms = terms,
+                     .hopper = cuda_of(b)->hopper,
                      .heads = (int32_t)q.dim[1],
                      .heads_kv = (int32_t)k.dim[1],
                      .head_dim = (int32_t)q.dim[2]};

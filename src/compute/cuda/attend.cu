@@ -11,132 +11,9 @@
  * rows) and adds in float32; `attend_terms` takes each factor as two bf16 numbers; `attend_precise`
  * is float32 throughout, one warp a row. Head widths
  * are padded with zeros to the next of 64, 80, 96, 128, 256. */
-#include "compute/cuda/tiles_in.h"
+#include "compute/cuda/soften_in.h"
 
 enum { PRECISE_KEYS = 32, PRECISE_WARPS = 4, TILES_MAX = 65535 /* of a launch */ };
-
-/* ---- online softmax ---- */
-
-typedef struct running { /* of the two rows that a thread shares with three others */
-    float largest[2], sum[2];
-} running;
-
-typedef struct key_block { /* where a block's keys stand */
-    int32_t position, n;
-    bool all;      /* every query of the tile sees all of them */
-    int32_t owner; /* the only span of the tile that does; -1: any */
-} key_block;
-
-static __device__ __forceinline__ float of_four(float x, bool largest)
-{
-    const float y = __shfl_xor_sync(0xffffffffu, x, 1);
-    x = largest ? fmaxf(x, y) : x + y;
-    const float z = __shfl_xor_sync(0xffffffffu, x, 2);
-    return largest ? fmaxf(x, z) : x + z;
-}
-
-typedef struct two_rows {      /* of a thread: rows 8 apart */
-    int32_t query[2], span[2]; /* position; which span of the tile's */
-} two_rows;
-
-/* Dot products become logits in units of log 2, -inf where a query does not see the key. */
-static __device__ __forceinline__ void cap_and_mask(float s[KEYS / 8][4], const k_attention &a,
-                                                    const two_rows rows, key_block keys)
-{
-    const float to_two = 1.4426950408889634f, factor = a.scale * to_two;
-    const int column = (int)threadIdx.x % 4 * 2;
-    if (a.softcap > 0) {
-        const float inside = a.scale / a.softcap, outside = a.softcap * to_two;
-#pragma unroll
-        for (int i = 0; i < KEYS / 8 * 4; i++) {
-            s[i / 4][i % 4] = outside * tanhf(s[i / 4][i % 4] * inside);
-        }
-    } else {
-#pragma unroll
-        for (int i = 0; i < KEYS / 8 * 4; i++) s[i / 4][i % 4] *= factor;
-    }
-    if (keys.all) return;
-#pragma unroll
-    for (int i = 0; i < KEYS / 8; i++) {
-#pragma unroll
-        for (int j = 0; j < 4; j++) {
-            const int key = i * 8 + column + j % 2;
-            const bool other = (keys.owner >= 0) & (rows.span[j / 2] != keys.owner);
-            const bool seen = sees(rows.query[j / 2], keys.position + key, a.window);
-            s[i][j] = other | (key >= keys.n) | !seen ? -CUDART_INF_F : s[i][j]; /* no branches */
-        }
-    }
-}
-
-/* Logits become weights exp(logit - largest); earlier sums are brought to the new largest. */
-template <int HD>
-static __device__ __forceinline__ void soften(float s[KEYS / 8][4], float out[HD / 8][4],
-                                              running *r)
-{
-    float most[2] = {-CUDART_INF_F, -CUDART_INF_F}, base[2], factor[2], sum[2] = {0, 0};
-#pragma unroll
-    for (int i = 0; i < KEYS / 8; i++) {
-        most[0] = fmaxf(most[0], fmaxf(s[i][0], s[i][1]));
-        most[1] = fmaxf(most[1], fmaxf(s[i][2], s[i][3]));
-    }
-#pragma unroll
-    for (int h = 0; h < 2; h++) {
-        const float largest = fmaxf(r->largest[h], of_four(most[h], true));
-        base[h] = largest == -CUDART_INF_F ? 0 : largest;
-        factor[h] = exp_two(r->largest[h] - base[h]);
-        r->largest[h] = largest;
-    }
-#pragma unroll
-    for (int i = 0; i < KEYS / 8; i++) {
-#pragma unroll
-        for (int j = 0; j < 4; j++) {
-            s[i][j] = exp_two(s[i][j] - base[j / 2]);
-            sum[j / 2] += s[i][j];
-        }
-    }
-#pragma unroll
-    for (int h = 0; h < 2; h++) r->sum[h] = r->sum[h] * factor[h] + of_four(sum[h], false);
-#pragma unroll
-    for (int i = 0; i < HD / 8; i++) {
-        out[i][0] *= factor[0], out[i][1] *= factor[0];
-        out[i][2] *= factor[1], out[i][3] *= factor[1];
-    }
-}
-
-/* ---- a tile ---- */
-
-template <typename T, int HD>
-static __device__ void write_rows(const float out[HD / 8][4], const running &r,
-                                  const k_attention &a, const int64_t row[2])
-{
-    const int column = (int)threadIdx.x % 4 * 2;
-#pragma unroll
-    for (int h = 0; h < 2; h++) {
-        if (row[h] < 0) continue;
-        const float scale = r.sum[h] > 0 ? 1 / r.sum[h] : 0;
-        T *to = (T *)a.o + row[h] * a.head_dim;
-#pragma unroll
-        for (int i = 0; i < HD / 8; i++) {
-            put_two(to, i * 8 + column, a.head_dim, out[i][2 * h] * scale,
-                    out[i][2 * h + 1] * scale);
-        }
-        if (a.log_sum_exp && column == 0) {
-            a.log_sum_exp[row[h]] =
-                r.sum[h] > 0 ? r.largest[h] * 0.69314718055994531f + logf(r.sum[h]) : 0;
-        }
-    }
-}
-
-/* A warp's 16 queries for the tensor units. */
-template <int HD>
-static __device__ __forceinline__ void keep_rows(uint32_t a[HD / 16][4], const bf16 *as)
-{
-    constexpr int LD = HD + LANES;
-    const int lane = (int)threadIdx.x % WARP;
-    const bf16 *at = as + (lane % 8 + lane / 8 % 2 * 8) * LD + lane / 16 * 8;
-#pragma unroll
-    for (int d = 0; d < HD / 16; d++) load_matrices(a[d], at + d * 16);
-}
 
 /* s [16, KEYS] = kept rows times rows of `bs`: rows_by_rows with the same order of sums. */
 template <int HD>
@@ -190,7 +67,8 @@ static __global__ void __launch_bounds__(WARPS *WARP) attend_tiles(k_attention a
     const int32_t end = tile.first + HEIGHT < packed ? tile.first + HEIGHT : packed;
     const seen s = {span.position + tile.first / group * step,
                     span.position + (end - 1) / group * step, a.window};
-    float out[MT][HD / 8][4] = {}, p[MT][KEYS / 8][4];
+    float out[MT][HD / 8][4] = {}, p[MT][KEYS / 8][4], fade[2];
+    const float factor = logit_factor(a);
     running r[MT];
 #pragma unroll
     for (int t = 0; t < MT; t++) r[t] = {{-CUDART_INF_F, -CUDART_INF_F}, {0, 0}};
@@ -236,7 +114,8 @@ static __global__ void __launch_bounds__(WARPS *WARP) attend_tiles(k_attention a
             const int32_t i = row / group, j = (row + 8) / group;
             const two_rows rows = {{span.position + i * step, span.position + j * step}, {i, j}};
             cap_and_mask(p[t], a, rows, keys);
-            soften<HD>(p[t], out[t], &r[t]);
+            soften(p[t], factor, &r[t], fade);
+            fade_rows<HD>(out[t], fade);
         }
         copies_wait<1>(); /* the values */
         __syncthreads();
@@ -384,7 +263,8 @@ static __global__ void __launch_bounds__(WARPS *WARP) attend_terms(k_attention a
                             span.position + (top + 8) / group * step},
                            {top / group, (top + 8) / group}};
     uint32_t q[2][HD / 16][4];
-    float out[HD / 8][4] = {}, p[KEYS / 8][4];
+    float out[HD / 8][4] = {}, p[KEYS / 8][4], fade[2];
+    const float factor = logit_factor(a);
     running r = {{-CUDART_INF_F, -CUDART_INF_F}, {0, 0}};
     for (int i = (int)threadIdx.x; i < HEIGHT * CHUNKS; i += THREADS) {
         const int32_t row = tile.first + i / CHUNKS, j = i % CHUNKS * LANES;
@@ -409,7 +289,8 @@ static __global__ void __launch_bounds__(WARPS *WARP) attend_terms(k_attention a
         __syncthreads();
         rows_of_terms<HD>(p, q, kh, kl);
         cap_and_mask(p, a, rows, keys);
-        soften<HD>(p, out, &r);
+        soften(p, factor, &r, fade);
+        fade_rows<HD>(out, fade);
         columns_of_terms<HD>(out, p, vh, vl);
     }
     int64_t row[2];
@@ -550,6 +431,8 @@ void k_attend(k_stream s, const k_attention *a)
         attend_precise<<<grid, PRECISE_WARPS * WARP, bytes, s>>>(*a);
     } else if (a->two_terms) {
         start_width_of_terms(s, a);
+    } else if (a->height == WIDE_HEIGHT && k_attend_is_wide(a)) {
+        k_attend_wide(s, a);
     } else if (a->type == ROWS_BF16) {
         start_width<bf16>(s, a);
     } else {

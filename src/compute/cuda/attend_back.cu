@@ -9,7 +9,7 @@
  * one K/V head and runs over the queries that see them, span after span; products in bf16 on the
  * tensor units, sums in float32. In check mode `queries_back` and `keys_back` do the same in
  * float32 with a warp a row, or a warp four slots. */
-#include "compute/cuda/tiles_in.h"
+#include "compute/cuda/back_in.h"
 
 enum { SLOTS = 32, WARPS = 8, KEYS_A_WARP = SLOTS / WARPS };
 
@@ -239,22 +239,6 @@ static __global__ void __launch_bounds__(WARPS *WARP) keys_back(k_attention_back
 
 /* ---- on the tensor units ---- */
 
-typedef struct row_number { /* what a row's pairs need */
-    float lse, term;        /* lse in units of log 2 */
-    int32_t query;
-} row_number;
-
-static __device__ __forceinline__ row_number number_of(const k_attention_back &b,
-                                                       const k_span &span, int32_t p)
-{
-    const int32_t group = b.a.heads / b.a.heads_kv;
-    row_number r = {CUDART_INF_F, 0, span.position + p / group}; /* past the end: p is 0 */
-    if (p >= span.count * group) return r;
-    const int64_t at = packed_at(b.a, span, p);
-    r.lse = b.a.log_sum_exp[at] * 1.4426950408889634f, r.term = b.row_term[at];
-    return r;
-}
-
 /* s and dp of sixteen rows and N columns become p and ds / scale. lse and term stand by column
  * (those that a thread has) or by row (its two). Each step over all pairs at once: they do not wait
  * for each other. `hidden`: one bit a pair that sees nothing. */
@@ -444,46 +428,6 @@ static __global__ void __launch_bounds__(4 * WARP) queries_tiles(k_attention_bac
     }
 }
 
-typedef struct own_slots { /* of a block of keys_tiles: KEYS slots, part of them in a range */
-    int32_t position;      /* of the first, were it in the range */
-    int32_t from, end;     /* those of them that are in it */
-} own_slots;
-
-typedef struct rows_at {        /* packed rows that see some of a block's keys */
-    int32_t span, range, first; /* first: -1 before any of this range */
-    int32_t position;           /* of the span's first query */
-    own_slots own;
-} rows_at;
-
-/* The next N packed rows from `at` on; false at the end. */
-static __device__ __forceinline__ bool find_rows(const k_attention_back &b, int32_t slot0,
-                                                 int32_t left, int32_t n, rows_at *at)
-{
-    const k_attention &a = b.a;
-    const int32_t group = a.heads / a.heads_kv;
-    for (; at->span < b.n_span; at->span++, at->range = 0, at->first = -1) {
-        const k_span span = a.span[at->span];
-        for (; at->range < span.n_range; at->range++, at->first = -1) {
-            const k_range range = a.range[span.first_range + at->range];
-            own_slots own = {range.position + slot0 - range.slot, range.slot - slot0,
-                             range.slot + range.count - slot0};
-            if (own.from < 0) own.from = 0;
-            if (own.end > left) own.end = left;
-            if (own.from >= own.end) continue;
-            if (at->first < 0) {
-                const int32_t row0 = own.position + own.from - span.position;
-                at->first = row0 < 0 ? 0 : row0 * group / n * n; /* nobody before sees them */
-            }
-            if (at->first >= span.count * group) continue;
-            const int32_t query = span.position + at->first / group;
-            if (a.window > 0 && query - (own.position + own.end - 1) >= a.window) continue;
-            at->own = own, at->position = span.position;
-            return true;
-        }
-    }
-    return false;
-}
-
 template <int HD, int N> struct row_stage { /* N packed rows on their way */
     bf16 q[N * (HD + LANES)], d_o[N * (HD + LANES)];
 };
@@ -494,13 +438,6 @@ static __device__ __forceinline__ float *numbers_at(row_stage<HD, N> *s, int row
 {
     static_assert(2 * sizeof(float) <= LANES * sizeof(bf16), "the padding");
     return (float *)(s->q + row * (HD + LANES) + HD);
-}
-
-static __device__ __forceinline__ void copy_float(float *to, const float *from, bool there)
-{
-    const uint32_t at = (uint32_t)__cvta_generic_to_shared(to);
-    asm volatile("cp.async.ca.shared.global [%0], [%1], 4, %2;\n" ::"r"(at), "l"(from),
-                 "r"(there ? 4 : 0));
 }
 
 /* Rows past the span's end are zeros throughout: they add nothing, whatever their weight. */
@@ -659,6 +596,7 @@ void k_attend_back(k_stream s, const k_attention_back *b)
     else start_terms<float>(s, b);
     if (b->slots == 0) return;
     if (b->a.precise) start_precise(s, b);
+    else if (k_attend_is_wide(&b->a)) k_attend_back_wide(s, b);
     else if (b->a.type == ROWS_BF16) start_width<bf16>(s, b);
     else start_width<float>(s, b);
 }

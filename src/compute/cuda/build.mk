@@ -4,8 +4,8 @@
 CUDA_HOME  ?= /usr/local/cuda
 NVCC       ?= $(CUDA_HOME)/bin/nvcc
 CUDA_ARCHS ?= 80 86 89 90
-NVCCFLAGS  += -O3 -std=c++17 -Isrc $(foreach a,$(CUDA_ARCHS),-gencode arch=compute_$(a),code=sm_$(a)) \
-              -Xcompiler -Wall,-Wextra
+NVCC_ARCHS  = $(foreach a,$(CUDA_ARCHS),-gencode arch=compute_$(a),code=sm_$(a))
+NVCCFLAGS  += -O3 -std=c++17 -Isrc $(NVCC_ARCHS) -Xcompiler -Wall,-Wextra
 CFLAGS     += -isystem $(CUDA_HOME)/include
 LDLIBS     += -L$(CUDA_HOME)/lib64 -Wl,-rpath,$(CUDA_HOME)/lib64 -lcublasLt -lcudart -lstdc++
 # NCCL carries gradients between GPUs where it is found; NCCL=0 leaves it out (through the host then).
@@ -19,11 +19,13 @@ endif
 KERNELS    := $(sort $(wildcard src/compute/cuda/*.cu))
 SRC        += $(filter-out %/none.c,$(sort $(wildcard src/compute/cuda/*.c)))
 CUDA_OBJ    = $(KERNELS:%.cu=$(BUILD)/%.cu.o)
+# Hopper's own instructions: taken at run time where the card has them, whatever CUDA_ARCHS.
+$(BUILD)/src/compute/cuda/hopper_%.o: NVCC_ARCHS = -gencode arch=compute_90a,code=sm_90a
 GPU_BENCHES = $(patsubst bench/%.c,$(BUILD)/bench/%,$(sort $(wildcard bench/gpu/b_*.c)))
 GPU_TESTS   = $(patsubst tests/%.c,$(BUILD)/tests/%,$(sort $(wildcard tests/gpu_*.c)))
 
 $(BUILD)/%.cu.o: %.cu $(addprefix src/compute/cuda/,kernels.h kernels_decode.h lanes_in.h tiles_in.h best_in.h kernels_adapter.h \
-                      gates_in.h kernels_train.h)
+                      gates_in.h kernels_train.h soften_in.h back_in.h hopper_in.h)
 	@mkdir -p $(@D)
 	@echo "  NVCC $<"
 	$(V)$(NVCC) $(NVCCFLAGS) -c -o $@ $<

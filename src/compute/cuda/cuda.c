@@ -327,6 +327,7 @@ static bool open_parts(backend *b, cuda_state *s, const cuda_card *card, err *e)
                       "taking pinned memory");
     ok = ok && cuda_checked_lt(b, cublasLtCreate(&s->lt), "opening");
     if (!ok) return err_set(e, b->failure.code, "%s", b->failure.text);
+    s->hopper = card->major == 9 && card->minor == 0;
     int driver = 0;
     cudaDriverGetVersion(&driver);
     snprintf(s->isa, sizeof s->isa, "%s, sm_%d%d, cuBLASLt %zu, driver %d.%d, %s", card->name,

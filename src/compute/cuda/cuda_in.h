@@ -55,6 +55,7 @@ typedef struct cuda_state { /* what is open */
     cudaStream_t stream;
     cublasLtHandle_t lt;
     bool precise;   /* fp32 */
+    bool hopper;    /* the card has the instructions of sm_90a */
     bool two_terms; /* .. but for products on the way forward: bf16x3 */
     char isa[256];
     unsigned char *pinned;      /* STAGE_BYTES, then PASSES times PASS_BYTES */

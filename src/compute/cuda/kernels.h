@@ -75,15 +75,20 @@ typedef struct k_attention {
     void *o;
     float *log_sum_exp;               /* [n, h] or NULL */
     int32_t type, precise, two_terms; /* float32 throughout; of two terms (heads up to 128) */
+    int32_t hopper;                   /* the card has the instructions of sm_90a */
     int32_t heads, heads_kv, head_dim;
     const k_span *span;
     const k_range *range;
     const k_tile *tile;
-    int32_t n_tile, height; /* packed rows a tile: 16, 64, 128 (64 in attend_back); precise: 4 */
+    int32_t n_tile, height; /* packed rows a tile: 16, 64, 128 (back: 64; wide 128); precise 4 */
     float scale, softcap;
     int32_t window;
 } k_attention;
 void k_attend(k_stream s, const k_attention *a);
+/* hopper_attend.cu: tiles of WIDE_HEIGHT rows where k_attend_is_wide (the card, heads, rows). */
+enum { WIDE_HEIGHT = 128 };
+bool k_attend_is_wide(const k_attention *a);
+void k_attend_wide(k_stream s, const k_attention *a);
 
 /* head.cu: a stretch of the vocabulary for m rows: logits [m, ld], ids first .. first + count. */
 typedef struct k_head {
@@ -115,5 +120,7 @@ typedef struct k_attention_back {
     float one_by_cap; /* 1 / softcap */
 } k_attention_back;
 void k_attend_back(k_stream s, const k_attention_back *b);
+/* hopper_back.cu: as k_attend_wide. */
+void k_attend_back_wide(k_stream s, const k_attention_back *b);
 
 #endif

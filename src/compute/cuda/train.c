@@ -16,6 +16,7 @@ static k_attention attention_of(backend *b, const attend_tape *t)
                          .log_sum_exp = t->log_sum_exp,
                          .type = cuda_row_type(t->q.type),
                          .precise = cuda_of(b)->precise,
+                         .hopper = cuda_of(b)->hopper,
                          .heads = (int32_t)t->q.dim[1],
                          .heads_kv = (int32_t)t->k.dim[1],
                          .head_dim = (int32_t)t->q.dim[2]};
@@ -43,7 +44,8 @@ static void cuda_attend_back(backend *b, const attend_tape *t, const attend_grad
                              .slots = t->k.dim[0],
                              .n_span = plan->n_span};
     assert(tensor_count(&t->q) / t->q.dim[2] <= s->row_terms);
-    if (!back.a.precise) back.a.height = BACK_HEIGHT;
+    back.a.softcap = plan->softcap;
+    if (!back.a.precise) back.a.height = k_attend_is_wide(&back.a) ? WIDE_HEIGHT : BACK_HEIGHT;
     if (cuda_tiles(b, &back.a, plan) == 0) back.n_span = 0;
     back.one_by_cap = plan->softcap > 0 ? 1 / plan->softcap : 0;
     if (b->failure.code != ERR_NONE) return;

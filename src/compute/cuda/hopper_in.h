@@ -1,0 +1,176 @@
+/* hopper_in: products by warpgroups (wgmma: four warps, m64nNk16, bf16 in, float32 out; sm_90a alone),
+ * and their factors in shared memory. For the .cu files hopper_*.
+ *
+ * A factor of R rows of HD numbers lies in panels of 64 columns, [HD / 64][R][64]; in a panel the
+ * sixteen-byte chunk c of row r stands at c ^ (r % 8) (the 128-byte swizzle), so neither copies nor
+ * products meet on a bank. Panels begin at multiples of 1,024 bytes.
+ *
+ * Products run beside the program. start_products() before a batch of them, end_products() after it;
+ * wait_products<N> until all batches but the latest N are done. Until then a batch's registers are
+ * not to be touched: hold() keeps the compiler from moving that. */
+#ifndef CASELOAD_COMPUTE_CUDA_HOPPER_IN_H
+#define CASELOAD_COMPUTE_CUDA_HOPPER_IN_H
+
+#include "compute/cuda/tiles_in.h"
+
+enum { GROUP = 4 * WARP, PANEL = 64 }; /* threads of a warpgroup (and its 64 rows); columns */
+
+static __device__ __forceinline__ void start_products(void)
+{
+    asm volatile("wgmma.fence.sync.aligned;\n" ::: "memory");
+}
+
+static __device__ __forceinline__ void end_products(void)
+{
+    asm volatile("wgmma.commit_group.sync.aligned;\n" ::: "memory");
+}
+
+template <int LEFT> static __device__ __forceinline__ void wait_products(void)
+{
+    asm volatile("wgmma.wait_group.sync.aligned %0;\n" ::"n"(LEFT) : "memory");
+}
+
+template <int N> static __device__ __forceinline__ void hold(float (&d)[N][4])
+{
+#pragma unroll
+    for (int i = 0; i < 4 * N; i++) asm volatile("" : "+f"(d[i / 4][i % 4])::"memory");
+}
+
+/* What this thread copied is there for products of all, after the next barrier. */
+static __device__ __forceinline__ void copies_to_products(void)
+{
+    asm volatile("fence.proxy.async.shared::cta;\n" ::: "memory");
+}
+
+/* ---- factors in shared memory ---- */
+
+/* For products that read along a panel's columns (k) or along its rows (k turned); `apart`: bytes
+ * from panel to panel, for products of turned factors. */
+static __device__ __forceinline__ uint64_t factor_at(const bf16 *at, uint32_t apart)
+{
+    const uint64_t place = (uint32_t)__cvta_generic_to_shared(at) >> 4;
+    return place | (uint64_t)(apart >> 4) << 16 | (uint64_t)(1024 >> 4) << 32 | (uint64_t)1 << 62;
+}
+
+/* The factor 16 columns on, or 16 rows on (turned). */
+static __device__ __forceinline__ uint64_t columns_on(uint64_t f, int rows, int k)
+{
+    return f + (uint64_t)(k / 4 * (rows * PANEL * 2 >> 4) + k % 4 * (32 >> 4));
+}
+
+static __device__ __forceinline__ uint64_t rows_on(uint64_t f, int k)
+{
+    return f + (uint64_t)(k * (16 * PANEL * 2 >> 4));
+}
+
+/* Where numbers 8 c .. of row r of R stand, in numbers. */
+template <int R> static __device__ __forceinline__ int swizzled(int r, int c)
+{
+    return c / 8 * (R * PANEL) + r * PANEL + ((c ^ r) % 8) * LANES;
+}
+
+/* R slots from `slot` on of one K/V head, those from n on zeros. */
+template <int HD, int R, int THREADS>
+static __device__ __forceinline__ void slots_to_factor(bf16 *to, const void *from,
+                                                       const k_attention &a, int32_t slot,
+                                                       int32_t n)
+{
+    constexpr int CHUNKS = HD / LANES, STEP = THREADS / CHUNKS;
+    static_assert(THREADS % CHUNKS == 0 && STEP % 8 == 0 && R % STEP == 0, "whole passes");
+    const int first = (int)threadIdx.x / CHUNKS, c = (int)threadIdx.x % CHUNKS;
+    const int64_t stride = (int64_t)a.heads_kv * HD;
+    const bf16 *row = (const bf16 *)from + (slot + first) * stride + (int64_t)blockIdx.y * HD;
+    bf16 *at = to + swizzled<R>(first, c);
+    row += c * LANES;
+#pragma unroll
+    for (int i = 0; i < R / STEP; i++) {
+        const bool there = first + i * STEP < n;
+        copy_or_zero(at + i * STEP * PANEL, there ? row + i * STEP * stride : (const bf16 *)from,
+                     there);
+    }
+}
+
+/* Packed rows first .. of [n, heads, HD]; past the span's end zeros. */
+template <int HD, int R, int THREADS>
+static __device__ __forceinline__ void rows_to_factor(bf16 *to, const void *from,
+                                                      const k_attention &a, const k_span &span,
+                                                      int32_t first)
+{
+    constexpr int CHUNKS = HD / LANES, STEP = THREADS / CHUNKS;
+    static_assert(THREADS % CHUNKS == 0 && STEP % 8 == 0 && R % STEP == 0, "whole passes");
+    const int32_t packed = span.count * (a.heads / a.heads_kv);
+    const int r = (int)threadIdx.x / CHUNKS, c = (int)threadIdx.x % CHUNKS;
+    bf16 *at = to + swizzled<R>(r, c);
+#pragma unroll
+    for (int i = 0; i < R / STEP; i++) {
+        const int32_t p = first + r + i * STEP;
+        const int64_t row = p < packed ? packed_at(a, span, p) : 0;
+        copy_or_zero(at + i * STEP * PANEL, (const bf16 *)from + row * HD + c * LANES, p < packed);
+    }
+}
+
+/* ---- products ---- */
+
+#define FOUR(d, i) "+f"(d[i][0]), "+f"(d[i][1]), "+f"(d[i][2]), "+f"(d[i][3])
+#define SIXTEEN(d, i) FOUR(d, i), FOUR(d, i + 1), FOUR(d, i + 2), FOUR(d, i + 3)
+
+/* d [64, 64] (+)= a b^T for 16 columns of a's 64 rows and of b's. */
+static __device__ __forceinline__ void product(float (&d)[8][4], uint64_t a, uint64_t b, int add)
+{
+    asm volatile("{\n.reg .pred p;\nsetp.ne.b32 p, %34, 0;\n"
+                 "wgmma.mma_async.sync.aligned.m64n64k16.f32.bf16.bf16 {"
+                 "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, "
+                 "%16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31"
+                 "}, %32, %33, p, 1, 1, 0, 0;\n}\n"
+                 : SIXTEEN(d, 0), SIXTEEN(d, 4)
+                 : "l"(a), "l"(b), "r"(add));
+}
+
+/* The same with a in registers. */
+static __device__ __forceinline__ void product(float (&d)[8][4], const uint32_t a[4], uint64_t b,
+                                               int add)
+{
+    asm volatile("{\n.reg .pred p;\nsetp.ne.b32 p, %37, 0;\n"
+                 "wgmma.mma_async.sync.aligned.m64n64k16.f32.bf16.bf16 {"
+                 "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, "
+                 "%16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31"
+                 "}, {%32, %33, %34, %35}, %36, p, 1, 1, 0;\n}\n"
+                 : SIXTEEN(d, 0), SIXTEEN(d, 4)
+                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b), "r"(add));
+}
+
+/* d [64, 64] += a b for 16 columns of a, in registers, and 16 rows of b. */
+static __device__ __forceinline__ void product_turned(float (&d)[8][4], const uint32_t a[4],
+                                                      uint64_t b)
+{
+    asm volatile("{\nwgmma.mma_async.sync.aligned.m64n64k16.f32.bf16.bf16 {"
+                 "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, "
+                 "%16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31"
+                 "}, {%32, %33, %34, %35}, %36, 1, 1, 1, 1;\n}\n"
+                 : SIXTEEN(d, 0), SIXTEEN(d, 4)
+                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b));
+}
+
+/* d [64, 128] += a b */
+static __device__ __forceinline__ void product_turned(float (&d)[16][4], const uint32_t a[4],
+                                                      uint64_t b)
+{
+    asm volatile("{\nwgmma.mma_async.sync.aligned.m64n128k16.f32.bf16.bf16 {"
+                 "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, "
+                 "%16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31, "
+                 "%32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47, "
+                 "%48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63"
+                 "}, {%64, %65, %66, %67}, %68, 1, 1, 1, 1;\n}\n"
+                 : SIXTEEN(d, 0), SIXTEEN(d, 4), SIXTEEN(d, 8), SIXTEEN(d, 12)
+                 : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b));
+}
+
+/* Sixteen columns of a block of products as the next products' first factor. */
+static __device__ __forceinline__ void columns_as_factor(uint32_t a[4], const float x[4],
+                                                         const float y[4])
+{
+    a[0] = two_bf16(x[0], x[1]), a[1] = two_bf16(x[2], x[3]);
+    a[2] = two_bf16(y[0], y[1]), a[3] = two_bf16(y[2], y[3]);
+}
+
+#endif
