@@ -1,13 +1,13 @@
 /* hopper_back: queries_tiles and keys_tiles of attend_back.cu in Hopper's own instructions, for bf16
  * rows and heads of 64 or 128 numbers without a soft-cap.
  *
- * A block has two warpgroups of 64 rows (or slots) each, which run over blocks of 64 keys (or rows):
- * three stages of them, one being read, one on its way, and one that the latest products may still
- * read. Every sum has one order, and no two blocks add to one number. */
+ * A block has two warpgroups of 64 rows (or slots) each, which run over blocks of 64 keys (or rows)
+ * that come by stages. Every sum has one order, and no two blocks add to one number. */
 #include "compute/cuda/back_in.h"
 #include "compute/cuda/hopper_in.h"
 
-enum { GROUPS = 2, HEIGHT = GROUPS * 64, THREADS = GROUPS * GROUP, STEP = 64, STAGES = 3 };
+enum { GROUPS = 2, HEIGHT = GROUPS * 64, THREADS = GROUPS * GROUP, STEP = 64 };
+enum { KEY_STAGES = 3, ROW_STAGES = 2 }; /* two blocks of keys are read at a time */
 
 #define TO_TWO 1.4426950408889634f /* log2(e) */
 
@@ -89,7 +89,7 @@ static __device__ __forceinline__ void block_as_factor(uint32_t p[STEP / 16][4],
     for (int k = 0; k < STEP / 16; k++) columns_as_factor(p[k], x[2 * k], x[2 * k + 1]);
 }
 
-/* blockIdx: tile of HEIGHT packed rows, K/V head. Dynamic shared memory: q, do; STAGES of k, v. */
+/* blockIdx: tile of HEIGHT packed rows, K/V head. Dynamic shared memory: q, do; KEY_STAGES of k, v. */
 /* long: one kernel, a pipeline whose stages hold the same registers */
 template <int HD>
 static __global__ void __launch_bounds__(THREADS, 1) queries_wide(k_attention_back b)
@@ -97,7 +97,7 @@ static __global__ void __launch_bounds__(THREADS, 1) queries_wide(k_attention_ba
     extern __shared__ __align__(1024) unsigned char space[];
     constexpr int BLOCK = 2 * STEP * HD;
     bf16 *qs = (bf16 *)space, *ds = qs + HEIGHT * HD, *stages = ds + HEIGHT * HD;
-    const bf16 *const last = stages + (STAGES - 1) * BLOCK;
+    const bf16 *const last = stages + (KEY_STAGES - 1) * BLOCK;
     const k_attention &a = b.a;
     const k_tile tile = a.tile[blockIdx.x];
     const k_span span = a.span[tile.span];
@@ -210,7 +210,7 @@ static __device__ __forceinline__ bool sees_slot(const k_attention &a, const sig
            sees(query, s.own.position + slot, a.window);
 }
 
-/* blockIdx: HEIGHT slots, K/V head. Dynamic shared memory: k, v; STAGES of rows; their numbers,
+/* blockIdx: HEIGHT slots, K/V head. Dynamic shared memory: k, v; ROW_STAGES of rows; their numbers,
  * log-sum-exp and term. */
 /* long: one kernel, a pipeline whose stages hold the same registers */
 template <int HD>
@@ -224,7 +224,7 @@ static __global__ void __launch_bounds__(THREADS, 1) keys_wide(k_attention_back 
     const int first_slot = mine / 64 * 64;
     bf16 *ks = (bf16 *)space, *vs = ks + HEIGHT * HD;
     row_stage<HD> *stage = (row_stage<HD> *)(vs + HEIGHT * HD);
-    float *numbers = (float *)(stage + STAGES);
+    float *numbers = (float *)(stage + ROW_STAGES);
     const float factor = a.scale * TO_TWO;
     float dk[HD / 8][4] = {}, dv[HD / 8][4] = {};
     uint32_t p[STEP / 16][4], dsp[STEP / 16][4];
@@ -238,7 +238,7 @@ static __global__ void __launch_bounds__(THREADS, 1) keys_wide(k_attention_back 
         const sight see = {at.own, at.first, at.position};
         const row_stage<HD> *rows = stage + turn;
         const float *lse = numbers + turn * 2 * STEP + lane % 4 * 2, *term = lse + STEP;
-        turn = turn == STAGES - 1 ? 0 : turn + 1;
+        turn = turn == ROW_STAGES - 1 ? 0 : turn + 1;
         float s[STEP / 8][4], dp[STEP / 8][4];
         copies_wait<0>();
         copies_to_products();
@@ -304,16 +304,16 @@ static __global__ void __launch_bounds__(THREADS, 1) keys_wide(k_attention_back 
 template <int HD> static void start_wide(k_stream s, const k_attention_back *b)
 {
     constexpr size_t held = (size_t)2 * HEIGHT * HD * sizeof(bf16);
-    constexpr size_t staged = (size_t)STAGES * sizeof(row_stage<HD>);
-    constexpr size_t numbers = (size_t)STAGES * 2 * STEP * sizeof(float);
+    constexpr size_t of_keys = (size_t)KEY_STAGES * 2 * STEP * HD * sizeof(bf16);
+    constexpr size_t of_rows = ROW_STAGES * (sizeof(row_stage<HD>) + 2 * STEP * sizeof(float));
     const dim3 slots(blocks_of(b->slots, HEIGHT), (unsigned)b->a.heads_kv);
     const dim3 tiles((unsigned)b->a.n_tile, (unsigned)b->a.heads_kv);
     cudaFuncSetAttribute(queries_wide<HD>, cudaFuncAttributeMaxDynamicSharedMemorySize,
-                         (int)(held + staged));
+                         (int)(held + of_keys));
     cudaFuncSetAttribute(keys_wide<HD>, cudaFuncAttributeMaxDynamicSharedMemorySize,
-                         (int)(held + staged + numbers));
-    if (b->a.n_tile > 0) queries_wide<HD><<<tiles, THREADS, held + staged, s>>>(*b);
-    keys_wide<HD><<<slots, THREADS, held + staged + numbers, s>>>(*b);
+                         (int)(held + of_rows));
+    if (b->a.n_tile > 0) queries_wide<HD><<<tiles, THREADS, held + of_keys, s>>>(*b);
+    keys_wide<HD><<<slots, THREADS, held + of_rows, s>>>(*b);
 }
 
 void k_attend_back_wide(k_stream s, const k_attention_back *b)
