@@ -248,18 +248,17 @@ static __device__ __forceinline__ void turn_pairs(const k_attention_back &b, flo
                                                   const float *term, uint32_t hidden)
 {
     const k_attention &a = b.a;
-    const float to_two = 1.4426950408889634f;
     static_assert(N <= 64, "a bit a pair");
     if (a.softcap > 0) {
 #pragma unroll
         for (int i = 0; i < N / 2; i++) {
             const int r = BY_COLUMN ? i / 4 * 2 + i % 2 : i % 4 / 2;
             const float t = tanhf(s[i / 4][i % 4] * a.scale * b.one_by_cap);
-            s[i / 4][i % 4] = exp_two(a.softcap * t * to_two - lse[r]);
+            s[i / 4][i % 4] = exp_two(a.softcap * t * TO_TWO - lse[r]);
             dp[i / 4][i % 4] = (dp[i / 4][i % 4] - term[r]) * (1 - t * t);
         }
     } else {
-        const float factor = a.scale * to_two;
+        const float factor = a.scale * TO_TWO;
 #pragma unroll
         for (int i = 0; i < N / 2; i++) {
             const int r = BY_COLUMN ? i / 4 * 2 + i % 2 : i % 4 / 2;
@@ -501,7 +500,7 @@ static __global__ void __launch_bounds__(4 * SPLIT * WARP) keys_tiles(k_attentio
 #pragma unroll
         for (int i = 0; i < N / 4; i++) {
             const int r = i / 2 * 8 + lane % 4 * 2 + i % 2;
-            lse[i] = numbers_at(rows, r)[0] * 1.4426950408889634f, term[i] = numbers_at(rows, r)[1];
+            lse[i] = numbers_at(rows, r)[0] * TO_TWO, term[i] = numbers_at(rows, r)[1];
         }
         if (own.from > 0 || own.end < KEYS || a.window > 0 ||
             own.position + KEYS - 1 > position + first / group) {

@@ -1,5 +1,5 @@
-/* back_in: what the kernels of attention's way back share: what belongs to a row, and which rows see
- * a block of slots. For .cu files only. */
+/* back_in: what the kernels of attention's way back share: what belongs to a row, and which rows
+ * see a block of slots. For .cu files only. */
 #ifndef CASELOAD_COMPUTE_CUDA_BACK_IN_H
 #define CASELOAD_COMPUTE_CUDA_BACK_IN_H
 
@@ -17,7 +17,7 @@ static __device__ __forceinline__ row_number number_of(const k_attention_back &b
     row_number r = {CUDART_INF_F, 0, span.position + p / group}; /* past the end: p is 0 */
     if (p >= span.count * group) return r;
     const int64_t at = packed_at(b.a, span, p);
-    r.lse = b.a.log_sum_exp[at] * 1.4426950408889634f, r.term = b.row_term[at];
+    r.lse = b.a.log_sum_exp[at] * TO_TWO, r.term = b.row_term[at];
     return r;
 }
 

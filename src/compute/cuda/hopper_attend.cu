@@ -1,5 +1,5 @@
-/* hopper_attend: attend_tiles of attend.cu in Hopper's own instructions, for bf16 rows and heads of 64
- * or 128 numbers without a soft-cap.
+/* hopper_attend: attend_tiles of attend.cu in Hopper's own instructions, for bf16 rows and heads of
+ * 64 or 128 numbers without a soft-cap.
  *
  * A block takes 64 packed rows a warpgroup. The products of a block of keys run while the block
  * before it is added up: queries and weights stay in registers, keys and values come by two stages
@@ -94,8 +94,7 @@ static __global__ void __launch_bounds__(GROUPS *GROUP, 1) attend_wide(k_attenti
     if (now.there) slots_to_factor<HD, KEYS, THREADS>(ks, a.k, a, now.slot, now.keys.n);
     copies_end();
     if (now.there) next = take_block(a, tile, span, see, &at);
-    if (next.there)
-        slots_to_factor<HD, KEYS, THREADS>(ks + BLOCK, a.k, a, next.slot, next.keys.n);
+    if (next.there) slots_to_factor<HD, KEYS, THREADS>(ks + BLOCK, a.k, a, next.slot, next.keys.n);
     if (now.there) slots_to_factor<HD, KEYS, THREADS>(vs, a.v, a, now.slot, now.keys.n);
     copies_end();
     copies_wait<1>(); /* queries, the first keys */

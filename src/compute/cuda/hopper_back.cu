@@ -1,5 +1,5 @@
-/* hopper_back: queries_tiles and keys_tiles of attend_back.cu in Hopper's own instructions, for bf16
- * rows and heads of 64 or 128 numbers without a soft-cap.
+/* hopper_back: queries_tiles and keys_tiles of attend_back.cu in Hopper's own instructions, for
+ * bf16 rows and heads of 64 or 128 numbers without a soft-cap.
  *
  * A block has two warpgroups of 64 rows (or slots) each, which run over blocks of 64 keys (or rows)
  * that come by stages. Every sum has one order, and no two blocks add to one number. */
@@ -8,8 +8,6 @@
 
 enum { GROUPS = 2, HEIGHT = GROUPS * 64, THREADS = GROUPS * GROUP, STEP = 64 };
 enum { KEY_STAGES = 3, ROW_STAGES = 2 }; /* two blocks of keys are read at a time */
-
-#define TO_TWO 1.4426950408889634f /* log2(e) */
 
 /* d [64, 64] = 64 rows of `as` (of AR) times the STEP rows of `bs` */
 template <int HD, int AR>
@@ -89,7 +87,8 @@ static __device__ __forceinline__ void block_as_factor(uint32_t p[STEP / 16][4],
     for (int k = 0; k < STEP / 16; k++) columns_as_factor(p[k], x[2 * k], x[2 * k + 1]);
 }
 
-/* blockIdx: tile of HEIGHT packed rows, K/V head. Dynamic shared memory: q, do; KEY_STAGES of k, v. */
+/* blockIdx: tile of HEIGHT packed rows, K/V head. Dynamic shared memory: q, do; KEY_STAGES of k,
+ * v. */
 /* long: one kernel, a pipeline whose stages hold the same registers */
 template <int HD>
 static __global__ void __launch_bounds__(THREADS, 1) queries_wide(k_attention_back b)
@@ -139,7 +138,8 @@ static __global__ void __launch_bounds__(THREADS, 1) queries_wide(k_attention_ba
         copies_to_products();
         __syncthreads(); /* the next block is there, and who read the one before this is done */
         const coming after = take_block(a, tile, span, see, &at);
-        if (after.there) copy_keys<HD>(ks_next == last ? stages : (bf16 *)ks_next + BLOCK, a, after);
+        if (after.there)
+            copy_keys<HD>(ks_next == last ? stages : (bf16 *)ks_next + BLOCK, a, after);
         copies_end();
         hold(dq);
         start_products();
@@ -206,15 +206,13 @@ static __device__ __forceinline__ bool sees_slot(const k_attention &a, const sig
                                                  int row, int32_t group)
 {
     const int32_t query = s.position + (s.first + row) / group;
-    return (slot >= s.own.from) & (slot < s.own.end) &
-           sees(query, s.own.position + slot, a.window);
+    return (slot >= s.own.from) & (slot < s.own.end) & sees(query, s.own.position + slot, a.window);
 }
 
 /* blockIdx: HEIGHT slots, K/V head. Dynamic shared memory: k, v; ROW_STAGES of rows; their numbers,
  * log-sum-exp and term. */
 /* long: one kernel, a pipeline whose stages hold the same registers */
-template <int HD>
-static __global__ void __launch_bounds__(THREADS, 1) keys_wide(k_attention_back b)
+template <int HD> static __global__ void __launch_bounds__(THREADS, 1) keys_wide(k_attention_back b)
 {
     extern __shared__ __align__(1024) unsigned char space[];
     const k_attention &a = b.a;

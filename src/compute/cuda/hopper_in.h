@@ -1,13 +1,13 @@
-/* hopper_in: products by warpgroups (wgmma: four warps, m64nNk16, bf16 in, float32 out; sm_90a alone),
- * and their factors in shared memory. For the .cu files hopper_*.
+/* hopper_in: products by warpgroups (wgmma: four warps, m64nNk16, bf16 in, float32 out; of sm_90a
+ * alone), and their factors in shared memory. For the .cu files hopper_*.
  *
  * A factor of R rows of HD numbers lies in panels of 64 columns, [HD / 64][R][64]; in a panel the
  * sixteen-byte chunk c of row r stands at c ^ (r % 8) (the 128-byte swizzle), so neither copies nor
  * products meet on a bank. Panels begin at multiples of 1,024 bytes.
  *
- * Products run beside the program. start_products() before a batch of them, end_products() after it;
- * wait_products<N> until all batches but the latest N are done. Until then a batch's registers are
- * not to be touched: hold() keeps the compiler from moving that. */
+ * Products run beside the program. start_products() before a batch of them, end_products() after
+ * it; wait_products<N> until all batches but the latest N are done. Until then a batch's registers
+ * are not to be touched: hold() keeps the compiler from moving that. */
 #ifndef CASELOAD_COMPUTE_CUDA_HOPPER_IN_H
 #define CASELOAD_COMPUTE_CUDA_HOPPER_IN_H
 
@@ -71,9 +71,8 @@ template <int R> static __device__ __forceinline__ int swizzled(int r, int c)
 
 /* R slots from `slot` on of one K/V head, those from n on zeros. */
 template <int HD, int R, int THREADS>
-static __device__ __forceinline__ void slots_to_factor(bf16 *to, const void *from,
-                                                       const k_attention &a, int32_t slot,
-                                                       int32_t n)
+static __device__ __forceinline__ void
+slots_to_factor(bf16 *to, const void *from, const k_attention &a, int32_t slot, int32_t n)
 {
     constexpr int CHUNKS = HD / LANES, STEP = THREADS / CHUNKS;
     static_assert(THREADS % CHUNKS == 0 && STEP % 8 == 0 && R % STEP == 0, "whole passes");
@@ -92,9 +91,8 @@ static __device__ __forceinline__ void slots_to_factor(bf16 *to, const void *fro
 
 /* Packed rows first .. of [n, heads, HD]; past the span's end zeros. */
 template <int HD, int R, int THREADS>
-static __device__ __forceinline__ void rows_to_factor(bf16 *to, const void *from,
-                                                      const k_attention &a, const k_span &span,
-                                                      int32_t first)
+static __device__ __forceinline__ void
+rows_to_factor(bf16 *to, const void *from, const k_attention &a, const k_span &span, int32_t first)
 {
     constexpr int CHUNKS = HD / LANES, STEP = THREADS / CHUNKS;
     static_assert(THREADS % CHUNKS == 0 && STEP % 8 == 0 && R % STEP == 0, "whole passes");
@@ -111,9 +109,6 @@ static __device__ __forceinline__ void rows_to_factor(bf16 *to, const void *from
 
 /* ---- products ---- */
 
-#define FOUR(d, i) "+f"(d[i][0]), "+f"(d[i][1]), "+f"(d[i][2]), "+f"(d[i][3])
-#define SIXTEEN(d, i) FOUR(d, i), FOUR(d, i + 1), FOUR(d, i + 2), FOUR(d, i + 3)
-
 /* d [64, 64] (+)= a b^T for 16 columns of a's 64 rows and of b's. */
 static __device__ __forceinline__ void product(float (&d)[8][4], uint64_t a, uint64_t b, int add)
 {
@@ -122,7 +117,13 @@ static __device__ __forceinline__ void product(float (&d)[8][4], uint64_t a, uin
                  "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, "
                  "%16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31"
                  "}, %32, %33, p, 1, 1, 0, 0;\n}\n"
-                 : SIXTEEN(d, 0), SIXTEEN(d, 4)
+                 : "+f"(d[0][0]), "+f"(d[0][1]), "+f"(d[0][2]), "+f"(d[0][3]), "+f"(d[1][0]),
+                   "+f"(d[1][1]), "+f"(d[1][2]), "+f"(d[1][3]), "+f"(d[2][0]), "+f"(d[2][1]),
+                   "+f"(d[2][2]), "+f"(d[2][3]), "+f"(d[3][0]), "+f"(d[3][1]), "+f"(d[3][2]),
+                   "+f"(d[3][3]), "+f"(d[4][0]), "+f"(d[4][1]), "+f"(d[4][2]), "+f"(d[4][3]),
+                   "+f"(d[5][0]), "+f"(d[5][1]), "+f"(d[5][2]), "+f"(d[5][3]), "+f"(d[6][0]),
+                   "+f"(d[6][1]), "+f"(d[6][2]), "+f"(d[6][3]), "+f"(d[7][0]), "+f"(d[7][1]),
+                   "+f"(d[7][2]), "+f"(d[7][3])
                  : "l"(a), "l"(b), "r"(add));
 }
 
@@ -135,7 +136,13 @@ static __device__ __forceinline__ void product(float (&d)[8][4], const uint32_t 
                  "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, "
                  "%16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31"
                  "}, {%32, %33, %34, %35}, %36, p, 1, 1, 0;\n}\n"
-                 : SIXTEEN(d, 0), SIXTEEN(d, 4)
+                 : "+f"(d[0][0]), "+f"(d[0][1]), "+f"(d[0][2]), "+f"(d[0][3]), "+f"(d[1][0]),
+                   "+f"(d[1][1]), "+f"(d[1][2]), "+f"(d[1][3]), "+f"(d[2][0]), "+f"(d[2][1]),
+                   "+f"(d[2][2]), "+f"(d[2][3]), "+f"(d[3][0]), "+f"(d[3][1]), "+f"(d[3][2]),
+                   "+f"(d[3][3]), "+f"(d[4][0]), "+f"(d[4][1]), "+f"(d[4][2]), "+f"(d[4][3]),
+                   "+f"(d[5][0]), "+f"(d[5][1]), "+f"(d[5][2]), "+f"(d[5][3]), "+f"(d[6][0]),
+                   "+f"(d[6][1]), "+f"(d[6][2]), "+f"(d[6][3]), "+f"(d[7][0]), "+f"(d[7][1]),
+                   "+f"(d[7][2]), "+f"(d[7][3])
                  : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b), "r"(add));
 }
 
@@ -147,7 +154,13 @@ static __device__ __forceinline__ void product_turned(float (&d)[8][4], const ui
                  "%0, %1, %2, %3, %4, %5, %6, %7, %8, %9, %10, %11, %12, %13, %14, %15, "
                  "%16, %17, %18, %19, %20, %21, %22, %23, %24, %25, %26, %27, %28, %29, %30, %31"
                  "}, {%32, %33, %34, %35}, %36, 1, 1, 1, 1;\n}\n"
-                 : SIXTEEN(d, 0), SIXTEEN(d, 4)
+                 : "+f"(d[0][0]), "+f"(d[0][1]), "+f"(d[0][2]), "+f"(d[0][3]), "+f"(d[1][0]),
+                   "+f"(d[1][1]), "+f"(d[1][2]), "+f"(d[1][3]), "+f"(d[2][0]), "+f"(d[2][1]),
+                   "+f"(d[2][2]), "+f"(d[2][3]), "+f"(d[3][0]), "+f"(d[3][1]), "+f"(d[3][2]),
+                   "+f"(d[3][3]), "+f"(d[4][0]), "+f"(d[4][1]), "+f"(d[4][2]), "+f"(d[4][3]),
+                   "+f"(d[5][0]), "+f"(d[5][1]), "+f"(d[5][2]), "+f"(d[5][3]), "+f"(d[6][0]),
+                   "+f"(d[6][1]), "+f"(d[6][2]), "+f"(d[6][3]), "+f"(d[7][0]), "+f"(d[7][1]),
+                   "+f"(d[7][2]), "+f"(d[7][3])
                  : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b));
 }
 
@@ -161,7 +174,19 @@ static __device__ __forceinline__ void product_turned(float (&d)[16][4], const u
                  "%32, %33, %34, %35, %36, %37, %38, %39, %40, %41, %42, %43, %44, %45, %46, %47, "
                  "%48, %49, %50, %51, %52, %53, %54, %55, %56, %57, %58, %59, %60, %61, %62, %63"
                  "}, {%64, %65, %66, %67}, %68, 1, 1, 1, 1;\n}\n"
-                 : SIXTEEN(d, 0), SIXTEEN(d, 4), SIXTEEN(d, 8), SIXTEEN(d, 12)
+                 : "+f"(d[0][0]), "+f"(d[0][1]), "+f"(d[0][2]), "+f"(d[0][3]), "+f"(d[1][0]),
+                   "+f"(d[1][1]), "+f"(d[1][2]), "+f"(d[1][3]), "+f"(d[2][0]), "+f"(d[2][1]),
+                   "+f"(d[2][2]), "+f"(d[2][3]), "+f"(d[3][0]), "+f"(d[3][1]), "+f"(d[3][2]),
+                   "+f"(d[3][3]), "+f"(d[4][0]), "+f"(d[4][1]), "+f"(d[4][2]), "+f"(d[4][3]),
+                   "+f"(d[5][0]), "+f"(d[5][1]), "+f"(d[5][2]), "+f"(d[5][3]), "+f"(d[6][0]),
+                   "+f"(d[6][1]), "+f"(d[6][2]), "+f"(d[6][3]), "+f"(d[7][0]), "+f"(d[7][1]),
+                   "+f"(d[7][2]), "+f"(d[7][3]), "+f"(d[8][0]), "+f"(d[8][1]), "+f"(d[8][2]),
+                   "+f"(d[8][3]), "+f"(d[9][0]), "+f"(d[9][1]), "+f"(d[9][2]), "+f"(d[9][3]),
+                   "+f"(d[10][0]), "+f"(d[10][1]), "+f"(d[10][2]), "+f"(d[10][3]), "+f"(d[11][0]),
+                   "+f"(d[11][1]), "+f"(d[11][2]), "+f"(d[11][3]), "+f"(d[12][0]), "+f"(d[12][1]),
+                   "+f"(d[12][2]), "+f"(d[12][3]), "+f"(d[13][0]), "+f"(d[13][1]), "+f"(d[13][2]),
+                   "+f"(d[13][3]), "+f"(d[14][0]), "+f"(d[14][1]), "+f"(d[14][2]), "+f"(d[14][3]),
+                   "+f"(d[15][0]), "+f"(d[15][1]), "+f"(d[15][2]), "+f"(d[15][3])
                  : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b));
 }
 

@@ -1,15 +1,15 @@
 /* soften_in: what the kernels of attention's way forward share: the online softmax over blocks of
- * KEYS keys, and writing a tile's rows. A thread has two rows, 8 apart, and of each block the columns
- * that products on the tensor units leave it (mma m16n8 and wgmma alike). For .cu files only. */
+ * KEYS keys, and writing a tile's rows. A thread has two rows, 8 apart, and of each block the
+ * columns that products on the tensor units leave it (mma m16n8 and wgmma alike). For .cu files
+ * only. */
 #ifndef CASELOAD_COMPUTE_CUDA_SOFTEN_IN_H
 #define CASELOAD_COMPUTE_CUDA_SOFTEN_IN_H
 
 #include "compute/cuda/tiles_in.h"
 
-#define TO_TWO 1.4426950408889634f /* log2(e) */
-#define LEAST (-1e30f)             /* the largest of none: finite, so that differences are numbers */
+#define LEAST (-1e30f) /* the largest of none: finite, so that differences are numbers */
 
-typedef struct running { /* of the two rows that a thread shares with three others */
+typedef struct running {      /* of the two rows that a thread shares with three others */
     float largest[2], sum[2]; /* logit in units of log 2; of the thread's own columns */
 } running;
 
@@ -66,8 +66,9 @@ static __device__ __forceinline__ float logit_factor(const k_attention &a)
     return a.softcap > 0 ? 1 : a.scale * TO_TWO;
 }
 
-/* Logits / factor become weights exp(logit - largest). `fade`: what earlier sums are to be multiplied
- * by, as the largest has changed. Roundings are spelled out: every kernel gives the same bits. */
+/* Logits / factor become weights exp(logit - largest). `fade`: what earlier sums are to be
+ * multiplied by, as the largest has changed. Roundings are spelled out: every kernel gives the same
+ * bits. */
 static __device__ __forceinline__ void soften(float s[KEYS / 8][4], float factor, running *r,
                                               float fade[2])
 {
@@ -124,8 +125,7 @@ static __device__ void write_rows(const float out[HD / 8][4], const running &r,
                     out[i][2 * h + 1] * scale);
         }
         if (a.log_sum_exp && column == 0) {
-            a.log_sum_exp[row[h]] =
-                sum > 0 ? r.largest[h] * 0.69314718055994531f + logf(sum) : 0;
+            a.log_sum_exp[row[h]] = sum > 0 ? r.largest[h] * 0.69314718055994531f + logf(sum) : 0;
         }
     }
 }

@@ -11,6 +11,8 @@
 
 enum { KEYS = 64, M_ROWS = 16, AHEAD = 4 }; /* keys a block; rows of one product; loads ahead */
 
+#define TO_TWO 1.4426950408889634f /* log2(e) */
+
 static __device__ __forceinline__ bool sees(int32_t query, int32_t key, int32_t window)
 {
     return (key <= query) & ((window == 0) | (query - key < window));
