@@ -704,7 +704,7 @@ static void test_attend_back(void **state)
  * row, windows, a head that is shared and one that is not there, no rows at all. */
 static void test_attend_wide(void **state)
 {
-    static const job_size sizes[] = {{1, 0, 1, 1},      {2, 0, 1, 300},    {3, 64, 1, 129},
+    static const job_size sizes[] = {{1, 1, 1, 1},      {2, 0, 1, 300},    {3, 64, 1, 129},
                                      {2, 131, 67, 257}, {3, 200, 140, 90}, {1, 128, 1, 401}};
     gpu g = gpu_open(*state);
     rng r = rng_for(9, 2, 4);
