@@ -588,8 +588,11 @@ static void check_draw(gpu *g, rng *r, draw_case c)
                             .unit = rng_unit(&copied)};
         id[i] = -2;
     }
-    draw_request want = {row, c.n, SEEN, seen, c.cap, id};
+    err e = {0};
+    int32_t *drawn = device_take(&g->p.b, &g->p.data, (size_t)c.n, sizeof *drawn, &e);
+    draw_request want = {row, c.n, SEEN, seen, c.cap, drawn};
     op_draw(&g->p.b, there(g, logits), &want);
+    device_read(&g->p.b, id, drawn, (size_t)c.n * sizeof *id);
     unsigned char *scratch = (unsigned char *)take(&g->p, (int64_t)c.n_vocab * 8);
     int32_t left = 0;
     for (int32_t i = 0; i < c.n; i++) {

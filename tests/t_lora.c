@@ -123,7 +123,7 @@ typedef struct options {
     const char *device;
     int threads;
     int32_t rerun;
-    bool unshared;
+    bool unshared, no_graphs;
 } options;
 
 static bool place_all(opened *o, err *e)
@@ -162,7 +162,8 @@ static bool open_trainer(opened *o, const char *name, options how)
     train_shape shape = {.rows = ROWS,
                          .out_rows = OUT_ROWS,
                          .positions = POSITIONS,
-                         .rerun_layers = how.rerun};
+                         .rerun_layers = how.rerun,
+                         .no_graphs = how.no_graphs};
     assert_true(batcher_lay_out(&o->batcher, &o->tree, shape, &o->memory, &e));
     arena plan = ARENA_MEASURE;
     trainer *t = &o->trainer;
@@ -462,7 +463,7 @@ static void test_reruns_and_threads_change_no_bit(void **state)
                                {.device = "cpu", .threads = 3, .rerun = layers - 1},
                                {.device = "cpu", .threads = 2}};
         check_same_bits(names[k], how, countof(how));
-        const options on_card[] = {{.device = "cuda"},
+        const options on_card[] = {{.device = "cuda", .no_graphs = true},
                                    {.device = "cuda"},
                                    {.device = "cuda", .rerun = 1},
                                    {.device = "cuda", .rerun = layers}};

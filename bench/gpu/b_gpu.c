@@ -629,7 +629,7 @@ static bool stamp(void *context, int32_t n_row, err *e)
 }
 
 /* Seconds of a step of all samples, the draw and the host's work included. */
-static double decode_all(run *r, decoder *d, sampling how)
+static double decode_all(run *r, decoder *d, sampling how, int32_t prompts, int32_t samples)
 {
     enum { ROWS = PROMPTS * SAMPLES };
     static decode_stream stream[ROWS];
@@ -638,8 +638,8 @@ static double decode_all(run *r, decoder *d, sampling how)
     err e = {0};
     stamps t = {.n = 0};
     const decode_rules rules = {.step = stamp, .context = &t};
-    for (int32_t i = 0; i < ROWS; i++) {
-        const int32_t first = i / SAMPLES * PROMPT;
+    for (int32_t i = 0; i < prompts * samples; i++) {
+        const int32_t first = i / samples * PROMPT;
         stream[i] = (decode_stream){.how = how,
                                     .generator = rng_for(1, (uint64_t)i, 0),
                                     .path = {{first, PROMPT, 0}},
@@ -653,7 +653,7 @@ static double decode_all(run *r, decoder *d, sampling how)
                                     .max_new = NEW,
                                     .id = id[i]};
     }
-    if (!decode_run(d, stream, ROWS, &rules, &e)) stop(&e);
+    if (!decode_run(d, stream, prompts * samples, &rules, &e)) stop(&e);
     for (int i = 0; i + 2 < t.n; i++) took[i] = t.at[i + 2] - t.at[i + 1];
     return median(took, t.n - 2);
 }
@@ -668,6 +668,76 @@ static double decode_floor(const run *r, double rows, double bytes)
     const double parameters = (double)r->header.n_parameter - table;
     const double read = weights / r->memory, compute = 2 * parameters * rows / r->product;
     return kv / r->memory + (read > compute ? read : compute);
+}
+
+/* What a graph of a decode step costs: recording it, making it, putting new arguments into one that
+ * is there, starting it; and the card's memory that it takes. */
+static void bench_recording(run *r, const decode_step *d)
+{
+    enum { TIMES = 20, PHASES = 4 };
+    static const char *const names[PHASES] = {"recording its kernels", "making a graph of them",
+                                              "or new arguments for one", "starting it"};
+    double took[PHASES][TIMES];
+    cudaStream_t stream = cuda_stream_of(&r->b);
+    cudaGraphExec_t made[TIMES] = {0};
+    size_t n = 0, before, after, total;
+    char name[200];
+    session_forward(&r->s, &d->st); /* its arrays are there now */
+    cudaStreamSynchronize(stream);
+    cudaMemGetInfo(&before, &total);
+    for (int i = 0; i < TIMES; i++) {
+        cudaGraph_t graph = NULL;
+        cudaGraphExecUpdateResultInfo changed;
+        double at[PHASES + 1] = {seconds_now()};
+        cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal);
+        session_forward(&r->s, &d->st);
+        cudaError_t e = cudaStreamEndCapture(stream, &graph);
+        at[1] = seconds_now();
+        if (e == cudaSuccess) e = cudaGraphInstantiate(&made[i], graph, 0);
+        at[2] = seconds_now();
+        if (e == cudaSuccess) e = cudaGraphExecUpdate(made[i], graph, &changed);
+        at[3] = seconds_now();
+        if (e == cudaSuccess) e = cudaGraphLaunch(made[i], stream);
+        at[4] = seconds_now();
+        cudaStreamSynchronize(stream);
+        if (e != cudaSuccess) printf("no graph: %s\n", cudaGetErrorString(e));
+        cudaGraphGetNodes(graph, NULL, &n);
+        cudaGraphDestroy(graph);
+        for (int k = 0; k < PHASES; k++) took[k][i] = at[k + 1] - at[k];
+    }
+    cudaMemGetInfo(&after, &total);
+    for (int i = 0; i < TIMES; i++) cudaGraphExecDestroy(made[i]);
+    for (int k = 0; k < PHASES; k++) {
+        snprintf(name, sizeof name, "decode step %s, %zu kernels, %s; us a kernel", r->name, n,
+                 names[k]);
+        const double t = median(took[k], TIMES);
+        tell(r, name, t * 1e3, "ms", t * 1e6 / (double)n);
+    }
+    tell(r, "memory of a graph", ((double)before - (double)after) / TIMES / 1e3, "kB", 0);
+}
+
+/* Steps of few and many streams, with graphs and op by op, in turns. */
+static void bench_graphs(run *r, decoder *d)
+{
+    static const struct {
+        int32_t prompts, samples;
+    } sizes[] = {{1, 1}, {16, 1}, {16, 8}, {PROMPTS, SAMPLES}};
+    for (size_t k = 0; k < countof(sizes); k++) {
+        const int32_t prompts = sizes[k].prompts, samples = sizes[k].samples;
+        double took[2][REPEATS_MAX];
+        char name[200];
+        for (int i = -2; i < 2 * r->repeats; i++) {
+            r->s.shape.no_graphs = i & 1;
+            const double s = decode_all(r, d, (sampling){.temperature = 0}, prompts, samples);
+            if (i >= 0) took[i & 1][i / 2] = s;
+        }
+        const double with = median(took[0], r->repeats), without = median(took[1], r->repeats);
+        snprintf(name, sizeof name, "decode step %s, %d x %d, op by op", r->name, prompts, samples);
+        tell(r, name, without * 1e3, "ms", 1);
+        snprintf(name, sizeof name, "the same with graphs; op by op / it");
+        tell(r, name, with * 1e3, "ms", without / with);
+    }
+    r->s.shape.no_graphs = false;
 }
 
 /* The wall: weights once, each prompt's keys and values once, each sample's own. */
@@ -711,12 +781,14 @@ static void bench_decode(run *r)
          floor / median(took, NEW));
     bench_decode_ops(r, &step);
     for (size_t i = 0; i < countof(ways); i++) {
-        const double s = decode_all(r, &d, ways[i].how);
+        const double s = decode_all(r, &d, ways[i].how, PROMPTS, SAMPLES);
         snprintf(name, sizeof name, "decode %s, %d x %d behind %d, %s; of the bandwidth wall",
                  r->name, PROMPTS, SAMPLES, PROMPT, ways[i].name);
         tell(r, name, rows / s, "tokens/s", bytes / s / r->memory);
         tell(r, "the same; of the roofline", s * 1e3, "ms", floor / s);
     }
+    bench_recording(r, &step);
+    bench_graphs(r, &d);
     arena_close(&memory);
 }
 
@@ -800,9 +872,12 @@ static void bench_train(run *r, bool by_op)
     backend b;
     lora l;
     arena block;
-    double took[REPEATS_MAX];
+    double took[REPEATS_MAX], both[2][REPEATS_MAX];
     char name[200];
-    open_trainer(r, &t, &b, &l, &block, (train_shape){r->rows, r->texts, r->rows / r->texts, 0, 1});
+    open_trainer(r, &t, &b, &l, &block,
+                 (train_shape){.rows = r->rows,
+                               .out_rows = r->texts,
+                               .positions = r->rows / r->texts});
     train_once(r, &t, true);
     for (int i = 0; i < r->repeats; i++) took[i] = train_once(r, &t, true);
     double s = median(took, r->repeats),
@@ -810,6 +885,15 @@ static void bench_train(run *r, bool by_op)
     snprintf(name, sizeof name, "LoRA r16 %s, %d x %d; of products", r->name, r->texts,
              r->rows / r->texts);
     tell(r, name, r->rows / s, "tokens/s", flop / s / r->product);
+    for (int i = -2; i < 2 * r->repeats; i++) {
+        t.shape.no_graphs = i & 1;
+        const double one = train_once(r, &t, true);
+        if (i >= 0) both[i & 1][i / 2] = one;
+    }
+    const double with = median(both[0], r->repeats), without = median(both[1], r->repeats);
+    tell(r, "training step, op by op", without * 1e3, "ms", 1);
+    tell(r, "the same with graphs; op by op / it", with * 1e3, "ms", without / with);
+    t.shape.no_graphs = true; /* ops are timed one by one */
     if (by_op) profile_train(r, &t);
     backend_close(&b);
     arena_close(&block);
@@ -868,7 +952,9 @@ static void bench_head(run *r)
     double took[2][REPEATS_MAX];
     const optim_config how = {.rate = 1e-5, .updates = 1000};
     open_trainer(r, &t, &b, &l, &block,
-                 (train_shape){SHARED + CASES * CASE, CASES, SHARED + CASE, 0, 1});
+                 (train_shape){.rows = SHARED + CASES * CASE,
+                               .out_rows = CASES,
+                               .positions = SHARED + CASE});
     for (int i = -1; i < r->repeats; i++) {
         for (int shared = 0; shared < 2; shared++) {
             err e = {0};

@@ -92,8 +92,7 @@ typedef struct op_table { /* one device; rows are called by the front door only 
     void (*gather)(backend *b, tensor y, tensor x, const int32_t *rows);
     void (*scatter)(backend *b, tensor y, tensor x, const int32_t *rows);
     void (*head)(backend *b, tensor x, tensor w, const head_request *want, head_result *got);
-    /* NULL: the host draws */
-    void (*draw)(backend *b, tensor logits, const struct draw_request *want);
+    void (*draw)(backend *b, tensor logits, const struct draw_request *want); /* NULL: none */
     bool (*weaves)(dtype type); /* NULL: none. See weave.h */
     void (*weave)(backend *b, tensor w, void *to);
     /* Bytes of workspace for steps of at most `rows` rows; taken once in backend_lay_out. */

@@ -27,6 +27,9 @@ typedef struct device_table { /* NULL in a backend: it computes in the caller's 
     int64_t (*room)(const backend *b);
     void (*enter)(const backend *b); /* the calling thread works there from now on; NULL: nothing */
     void (*close)(backend *b);
+    /* graph.h; both NULL: it has none. */
+    void (*graph)(backend *b, void (*body)(void *context), void *context);
+    const struct graph_counts *(*graphs)(const backend *b);
 } device_table;
 
 /* Before the first op of a thread that has worked on another device, or on none. */

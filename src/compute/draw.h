@@ -20,7 +20,7 @@ typedef struct draw_request {
     int32_t n, n_seen;
     const int32_t *seen; /* [n_seen] token ids, any number of times */
     float softcap;       /* 0: none */
-    int32_t *id;         /* [n] out; -1: the host must draw (too many equals to sort in place) */
+    int32_t *id; /* [n] out, the device's; -1: the host must draw (too many equals to sort there) */
 } draw_request;
 
 /* Logits [n, n_vocab] in float32 are changed in place: soft-cap, then penalty. The tokens are those

@@ -3,6 +3,7 @@
 
 #include "compute/device.h"
 #include "compute/draw.h"
+#include "compute/graph.h"
 
 #include <assert.h>
 #include <math.h>
@@ -240,30 +241,57 @@ static int32_t draw_left(decoder *d, const decode_stream *stream, int32_t row)
     return draw_with(logit, (int32_t)n_vocab, &stream->how, d->ask[row].unit, d->candidate);
 }
 
-/* false: not where the logits are, or not this time. */
-static bool draw_there(decoder *d, decode_stream *stream, int32_t n, const decode_rules *r)
+/* Where layers stand on several devices no graph has the whole step. */
+static bool records(const decoder *d)
+{
+    return !d->session->before && !d->session->shape.no_graphs;
+}
+
+/* The rows that a step of n is filled up to. */
+static int32_t filled_of(const decoder *d, int32_t n)
+{
+    return records(d) ? graph_rows(d->session->backend, n, d->streams) : n;
+}
+
+typedef struct decode_pass { /* a step as the device computes it: one graph */
+    decoder *d;
+    step st;
+    int32_t n_logits;
+    bool draws; /* where the logits are; */
+    int32_t n_seen;
+} decode_pass;
+
+static void compute(void *context)
+{
+    const decode_pass *p = context;
+    session *s = p->d->session;
+    const int64_t n_vocab = s->model->config->n_vocab;
+    session_forward(s, &p->st);
+    session_find_logits(s, p->d->row_of, p->n_logits);
+    if (!p->draws) return;
+    const draw_request want = {.row = p->d->ask,
+                               .n = p->n_logits,
+                               .n_seen = p->n_seen,
+                               .seen = p->d->seen,
+                               .softcap = s->model->config->softcap_final,
+                               .id = s->drawn_there};
+    op_draw(s->backend, tensor_f32(s->logits_there, p->n_logits, n_vocab), &want);
+}
+
+/* What the device drew. */
+static void read_drawn(decoder *d, const decode_stream *stream, int32_t n)
 {
     session *s = d->session;
-    int32_t n_seen = 0;
-    if (!op_can_draw(s->backend) || r->allow || !ask_device(d, stream, n, &n_seen)) return false;
-    const draw_request want = {.row = d->ask,
-                               .n = n,
-                               .n_seen = n_seen,
-                               .seen = d->seen,
-                               .softcap = s->model->config->softcap_final,
-                               .id = d->drawn};
-    session_find_logits(s, d->row_of, n);
-    op_draw(s->backend, tensor_f32(s->logits_there, n, s->model->config->n_vocab), &want);
+    device_read(s->backend, d->drawn, s->drawn_there, (size_t)n * sizeof *d->drawn);
     for (int32_t i = 0; i < n && s->backend->failure.code == ERR_NONE; i++) {
         if (d->drawn[i] < 0) d->drawn[i] = draw_left(d, &stream[d->live[i]], i);
     }
-    return true;
 }
 
 /* Draws from logits on the host, held to what may come. */
 static bool draw_here(decoder *d, decode_stream *stream, int32_t n, const decode_rules *r, err *e)
 {
-    session_read_logits(d->session, d->row_of, n);
+    session_fetch_logits(d->session, n);
     if (!backend_sync(d->session->backend, e)) return false;
     for (int32_t i = 0; r->allow && i < n; i++) {
         decode_stream *s = &stream[d->live[i]];
@@ -275,11 +303,18 @@ static bool draw_here(decoder *d, decode_stream *stream, int32_t n, const decode
     return true;
 }
 
-/* Draws the next token of every live stream from its row of the last step. */
-static bool draw_all(decoder *d, decode_stream *stream, int32_t n, const decode_rules *r, err *e)
+/* Computes a step and draws the next token of every live stream from its row. */
+static bool advance(decode_pass *p, decode_stream *stream, int32_t n, const decode_rules *r, err *e)
 {
-    if (!draw_there(d, stream, n, r) && !draw_here(d, stream, n, r, e)) return false;
-    if (!backend_sync(d->session->backend, e)) return false;
+    decoder *d = p->d;
+    backend *b = d->session->backend;
+    p->draws = op_can_draw(b) && !r->allow && ask_device(d, stream, n, &p->n_seen);
+    for (int32_t i = n; p->draws && i < p->n_logits; i++) d->ask[i] = (draw_row){.n_seen = 0};
+    if (records(d)) graph_run(b, compute, p);
+    else compute(p);
+    if (p->draws) read_drawn(d, stream, n);
+    else if (!draw_here(d, stream, n, r, e)) return false;
+    if (!backend_sync(b, e)) return false;
     for (int32_t i = 0; i < n; i++) {
         decode_stream *s = &stream[d->live[i]];
         if (s->end == DECODE_GOES_ON) take_token(s, d->drawn[i], r);
@@ -306,6 +341,21 @@ static int32_t add_row(decoder *d, const decode_stream *s, int32_t row, int32_t 
     return n_range;
 }
 
+/* The last row again until there are `filled`: so many were met before (graph.h). Nobody reads what
+ * they compute; their keys and values are the last row's, at its place. */
+static void fill_rows(decoder *d, int32_t rows, int32_t filled, int32_t n_range)
+{
+    for (int32_t i = rows; i < filled; i++) {
+        const attend_span last = d->span[i - 1];
+        d->id[i] = d->id[i - 1], d->position[i] = d->position[i - 1], d->slot[i] = d->slot[i - 1];
+        d->out_row[i] = i;
+        d->span[i] = last;
+        d->span[i].row = i, d->span[i].first_range = n_range;
+        for (int32_t k = 0; k < last.n_range; k++)
+            d->range[n_range++] = d->range[last.first_range + k];
+    }
+}
+
 /* One row a live stream; streams that begin behind the same prefix share one. */
 static int32_t add_rows(decoder *d, const decode_stream *stream, int32_t n, int32_t *n_live)
 {
@@ -319,6 +369,10 @@ static int32_t add_rows(decoder *d, const decode_stream *stream, int32_t n, int3
         d->live[*n_live] = i;
         d->row_of[(*n_live)++] = rows - 1;
     }
+    if (rows == 0) return 0;
+    fill_rows(d, rows, filled_of(d, rows), n_range);
+    const int32_t n_logits = filled_of(d, *n_live);
+    for (int32_t i = *n_live; i < n_logits; i++) d->row_of[i] = rows - 1;
     return rows;
 }
 
@@ -330,20 +384,23 @@ bool decode_run(decoder *d, decode_stream *stream, int32_t n, const decode_rules
         stream[i].end = DECODE_GOES_ON;
     }
     for (;;) {
-        int32_t n_live = 0, rows = add_rows(d, stream, n, &n_live);
+        int32_t n_live = 0;
+        const int32_t rows = add_rows(d, stream, n, &n_live);
         if (rows == 0) return true;
-        step st = {.n_row = rows,
-                   .slot = d->slot,
-                   .id = d->id,
-                   .position = d->position,
-                   .span = d->span,
-                   .range = d->range,
-                   .n_span = rows,
-                   .out_row = d->out_row,
-                   .n_out = rows,
-                   .hidden_only = true};
-        session_forward(d->session, &st);
-        if (!draw_all(d, stream, n_live, r, e)) return false;
+        const int32_t filled = filled_of(d, rows);
+        decode_pass p = {.d = d,
+                         .n_logits = filled_of(d, n_live),
+                         .st = {.n_row = filled,
+                                .slot = d->slot,
+                                .id = d->id,
+                                .position = d->position,
+                                .span = d->span,
+                                .range = d->range,
+                                .n_span = filled,
+                                .out_row = d->out_row,
+                                .n_out = filled,
+                                .hidden_only = true}};
+        if (!advance(&p, stream, n_live, r, e)) return false;
         if (r->step && !r->step(r->context, rows, e)) return false;
     }
 }

@@ -281,14 +281,19 @@ void session_find_logits(session *s, const int32_t *out, int32_t n)
     op_matmul(s->backend, logits, hidden, s->model->weights.lm_head, NULL, false);
 }
 
-void session_read_logits(session *s, const int32_t *out, int32_t n)
+void session_fetch_logits(session *s, int32_t n)
 {
     const model_config *c = s->model->config;
     const int64_t count = (int64_t)n * c->n_vocab;
-    session_find_logits(s, out, n);
     device_read(s->backend, s->logits, s->logits_there, (size_t)count * sizeof(float));
     if (c->softcap_final <= 0) return;
     for (int64_t i = 0; i < count; i++) {
         s->logits[i] = c->softcap_final * tanhf(s->logits[i] / c->softcap_final);
     }
+}
+
+void session_read_logits(session *s, const int32_t *out, int32_t n)
+{
+    session_find_logits(s, out, n);
+    session_fetch_logits(s, n);
 }

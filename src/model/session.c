@@ -28,6 +28,7 @@ static void lay_out_decode(session *s, arena *a, err *e)
     size_t logits = (size_t)rows * (size_t)c->n_vocab;
     s->logits = arena_take(a, logits, sizeof *s->logits, e);
     s->logits_there = device_mirror(s->backend, s->logits, logits, sizeof *s->logits, e);
+    s->drawn_there = device_take(s->backend, a, (size_t)rows, sizeof *s->drawn_there, e);
 }
 
 int64_t session_bytes_slot(const model_config *c, dtype rows)

@@ -34,6 +34,7 @@ typedef struct session_shape { /* the largest of each that will be asked */
     int32_t logit_rows;        /* rows a step whose logits are wanted whole (decode); 0: none */
     int32_t adapter_rank;      /* largest rank of an adapter; 0: none will be used */
     bool follows;              /* its rows come from another session (session_follow) */
+    bool no_graphs;            /* decode starts op by op; the bits are the same (graph.h) */
 } session_shape;
 
 typedef struct step {
@@ -75,6 +76,7 @@ typedef struct session {
     void *key_new, *value_new;       /* [logit_rows, n_head_kv * head_dim], on their way to slots */
     float *hidden;                   /* [logit_rows, d_model] */
     float *logits_there;             /* [logit_rows, n_vocab] */
+    int32_t *drawn_there;            /* [logit_rows] */
     /* The host's. */
     float *logits;                    /* [logit_rows, n_vocab], of session_read_logits */
     int32_t *out_position;            /* [out_rows] */
@@ -96,6 +98,9 @@ void session_forward(session *s, const step *st);
 /* s->logits_there [n, n_vocab] = the logits, without any soft-cap, of out rows out[0..n) of the
  * last step; n <= logit_rows. */
 void session_find_logits(session *s, const int32_t *out, int32_t n);
+
+/* s->logits [n, n_vocab] = those logits, soft-capped where the family does. */
+void session_fetch_logits(session *s, int32_t n);
 
 /* s->logits [n, n_vocab] = the logits (soft-capped where the family does) of out rows out[0..n) of
  * the last step; n <= logit_rows. */

@@ -1,6 +1,7 @@
 /* trainer: memory, and a micro-batch from its first row to its gradient; see trainer.h. The layers
  * themselves are in backward.c. */
 #include "compute/device.h"
+#include "compute/graph.h"
 #include "model/backward_in.h"
 #include "model/take.h"
 
@@ -175,26 +176,51 @@ static double answer_loss(trainer *t, const train_batch *b)
     return loss;
 }
 
+typedef struct pass { /* of a micro-batch, forward or back: a graph each */
+    trainer *t;
+    const train_batch *b;
+} pass;
+
+static void run_forward(void *context)
+{
+    const pass *p = context;
+    const model_config *c = p->t->model->config;
+    tensor x = tensor_f32(p->t->x, p->b->n_row, c->d_model);
+    op_embed(p->t->backend, x, p->t->model->weights.embed, p->b->id, c->embed_scale);
+    for (int32_t i = 0; i < c->n_layer; i++) layer_forward(p->t, p->b, i, false);
+}
+
+static void run_back(void *context)
+{
+    const pass *p = context;
+    const int32_t n = p->t->model->config->n_layer;
+    for (int32_t i = n - 1; i >= 0; i--) {
+        const bool rerun = i < p->t->shape.rerun_layers && i < n - 1;
+        if (rerun) layer_forward(p->t, p->b, i, true);
+        layer_backward(p->t, p->b, i);
+    }
+}
+
+static void start(pass *p, void (*body)(void *context))
+{
+    if (p->t->shape.no_graphs) body(p);
+    else graph_run(p->t->backend, body, p);
+}
+
 bool trainer_add(trainer *t, const train_batch *b, double *loss, err *e)
 {
-    const model_config *c = t->model->config;
+    pass p = {t, b};
     assert(b->n_row > 0 && b->n_row <= t->shape.rows);
     assert(b->n_out > 0 && b->n_out <= t->shape.out_rows);
     cut_out_rows(t, b);
-    tensor x = tensor_f32(t->x, b->n_row, c->d_model);
-    op_embed(t->backend, x, t->model->weights.embed, b->id, c->embed_scale);
-    for (int32_t i = 0; i < c->n_layer; i++) layer_forward(t, b, i, false);
+    start(&p, run_forward);
     *loss = answer_loss(t, b);
     if (!isfinite(*loss)) {
         return err_set(e, ERR_USAGE,
                        "the loss after %lld updates is not a number; lower the learning rate",
                        (long long)t->updates);
     }
-    for (int32_t i = c->n_layer - 1; i >= 0; i--) {
-        bool rerun = i < t->shape.rerun_layers && i < c->n_layer - 1;
-        if (rerun) layer_forward(t, b, i, true);
-        layer_backward(t, b, i);
-    }
+    start(&p, run_back);
     return backend_sync(t->backend, e);
 }
 

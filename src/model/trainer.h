@@ -27,6 +27,7 @@ typedef struct train_shape { /* the largest of each */
     int32_t positions;
     int32_t rerun_layers; /* 0 .. n_layer */
     int32_t micros;       /* micro-batches an update; beyond 1 their gradients are added apart */
+    bool no_graphs;       /* ops start one by one; the bits are the same (graph.h) */
 } train_shape;
 
 typedef struct train_batch { /* K/V slots are row numbers */

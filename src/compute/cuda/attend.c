@@ -86,6 +86,27 @@ static bool known_tiles(backend *b, k_attention *a, const attend_plan *plan)
     return true;
 }
 
+/* Their number; 0 after a failure, and where an op is only written down. */
+static int32_t tiles_there(backend *b, const k_attention *a)
+{
+    cuda_graphs *g = &cuda_of(b)->graphs;
+    cuda_graph_note(g, (uint64_t)a->n_tile << 32 | (uint32_t)a->height);
+    return b->failure.code == ERR_NONE && !g->describing ? a->n_tile : 0;
+}
+
+/* Steps of single rows, in a graph: the last tile again, up to a number that is met again when some
+ * of the rows are gone. It writes what it wrote before. */
+static void fill_tiles(backend *b, k_attention *a, const attend_plan *plan)
+{
+    const cuda_workspace *w = cuda_space(b);
+    for (int32_t i = 0; i < plan->n_span; i++) {
+        if (plan->span[i].count != 1) return;
+    }
+    const int32_t most = w->tiles_max < INT32_MAX ? (int32_t)w->tiles_max : INT32_MAX;
+    const int32_t n = graph_rows(b, a->n_tile, most);
+    while (a->n_tile < n) w->tile[a->n_tile] = w->tile[a->n_tile - 1], a->n_tile++;
+}
+
 int32_t cuda_tiles(backend *b, k_attention *a, const attend_plan *plan)
 {
     const int32_t asked = a->height; /* 0 on the way forward; the way back has no bundles */
@@ -98,16 +119,18 @@ int32_t cuda_tiles(backend *b, k_attention *a, const attend_plan *plan)
     if (plan->n_span == 0) return 0;
     a->scale = plan->scale, a->softcap = plan->softcap, a->window = plan->window;
     a->range = NULL;
-    a->span = cuda_stage(b, plan->span, (size_t)plan->n_span * sizeof *plan->span);
-    if (n_range > 0) a->range = cuda_stage(b, plan->range, (size_t)n_range * sizeof *plan->range);
-    if (known_tiles(b, a, plan)) return b->failure.code == ERR_NONE ? a->n_tile : 0;
+    a->span = cuda_stage_at(b, plan->span, (size_t)plan->n_span * sizeof *plan->span);
+    if (n_range > 0)
+        a->range = cuda_stage_at(b, plan->range, (size_t)n_range * sizeof *plan->range);
+    if (known_tiles(b, a, plan)) return tiles_there(b, a);
     if (asked == 0) a->height = height_of(plan, a);
     const int32_t most = asked == 0 && !a->precise ? a->height / (a->heads / a->heads_kv) : 1;
     a->n_tile = cut_tiles(b, a, plan, most);
     if (a->n_tile == 0) return 0;
-    a->tile = cuda_stage(b, cuda_space(b)->tile, (size_t)a->n_tile * sizeof *a->tile);
+    if (asked == 0 && cuda_of(b)->graphs.inside) fill_tiles(b, a, plan);
+    a->tile = cuda_stage_at(b, cuda_space(b)->tile, (size_t)a->n_tile * sizeof *a->tile);
     if (cuda_of(b)->stage_began == began) cuda_of(b)->tiles = (known){*a, plan->n_span, asked};
-    return b->failure.code == ERR_NONE ? a->n_tile : 0;
+    return tiles_there(b, a);
 }
 
 void cuda_attend(backend *b, tensor o, tensor q, tensor k, tensor v, const attend_plan *plan)

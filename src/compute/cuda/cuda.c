@@ -108,6 +108,7 @@ static bool read_name(const char *device, int32_t *card, const arithmetic **how,
 static void release(backend *b)
 {
     cudaSetDevice(cuda_of(b)->card);
+    cuda_graphs_forget(&cuda_of(b)->graphs);
     if (b->memory.block) cudaFree(b->memory.block); /* waits for what runs */
     b->memory = ARENA_MEASURE;
 }
@@ -299,7 +300,9 @@ static const device_table memory_ops = {.reserve = reserve,
                                         .beside = open_beside,
                                         .room = room_left,
                                         .enter = enter,
-                                        .close = close_state};
+                                        .close = close_state,
+                                        .graph = cuda_graph_run,
+                                        .graphs = cuda_graph_counts};
 static const op_table cuda_ops;
 
 int32_t cuda_card_of(const backend *b) { return b->ops == &cuda_ops ? cuda_of(b)->card : -1; }
@@ -366,37 +369,85 @@ bool cuda_open(backend *b, const char *device, err *e)
 
 /* ---- small arrays ---- */
 
-const void *cuda_stage(backend *b, const void *data, size_t bytes)
+void cuda_stage_begin(backend *b)
+{
+    cuda_state *s = cuda_of(b);
+    s->stage_used = 0;
+    s->n_kept = s->next_kept = 0;
+    s->tiles = (known){0};
+    s->stage_began++;
+}
+
+bool cuda_stage_send(backend *b)
+{
+    const cuda_state *s = cuda_of(b);
+    if (s->stage_used == 0) return true;
+    return cuda_checked(b,
+                        cudaMemcpyAsync(cuda_space(b)->stage, s->pinned, s->stage_used,
+                                        cudaMemcpyHostToDevice, s->stream),
+                        "a copy to it");
+}
+
+/* Where the next array goes; false: nowhere. */
+static bool find_place(backend *b, size_t bytes)
+{
+    cuda_state *s = cuda_of(b);
+    if (bytes > STAGE_BYTES) {
+        return err_set(&b->failure, ERR_RESOURCE,
+                       "a step's plan takes %zu bytes, more than the %d that go to the GPU at "
+                       "once; take fewer rows a step",
+                       bytes, STAGE_BYTES);
+    }
+    if (s->graphs.recording) {
+        return err_set(&b->failure, ERR_RESOURCE,
+                       "GPU %d: a graph needs an array that was not staged; please report this",
+                       s->card);
+    }
+    if (s->stage_used + bytes <= STAGE_BYTES) return true;
+    s->graphs.unfit = true;
+    if (!cuda_checked(b, cudaStreamSynchronize(s->stream), "its work")) return false;
+    cuda_stage_begin(b);
+    return true;
+}
+
+/* What an array of so many bytes takes: arrays of nearly the same size take the same, so that those
+ * behind them stay where they are (graph.c). */
+static size_t room_of(size_t bytes)
+{
+    size_t step = ARENA_ALIGN;
+    while (step * 8 < bytes) step *= 2;
+    return (bytes + step - 1) / step * step;
+}
+
+const void *cuda_stage_at(backend *b, const void *data, size_t bytes)
 {
     cuda_state *s = cuda_of(b);
     cuda_workspace *w = cuda_space(b);
-    if (bytes > STAGE_BYTES) {
-        err_set(&b->failure, ERR_RESOURCE,
-                "a step's plan takes %zu bytes, more than the %d that go to the GPU at once; take "
-                "fewer rows a step",
-                bytes, STAGE_BYTES);
-        return NULL;
-    }
     for (int i = 0; i < s->n_kept; i++) {
         const staged *k = &s->kept[i];
-        if (k->bytes == bytes && !memcmp(s->pinned + k->at, data, bytes)) return w->stage + k->at;
+        if (k->bytes == bytes && !memcmp(s->pinned + k->at, data, bytes)) {
+            cuda_graph_note(&s->graphs, k->at);
+            return w->stage + k->at;
+        }
     }
-    if (s->stage_used + bytes > STAGE_BYTES) {
-        if (!cuda_checked(b, cudaStreamSynchronize(s->stream), "its work")) return NULL;
-        s->stage_used = 0;
-        s->n_kept = s->next_kept = 0;
-        s->tiles = (known){0};
-        s->stage_began++;
-    }
-    const size_t at = s->stage_used;
-    s->stage_used += (bytes + ARENA_ALIGN - 1) / ARENA_ALIGN * ARENA_ALIGN;
+    if (!find_place(b, bytes)) return NULL;
+    const size_t at = s->stage_used, room = room_of(bytes), left = STAGE_BYTES - at;
+    s->stage_used += room < left ? room : left;
     memcpy(s->pinned + at, data, bytes);
     s->kept[s->next_kept] = (staged){at, bytes};
     s->next_kept = (s->next_kept + 1) % STAGE_KEPT;
     if (s->n_kept < STAGE_KEPT) s->n_kept++;
+    cuda_graph_note(&s->graphs, at);
+    if (s->graphs.describing) return w->stage + at;
     cudaError_t r =
         cudaMemcpyAsync(w->stage + at, s->pinned + at, bytes, cudaMemcpyHostToDevice, s->stream);
     return cuda_checked(b, r, "a copy to it") ? w->stage + at : NULL;
+}
+
+const void *cuda_stage(backend *b, const void *data, size_t bytes)
+{
+    const void *at = cuda_stage_at(b, data, bytes);
+    return cuda_of(b)->graphs.describing ? NULL : at;
 }
 
 k_rows cuda_rows(tensor t)
@@ -503,9 +554,8 @@ static bool lay_out(backend *b, const backend_shape *shape, arena *a, err *e)
 {
     if (!cuda_space_lay_out(b, shape, a, e) || !b->workspace) return e->code == ERR_NONE;
     cuda_checked(b, cudaStreamSynchronize(cuda_of(b)->stream), "its work");
-    cuda_of(b)->stage_used = 0; /* another stage: nothing is there yet */
-    cuda_of(b)->n_kept = cuda_of(b)->next_kept = 0;
-    cuda_of(b)->tiles = (known){0};
+    cuda_stage_begin(b); /* another stage: nothing is there yet */
+    cuda_graphs_forget(&cuda_of(b)->graphs);
     return true;
 }
 

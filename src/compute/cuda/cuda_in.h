@@ -3,6 +3,7 @@
 #define CASELOAD_COMPUTE_CUDA_CUDA_IN_H
 
 #include "compute/cuda/cuda.h"
+#include "compute/cuda/graphs_in.h"
 #include "compute/cuda/kernels.h"
 #include "compute/cuda/kernels_decode.h"
 #include "compute/cuda/kernels_train.h"
@@ -69,6 +70,7 @@ typedef struct cuda_state { /* what is open */
     int64_t stage_began; /* so many times */
     int n_product;
     pinned_product product[PRODUCTS_MAX];
+    cuda_graphs graphs;
 } cuda_state;
 
 typedef uint16_t bf16_bits;
@@ -82,8 +84,13 @@ bool cuda_checked_lt(backend *b, cublasStatus_t r, const char *what);
 /* After a launch. */
 void cuda_launched(backend *b, const char *what);
 
-/* A host array on the device, until the stage comes round again; NULL after a failure. */
+/* A host array on the device, until the stage comes round again; NULL after a failure, and where
+ * the op is only written down (graph.c). */
 const void *cuda_stage(backend *b, const void *data, size_t bytes);
+const void *cuda_stage_at(backend *b, const void *data, size_t bytes); /* also then */
+/* Anew, when nothing is under way; all that a body staged goes over at once. */
+void cuda_stage_begin(backend *b);
+bool cuda_stage_send(backend *b);
 const float *cuda_vector(backend *b, const tensor *w); /* any stored type, as float32 */
 
 static inline int32_t cuda_row_type(dtype t) { return t == DTYPE_BF16 ? ROWS_BF16 : ROWS_F32; }

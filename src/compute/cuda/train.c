@@ -48,7 +48,7 @@ static void cuda_attend_back(backend *b, const attend_tape *t, const attend_grad
     if (!back.a.precise) back.a.height = k_attend_is_wide(&back.a) ? WIDE_HEIGHT : BACK_HEIGHT;
     if (cuda_tiles(b, &back.a, plan) == 0) back.n_span = 0;
     back.one_by_cap = plan->softcap > 0 ? 1 / plan->softcap : 0;
-    if (b->failure.code != ERR_NONE) return;
+    if (b->failure.code != ERR_NONE || cuda_of(b)->graphs.describing) return;
     k_attend_back(cuda_of(b)->stream, &back);
     cuda_launched(b, "attention's way back");
 }
