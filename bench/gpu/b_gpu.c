@@ -812,7 +812,8 @@ static void open_trainer(run *r, trainer *t, backend *b, lora *l, arena *block, 
     if (!lora_upload(l, b, &e) || !trainer_lay_out(t, &setup, block, &e)) stop(&e);
 }
 
-static double train_once(run *r, trainer *t, bool update)
+/* The last text is `less` tokens shorter. */
+static double train_once(run *r, trainer *t, bool update, int32_t less)
 {
     enum { TEXTS_MAX = 256 };
     const int32_t text = r->rows / r->texts;
@@ -828,7 +829,9 @@ static double train_once(run *r, trainer *t, bool update)
         r->out_row[i] = i * text + text - 1;
         target[i] = 100 + i, weight[i] = 1 / (float)r->texts;
     }
-    const train_batch b = {.n_row = r->rows,
+    span[r->texts - 1].count -= less, range[r->texts - 1].count -= less;
+    r->out_row[r->texts - 1] -= less;
+    const train_batch b = {.n_row = r->rows - less,
                            .n_out = r->texts,
                            .n_span = r->texts,
                            .id = r->id,
@@ -852,9 +855,9 @@ static void profile_train(run *r, trainer *t)
     char name[100];
     double sum = 0;
     profile_open(&p, t->backend);
-    train_once(r, t, true);
+    train_once(r, t, true, 0);
     profile_reset(&p);
-    for (int i = 0; i < r->repeats; i++) train_once(r, t, true);
+    for (int i = 0; i < r->repeats; i++) train_once(r, t, true, 0);
     for (int i = 0; i < p.n; i++) sum += p.op[i].seconds / r->repeats;
     for (int i = 0; i < p.n; i++) {
         const double each = p.op[i].seconds / r->repeats;
@@ -866,33 +869,43 @@ static void profile_train(run *r, trainer *t)
     profile_close(&p);
 }
 
+/* Steps op by op and as graphs, in turns; of one shape, and of a new one each. */
+static void bench_train_graphs(run *r, trainer *t)
+{
+    for (int anew = 0; anew < 2; anew++) {
+        double took[2][REPEATS_MAX];
+        for (int i = -4; i < 2 * r->repeats; i++) {
+            t->shape.no_graphs = i & 1;
+            const double s = train_once(r, t, true, anew ? (i + 4) / 2 + 1 : 0);
+            if (i >= 0) took[i & 1][i / 2] = s;
+        }
+        const double with = median(took[0], r->repeats), without = median(took[1], r->repeats);
+        tell(r, anew ? "training steps, each of a new shape, op by op" : "training step, op by op",
+             without * 1e3, "ms", 1);
+        tell(r, "the same with graphs; op by op / it", with * 1e3, "ms", without / with);
+    }
+}
+
 static void bench_train(run *r, bool by_op)
 {
     trainer t;
     backend b;
     lora l;
     arena block;
-    double took[REPEATS_MAX], both[2][REPEATS_MAX];
+    double took[REPEATS_MAX];
     char name[200];
     open_trainer(r, &t, &b, &l, &block,
                  (train_shape){.rows = r->rows,
                                .out_rows = r->texts,
                                .positions = r->rows / r->texts});
-    train_once(r, &t, true);
-    for (int i = 0; i < r->repeats; i++) took[i] = train_once(r, &t, true);
+    train_once(r, &t, true, 0);
+    for (int i = 0; i < r->repeats; i++) took[i] = train_once(r, &t, true, 0);
     double s = median(took, r->repeats),
            flop = 2 * flop_forward(r, r->rows / r->texts, 2 * r->texts);
     snprintf(name, sizeof name, "LoRA r16 %s, %d x %d; of products", r->name, r->texts,
              r->rows / r->texts);
     tell(r, name, r->rows / s, "tokens/s", flop / s / r->product);
-    for (int i = -2; i < 2 * r->repeats; i++) {
-        t.shape.no_graphs = i & 1;
-        const double one = train_once(r, &t, true);
-        if (i >= 0) both[i & 1][i / 2] = one;
-    }
-    const double with = median(both[0], r->repeats), without = median(both[1], r->repeats);
-    tell(r, "training step, op by op", without * 1e3, "ms", 1);
-    tell(r, "the same with graphs; op by op / it", with * 1e3, "ms", without / with);
+    bench_train_graphs(r, &t);
     t.shape.no_graphs = true; /* ops are timed one by one */
     if (by_op) profile_train(r, &t);
     backend_close(&b);

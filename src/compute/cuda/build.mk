@@ -33,8 +33,9 @@ $(BUILD)/%.cu.o: %.cu $(addprefix src/compute/cuda/,kernels.h kernels_decode.h l
 # Kernels against ref; then the tiny models of every family and their training, on every device here;
 # then several ranks on one GPU, and on all.
 .PHONY: gpu-test gpu-bench
-gpu-test: all $(GPU_TESTS) $(BUILD)/tests/t_golden $(BUILD)/tests/t_lora $(BUILD)/tests/t_ranks
+gpu-test: all $(GPU_TESTS) $(addprefix $(BUILD)/tests/,t_golden t_lora t_decode t_ranks)
 	@for t in $(GPU_TESTS) $(BUILD)/tests/t_golden $(BUILD)/tests/t_lora; do $$t || exit 1; done
+	@for d in cuda cuda:fp32; do $(BUILD)/tests/t_decode $$d || exit 1; done
 	@for d in cuda cuda:all; do $(BUILD)/tests/t_ranks $$d || exit 1; done
 gpu-bench: $(GPU_BENCHES)
 $(GPU_BENCHES): $(BUILD)/bench/gpu/profile.o

@@ -403,6 +403,7 @@ static bool find_place(backend *b, size_t bytes)
                        "GPU %d: a graph needs an array that was not staged; please report this",
                        s->card);
     }
+    if (s->n_kept == STAGE_KEPT) s->graphs.unfit = true; /* the first ones are forgotten now */
     if (s->stage_used + bytes <= STAGE_BYTES) return true;
     s->graphs.unfit = true;
     if (!cuda_checked(b, cudaStreamSynchronize(s->stream), "its work")) return false;

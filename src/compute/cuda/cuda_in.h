@@ -16,7 +16,7 @@
 #include <stddef.h>
 
 enum {
-    STAGE_KEPT = 16,       /* of the latest, what is already there is not sent again */
+    STAGE_KEPT = 32,       /* of the latest, what is already there is not sent again */
     PASS_BYTES = 16 << 20, /* each of the pinned buffers for weights and logits */
     PASSES = 4,            /* of them */
     PRODUCTS_MAX = 256,    /* shapes of product that one backend may meet */
