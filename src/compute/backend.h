@@ -74,6 +74,7 @@ typedef struct backend_shape { /* the largest of each that a session will ask fo
     int64_t rows, d_model, d_ff, n_vocab, head_rows; /* of a step; head_rows: of one op_head */
     int32_t n_head, n_head_kv, head_dim;
     int32_t adapter_rank; /* 0: no part has an adapter */
+    bool graphs;          /* graph_run will be called (graph.h) */
 } backend_shape;
 
 typedef struct backend backend;
@@ -110,7 +111,8 @@ struct backend {
     dtype rows;        /* what rows on their way to and from products are kept in */
     const struct device_table *device; /* NULL: it computes in the caller's memory */
     void *own;                         /* of a device apart: what is open */
-    arena memory;                      /* and its block */
+    arena memory;                      /* and its block; */
+    size_t beside;                     /* bytes planned there that are not of the block */
 };
 
 /* `device`: "ref", "cpu" (best path of this machine; "ref" without AVX2), "cpu:avx2", "cpu:avx512"
@@ -129,9 +131,8 @@ void op_embed(backend *b, tensor y, tensor w, const int32_t *ids, float scale);
 void op_rmsnorm(backend *b, tensor y, tensor x, tensor w, float eps, float w_plus);
 /* y [n,out] (+)= x w^T + bias. x [n,in]; a rank-3 x counts as [n, the rest]. y is not x. */
 void op_matmul(backend *b, tensor y, tensor x, tensor w, const tensor *bias, bool add);
-/* The same for several weights of one x (q, k, v; gate, up): bit-equal to one op_matmul each, and
- * faster, because x is packed once and the threads share one list. n_part <= MATMUL_PARTS_MAX, and
- * at most ADAPTER_PARTS_MAX with an adapter. */
+/* Several weights of one x (q, k, v; gate, up) at once: bit-equal to one op_matmul each. n_part <=
+ * MATMUL_PARTS_MAX, and at most ADAPTER_PARTS_MAX with an adapter. */
 void op_matmul_group(backend *b, tensor x, const matmul_part *part, int n_part);
 /* In place on x [n,h,hd]: a pair (a, b) becomes (a cos - b sin, a sin + b cos).
  * table [n_position, rd]: cos of rd/2 angles, then sin, at each position; the first rd dimensions

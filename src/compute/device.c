@@ -23,11 +23,12 @@ void device_measure(backend *b)
 {
     if (b->device && !arena_measures(&b->memory)) b->device->release(b);
     b->memory = ARENA_MEASURE;
+    b->beside = 0;
 }
 
-size_t device_planned(const backend *b) { return b->device ? b->memory.peak : 0; }
+size_t device_planned(const backend *b) { return b->device ? b->memory.peak + b->beside : 0; }
 
-size_t device_used(const backend *b) { return b->device ? b->memory.used : 0; }
+size_t device_used(const backend *b) { return b->device ? b->memory.used + b->beside : 0; }
 
 size_t device_mark(const backend *b, const arena *a)
 {
@@ -41,7 +42,8 @@ int64_t device_room(const backend *b)
 
 bool device_reserve(backend *b, size_t bytes, err *e)
 {
-    return !b->device || b->device->reserve(b, bytes, e);
+    assert(bytes >= b->beside);
+    return !b->device || b->device->reserve(b, bytes - b->beside, e);
 }
 
 void *device_take(backend *b, arena *a, size_t count, size_t each, err *e)

@@ -9,6 +9,9 @@
  *     device_measure(b)           x_lay_out(.., measuring arena)      bytes = device_planned(b)
  *     device_reserve(b, bytes)    x_lay_out(.., real arena)           device_used(b) == bytes
  *
+ * What its driver takes for us besides the block (graphs: graph.h) is planned and counted as used
+ * with it, and left free when the block is reserved.
+ *
  * What stays the host's on every device: token ids, positions, spans, ranges, row lists, targets,
  * what op_head and op_sum_squares give back. The ops carry those over.
  */

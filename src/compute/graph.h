@@ -9,7 +9,8 @@
  * the device's memory, at the same places. The device finds that out by itself, by walking through
  * `body` with ops that only write down what they are asked; so a changed shape, adapter or place is
  * another graph, never a wrong one. The first time the ops run one by one, the second time they are
- * recorded. Bits are those of the ops alone.
+ * recorded. Bits are those of the ops alone. What graphs take is planned with the device's memory
+ * (backend_shape.graphs) and bounded: the one not asked for the longest makes room.
  *
  * Devices without graphs run the body. Sessions and trainers that want none (no_graphs in their
  * shapes) do not come here.
@@ -22,7 +23,8 @@
 typedef struct graph_counts { /* since the device was opened */
     int64_t one_by_one;       /* bodies that ran op by op: met for the first time */
     int64_t recorded;         /* graphs made, */
-    int64_t launched;         /* and bodies started as one */
+    int64_t renewed;          /* of them in place of an older one, with its memory */
+    int64_t launched;         /* bodies started as one */
 } graph_counts;
 
 /* Runs `body`, which calls ops on `b` alone, reads nothing back, and may be called up to twice. A

@@ -76,7 +76,8 @@ bool session_lay_out(session *s, const model *m, backend *b, session_shape shape
                             .n_head = c->n_head,
                             .n_head_kv = c->n_head_kv,
                             .head_dim = c->head_dim,
-                            .adapter_rank = shape.adapter_rank};
+                            .adapter_rank = shape.adapter_rank,
+                            .graphs = shape.logit_rows > 0 && !shape.no_graphs};
     start = device_mark(b, a);
     bool ok = backend_lay_out(b, &widths, a, e) && e->code == ERR_NONE;
     s->bytes_workspace = device_mark(b, a) - start;

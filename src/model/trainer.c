@@ -114,7 +114,8 @@ bool trainer_lay_out(trainer *t, const train_setup *s, arena *a, err *e)
                             .n_head = c->n_head,
                             .n_head_kv = c->n_head_kv,
                             .head_dim = c->head_dim,
-                            .adapter_rank = adapter->config.rank};
+                            .adapter_rank = adapter->config.rank,
+                            .graphs = !shape.no_graphs};
     start = device_mark(b, a);
     bool ok = backend_lay_out(b, &widths, a, e) && train_lay_out(b, &widths, a, e);
     t->bytes_workspace = device_mark(b, a) - start;

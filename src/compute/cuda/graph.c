@@ -68,10 +68,13 @@ static void note_float(backend *b, float x)
 
 static void note_tensor(backend *b, const tensor *t)
 {
+    static const uint64_t odd[] = {0xd6e8feb86659fd93u, 0xa0761d6478bd642fu, 0xe7037ed1a0b428dbu,
+                                   0x8ebc6af09c88c6e3u};
     note_place(b, t->data);
     if (!t->data) return;
-    note(b, (uint64_t)t->type << 32 | (uint32_t)t->rank);
-    for (int i = 0; i < 4; i++) note(b, (uint64_t)t->dim[i]);
+    uint64_t form = (uint64_t)t->type << 32 | (uint32_t)t->rank;
+    for (int i = 0; i < 4; i++) form += (uint64_t)t->dim[i] * odd[i];
+    note(b, form);
 }
 
 static void note_tensors(backend *b, int op, const tensor *const *t, int n)
@@ -356,6 +359,9 @@ static void noted_adamw(backend *b, const adamw_state *s, const adamw_step *step
     graphs_of(b)->unfit = true;
 }
 
+_Static_assert(sizeof(op_table) == 17 * sizeof(void *), "an op is not written down here");
+_Static_assert(sizeof(train_table) == 20 * sizeof(void *), "an op is not written down here");
+
 /* The table that a body is walked through with. */
 static op_table noted_table(const op_table *own, train_table *train)
 {
@@ -410,24 +416,57 @@ static graph_met *find(cuda_graphs *g)
     return NULL;
 }
 
-static void forget(graph_met *m)
+static void forget(cuda_graphs *g, graph_met *m)
 {
-    if (m->exec) cudaGraphExecDestroy(m->exec);
+    if (!m->exec) return;
+    cudaGraphExecDestroy(m->exec);
     m->exec = NULL;
+    g->bytes -= m->nodes * GRAPH_NODE_BYTES;
 }
 
-/* In place of the one that was not asked for the longest, where there is no room. */
+/* The one not asked for the longest; of those with a graph, if so wanted. */
+static graph_met *oldest(cuda_graphs *g, bool with_graph)
+{
+    graph_met *found = NULL;
+    for (int i = 0; i < g->n; i++) {
+        graph_met *m = &g->met[i];
+        if ((m->exec || !with_graph) && (!found || m->used < found->used)) found = m;
+    }
+    return found;
+}
+
 static void remember(cuda_graphs *g)
 {
-    graph_met *at = &g->met[0];
-    if (g->n < GRAPHS_MAX) at = &g->met[g->n++];
-    else {
-        for (int i = 1; i < g->n; i++) {
-            if (g->met[i].used < at->used) at = &g->met[i];
-        }
-        forget(at);
-    }
+    graph_met *at = g->n < GRAPHS_MAX ? &g->met[g->n++] : oldest(g, false);
+    forget(g, at);
     *at = (graph_met){.key = g->key, .used = g->time};
+}
+
+/* Into the memory of the oldest graph where that is needed and the two are alike but for what their
+ * kernels are given; a twentieth of the time of a new one. */
+static bool make(backend *b, graph_met *m, cudaGraph_t graph)
+{
+    cuda_graphs *g = graphs_of(b);
+    const char *what = "making a graph";
+    if (!cuda_checked(b, cudaGraphGetNodes(graph, NULL, &m->nodes), what)) return false;
+    const size_t bytes = m->nodes * GRAPH_NODE_BYTES;
+    m->too_large = bytes > GRAPHS_BYTES;
+    while (!m->too_large && g->bytes + bytes > GRAPHS_BYTES) {
+        graph_met *old = oldest(g, true);
+        cudaGraphExecUpdateResultInfo changed;
+        if (old->nodes == m->nodes &&
+            cudaGraphExecUpdate(old->exec, graph, &changed) == cudaSuccess) {
+            m->exec = old->exec, old->exec = NULL;
+            g->counts.renewed++;
+            return true;
+        }
+        cudaGetLastError(); /* not alike */
+        forget(g, old);
+    }
+    if (m->too_large) return true;
+    if (!cuda_checked(b, cudaGraphInstantiate(&m->exec, graph, 0), what)) return false;
+    g->bytes += bytes;
+    return true;
 }
 
 static bool record(backend *b, graph_met *m, void (*body)(void *), void *context)
@@ -440,11 +479,10 @@ static bool record(backend *b, graph_met *m, void (*body)(void *), void *context
     s->graphs.recording = true;
     body(context);
     s->graphs.recording = false;
-    bool ok = cuda_checked(b, cudaStreamEndCapture(s->stream, &graph), what);
-    ok = ok && cuda_checked(b, cudaGraphInstantiate(&m->exec, graph, 0), "making a graph");
+    const bool ok =
+        cuda_checked(b, cudaStreamEndCapture(s->stream, &graph), what) && make(b, m, graph);
     if (graph) cudaGraphDestroy(graph);
-    if (ok) s->graphs.counts.recorded++;
-    else forget(m);
+    if (ok) s->graphs.counts.recorded += m->exec != NULL;
     return ok;
 }
 
@@ -454,32 +492,29 @@ void cuda_graph_run(backend *b, void (*body)(void *context), void *context)
     cuda_graphs *g = &s->graphs;
     assert(!g->inside);
     g->inside = true;
-    if (b->failure.code != ERR_NONE || !describe(b, body, context)) {
-        body(context);
-        g->inside = false;
-        return;
-    }
-    graph_met *m = find(g);
+    const bool fit = b->beside > 0 && b->failure.code == ERR_NONE && describe(b, body, context);
+    graph_met *m = fit ? find(g) : NULL;
     g->time++;
-    if (!m) {
-        remember(g);
+    if (fit && !m) remember(g);
+    else if (m) m->used = g->time;
+    if (m && !m->exec && !m->too_large && !record(b, m, body, context)) {
+        g->inside = false;
+        return; /* the failure sticks */
+    }
+    if (m && m->exec) {
+        cuda_checked(b, cudaGraphLaunch(m->exec, s->stream), "starting a graph");
+        g->counts.launched++;
+    } else {
         body(context);
         g->counts.one_by_one++;
-    } else if (m->exec || record(b, m, body, context)) {
-        g->counts.launched++;
-        m->used = g->time;
-        cuda_checked(b, cudaGraphLaunch(m->exec, s->stream), "starting a graph");
     }
     g->inside = false;
 }
 
-const graph_counts *cuda_graph_counts(const backend *b)
-{
-    return &graphs_of(b)->counts;
-}
+const graph_counts *cuda_graph_counts(const backend *b) { return &graphs_of(b)->counts; }
 
 void cuda_graphs_forget(cuda_graphs *g)
 {
-    for (int i = 0; i < g->n; i++) forget(&g->met[i]);
+    for (int i = 0; i < g->n; i++) forget(g, &g->met[i]);
     g->n = 0;
 }

@@ -6,24 +6,30 @@
 
 #include <cuda_runtime_api.h>
 
-enum { GRAPHS_MAX = 64 };
+enum {
+    GRAPHS_MAX = 64,
+    GRAPH_NODE_BYTES = 4096 /* at most, of a kernel in a graph; on an H200 2.9 to 3.3 thousand */
+};
 
 typedef struct graph_met { /* a run of ops that was asked for */
     uint64_t key;          /* of all that its kernels are given */
     int64_t used;          /* the latest time */
-    cudaGraphExec_t exec;  /* NULL: it ran one by one so far */
+    cudaGraphExec_t exec;  /* NULL: it ran one by one so far, */
+    size_t nodes;
+    bool too_large; /* and always will */
 } graph_met;
 
 typedef struct cuda_graphs {
     const op_table *own; /* behind the one that a body is walked through with */
-    bool inside;     /* a body is walked through, run or recorded */
-    bool describing; /* ops only stage and write down what they are asked: into `key` */
-    bool recording;  /* all is staged already */
-    bool unfit;      /* an op among them cannot be recorded, or too much was staged */
+    bool inside;         /* a body is walked through, run or recorded */
+    bool describing;     /* ops only stage and write down what they are asked: into `key` */
+    bool recording;      /* all is staged already */
+    bool unfit;          /* an op among them cannot be recorded, or too much was staged */
     uint64_t key;
     int64_t time; /* bodies so far */
     int n;
     graph_met met[GRAPHS_MAX];
+    size_t bytes; /* of all, as GRAPHS_BYTES counts them */
     graph_counts counts;
 } cuda_graphs;
 

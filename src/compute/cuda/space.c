@@ -46,6 +46,7 @@ bool cuda_space_lay_out(backend *b, const backend_shape *shape, arena *a, err *e
     s->pick_logit = take(b, a, HEAD_PICKS, 1, f, e);
     s->tile = arena_take(a, (size_t)s->tiles_max, sizeof *s->tile, e);
     b->workspace = s == &measured ? NULL : s;
+    if (shape->graphs) b->beside = GRAPHS_BYTES;
     return e->code == ERR_NONE;
 }
 
