@@ -999,7 +999,7 @@ static void measure_product(run *r)
     enum { N = 8192 };
     err e = {0};
     arena plan = ARENA_MEASURE, block;
-    backend_shape shape = {N, N, N, 64, 1, 64, 64, 128, 0};
+    backend_shape shape = {N, N, N, 64, 1, 64, 64, 128, 0, false};
     device_measure(&r->b);
     backend_lay_out(&r->b, &shape, &plan, &e);
     const size_t each = (size_t)dtype_get(r->b.rows)->block_bytes;
