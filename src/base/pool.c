@@ -79,12 +79,26 @@ static void publish(pool *p)
     pthread_mutex_unlock(&p->lock);
 }
 
-int pool_default(void)
+/* OMP_NUM_THREADS, the number of its first level ("4,2"); 0: not set; -1: no number of threads. */
+static int threads_asked(void)
 {
     const char *asked = getenv("OMP_NUM_THREADS"); /* one of the three variables we honour */
-    long n = asked ? strtol(asked, NULL, 10) : 0;
-    if (n >= 1 && n <= POOL_THREADS_MAX) return (int)n;
+    if (!asked || !*asked) return 0;
+    char *end;
+    long n = strtol(asked, &end, 10);
+    while (*end == ' ' || *end == '\t') end++;
+    return end == asked || (*end && *end != ',') || n < 1 || n > POOL_THREADS_MAX ? -1 : (int)n;
+}
+
+int pool_default(err *e)
+{
+    const int asked = threads_asked();
     cpu_set_t set;
+    if (asked > 0) return asked;
+    if (asked < 0)
+        err_set(e, ERR_USAGE,
+                "OMP_NUM_THREADS in the environment is no number from 1 to %d: unset or change it",
+                POOL_THREADS_MAX);
     if (sched_getaffinity(0, sizeof set, &set) != 0) return 1;
     int cores = CPU_COUNT(&set);
     return cores > POOL_THREADS_MAX ? POOL_THREADS_MAX : cores;
@@ -93,7 +107,8 @@ int pool_default(void)
 pool *pool_open(int n_thread, err *e)
 {
     assert(n_thread >= 0);
-    if (n_thread == 0) n_thread = pool_default();
+    if (n_thread == 0) n_thread = pool_default(e);
+    if (e->code != ERR_NONE) return NULL;
     if (n_thread > POOL_THREADS_MAX) {
         err_set(e, ERR_USAGE, "%d threads are asked for; at most %d can be used: try --threads %d",
                 n_thread, POOL_THREADS_MAX, POOL_THREADS_MAX);

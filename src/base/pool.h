@@ -18,11 +18,12 @@ enum { POOL_THREADS_MAX = 256 };
 typedef struct pool pool;
 typedef void pool_task(void *context, int64_t index, int thread);
 
-/* `n_thread` 0: OMP_NUM_THREADS when set, else the cores this process may use. */
+/* `n_thread` 0: OMP_NUM_THREADS when set (ERR_USAGE when it is no number of threads), else the
+ * cores this process may use. */
 pool *pool_open(int n_thread, err *e);
 void pool_close(pool *p); /* NULL is fine */
 int pool_size(const pool *p);
-int pool_default(void); /* the size of one that is opened with 0 */
+int pool_default(err *e); /* the size of one that is opened with 0 */
 void pool_run(pool *p, int64_t n, pool_task *task, void *context);
 
 /* For tasks that run long and share something: between the two, one task at a time. */

@@ -39,8 +39,7 @@ bool backend_open(backend *b, const char *device, pool *threads, err *e)
     if (!wide && strcmp(device, "cpu:avx2") != 0) {
         return err_set(
             e, ERR_USAGE,
-            "unknown device \"%s\"; choose auto, cpu, cpu:avx2, cpu:avx512, cuda, cuda:N or ref",
-            device);
+            "unknown device \"%s\"; choose " BACKEND_DEVICES, device);
     }
     if (wide ? cpu_has_avx512() : cpu_has_avx2()) {
         return open_as(b, wide ? &cpu_ops_avx512 : &cpu_ops_avx2, wide ? "avx512" : "avx2");

@@ -55,7 +55,7 @@ bool crew_peek(crew *c, engine *first, const engine_options *o, err *e)
     own.ranks = 0;
     own.split = NULL;
     if (l.n > 1) {
-        const int all = o->threads > 0 ? o->threads : pool_default();
+        const int all = o->threads > 0 ? o->threads : pool_default(e);
         own.threads = all / l.n > 1 ? all / l.n : 1;
     }
     c->together = pool_open(l.n, e);

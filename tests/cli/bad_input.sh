@@ -7,6 +7,17 @@ want 2 "--out" "$CASELOAD" run "$work/study.yaml"
 want 2 "--speed" "$CASELOAD" run "$work/study.yaml" --out "$work/o" --speed 9
 want 2 "none.yaml" "$CASELOAD" run "$work/none.yaml" --out "$work/o"
 want 2 "at most 256" "$CASELOAD" run "$work/study.yaml" --out "$work/o" --threads 300
+for n in 0 300 -1 many 2x; do
+    want 2 "OMP_NUM_THREADS" env OMP_NUM_THREADS=$n "$CASELOAD" run "$work/study.yaml" --out "$work/o"
+    want 2 "OMP_NUM_THREADS" env OMP_NUM_THREADS=$n "$CASELOAD" run "$work/study.yaml" --out "$work/o" --ranks 2
+    want 0 "" env OMP_NUM_THREADS=$n "$CASELOAD" run "$work/study.yaml" --plan --threads 1
+done
+for n in "" 1 2,1; do
+    want 0 "" env OMP_NUM_THREADS=$n "$CASELOAD" run "$work/study.yaml" --plan
+done
+for d in foo cpu:foo; do
+    want 2 "cuda:N:bf16x3, cuda:N:fp32" "$CASELOAD" run "$work/study.yaml" --out "$work/o" --device $d
+done
 
 change() { sed "$1" "$work/study.yaml" > "$work/bad.yaml"; }
 change 's/^question:/qestion:/'

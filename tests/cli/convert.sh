@@ -1,6 +1,6 @@
 #!/bin/sh
 # convert, merge, certify: between containers and number types, an adapter in every form, a form that
-# lies, a full disk, Ctrl-C: nothing half-written, the right exit code.
+# lies, a full disk, signals: nothing half-written, the right exit code.
 . tests/cli/common.inc
 make_study 60
 m=$work/model
@@ -50,3 +50,23 @@ if mkdir "$work/small" && mount -t tmpfs -o size=100k none "$work/small" 2>/dev/
 else
     echo "no tmpfs here: the full disk is not tested"
 fi
+
+# Ctrl-C, a hang-up, a polite end: exit code 6, nothing half-written. A model large enough to be caught at work.
+large=models/SmolLM2-135M-Instruct.Q4_1.gguf
+[ -f $large ] || { echo "skip: $large is not there: signals are not tested"; exit 0; }
+for signal in INT HUP TERM; do
+    code=0
+    for wait in 0.5 0.25 0.1; do # over before the signal: again with a shorter wait
+        "$CASELOAD" convert $large "$work/big.gguf" --type q4_k --threads 1 --force >/dev/null 2>"$work/stderr" &
+        pid=$!
+        sleep $wait
+        kill -$signal $pid 2>/dev/null
+        wait $pid
+        code=$?
+        [ $code = 0 ] || break
+        rm "$work/big.gguf"
+    done
+    [ $code = 6 ] || { cat "$work/stderr"; fail "convert ends with $code on SIG$signal, not 6"; }
+    [ -s "$work/stderr" ] || fail "nothing is said about SIG$signal"
+    [ -z "$(ls "$work" | grep '^big')" ] || fail "SIG$signal leaves half a model"
+done
