@@ -116,8 +116,8 @@ struct backend {
 };
 
 /* What --device takes, for messages. */
-#define BACKEND_DEVICES                                                                            \
-    "auto, cpu, cpu:avx2, cpu:avx512, ref, cuda, cuda:N (also cuda:N:bf16x3, cuda:N:fp32) or "     \
+#define BACKEND_DEVICES                                                                        \
+    "auto, cpu, cpu:avx2, cpu:avx512, ref, cuda, cuda:N (also cuda:N:bf16x3, cuda:N:fp32) or " \
     "several, like cuda:0,1"
 
 /* `device`: "ref", "cpu" (best path of this machine; "ref" without AVX2), "cpu:avx2", "cpu:avx512"

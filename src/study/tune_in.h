@@ -64,6 +64,13 @@ typedef struct tune_plan { /* one adapter's training, decided before a weight is
 
 bool tune_plan_make(tune *t, tune_plan *p, err *e);
 bool tune_is_evaluation(const tune_plan *p, int64_t number); /* after update `number`? */
+bool tune_cut_micro(tune *t, tune_plan *p, err *e); /* as tune_train cuts: shape, most, counts */
+
+/* ---- tune_room.c ---- */
+
+/* The fewest layers forwarded again with which it fits (no bit depends on it), and its bytes.
+ * ERR_RESOURCE: none; the message names a setting that fits, where there is one. */
+bool tune_choose_rerun(tune *t, tune_plan *p, err *e);
 
 /* ---- tune_train.c ---- */
 

@@ -1,5 +1,5 @@
-/* tune_order: which rows an adapter learns from, in which order, cut into which micro-batches, and
- * what that takes; see tune_in.h. All of it before a weight is read. */
+/* tune_order: which rows an adapter learns from, in which order, cut into which micro-batches; see
+ * tune_in.h. All of it before a weight is read. */
 #include "study/tune_in.h"
 
 #include "base/rng.h"
@@ -203,8 +203,7 @@ static void end_micro(tune_plan *p, batcher *b, int32_t *number)
     batcher_reset(b);
 }
 
-/* As tune_train cuts them. */
-static bool cut_micro(tune *t, tune_plan *p, err *e)
+bool tune_cut_micro(tune *t, tune_plan *p, err *e)
 {
     size_t mark = arena_mark(&t->memory);
     batcher b = {.tree = &p->texts->learn};
@@ -253,63 +252,7 @@ static void count_evaluations(tune_plan *p)
     p->tokens_choose = p->n_evaluation * p->texts->schedule.rows_all;
 }
 
-/* ---- what it takes ---- */
-
-static bool plan_bytes(tune *t, tune_plan *p, int64_t *bytes, err *e)
-{
-    tune_job j = {.tune = t, .plan = p, .engine = p->texts->engine, .backend = p->texts->backend};
-    arena plan = ARENA_MEASURE;
-    crew_make_whole(p->texts->crew);
-    device_measure(p->texts->backend);
-    device_measure(&p->texts->engine->backend);
-    if (!tune_lay_out(&j, &plan, e)) return false;
-    *bytes = (int64_t)plan.used;
-    p->there_trainer = device_planned(p->texts->backend);
-    p->there_scoring = device_planned(&p->texts->engine->backend);
-    return true;
-}
-
-/* The fewest layers forwarded again with which it fits; no bit depends on it. */
-static bool choose_rerun(tune *t, tune_plan *p, err *e)
-{
-    const int32_t n_layer = p->texts->engine->header.config.n_layer;
-    const int32_t wanted = p->training->lora->rerun_layers;
-    const room now = engine_room(p->texts->engine);
-    const bool apart = device_is_apart(p->texts->backend);
-    const int32_t n = p->texts->crew->n, beside = crew_beside(p->texts->crew);
-    const int64_t weights = apart ? 0 : p->texts->engine->header.bytes_weights;
-    const int64_t card = device_room(p->texts->backend);
-    if (!plan_bytes(t, p, &p->bytes_keep_all, e)) return false;
-    p->bytes = p->bytes_keep_all;
-    if (wanted > n_layer)
-        return spec_fail(&t->run->spec, p->training->lora->line, e,
-                         "'rerun_layers: %d', but the model has %d layers", wanted, n_layer);
-    for (int32_t k = wanted >= 0 ? wanted : 0; k <= n_layer; k++) {
-        p->shape.rerun_layers = k;
-        if (!plan_bytes(t, p, &p->bytes, e)) return false;
-        bool fits = weights + n * p->bytes <= now.bytes && n * p->bytes <= now.bytes_mapping;
-        fits =
-            fits && (card < 0 || beside * (int64_t)(p->there_trainer + p->there_scoring) <= card);
-        if (fits) return true;
-        if (wanted >= 0) break;
-    }
-    if (card >= 0 && beside * (int64_t)(p->there_trainer + p->there_scoring) > card)
-        return err_set(
-            e, ERR_RESOURCE,
-            "training takes %.2f GB of the GPU with %d of %d layers forwarded again, and "
-            "%.2f GB are free there; set `micro_tokens` below %d, or take a smaller or "
-            "quantised model (a training does not split layers over devices)",
-            beside * (double)(p->there_trainer + p->there_scoring) / 1e9, p->shape.rerun_layers,
-            n_layer, (double)card / 1e9, p->training->lora->micro_tokens);
-    return err_set(e, ERR_RESOURCE,
-                   "training takes %.2f GB (weights %.2f, the trainer %.2f with %d of %d layers "
-                   "forwarded again), but %s %.2f GB; set `micro_tokens` below %d, %sa lower "
-                   "`rank`, or take the model in fewer bits or a smaller one",
-                   (double)(weights + n * p->bytes) / 1e9, (double)weights / 1e9,
-                   (double)(n * p->bytes) / 1e9, p->shape.rerun_layers, n_layer, now.bound,
-                   (double)now.bytes / 1e9, p->training->lora->micro_tokens,
-                   wanted >= 0 ? "leave out `rerun_layers`, " : "");
-}
+/* ---- its key ---- */
 
 static void add_number(hash_state *h, double x) { hash_add(h, &x, sizeof x); }
 
@@ -349,9 +292,9 @@ bool tune_plan_make(tune *t, tune_plan *p, err *e)
     if (p->n_row == 0)
         return err_set(e, ERR_DATA,
                        "no training row is left for arm '%s': all are its own examples", p->unit);
-    if (!order_rows(t, p, e) || !weigh_classes(t, p, e) || !cut_micro(t, p, e)) return false;
+    if (!order_rows(t, p, e) || !weigh_classes(t, p, e) || !tune_cut_micro(t, p, e)) return false;
     count_evaluations(p);
-    if (!choose_rerun(t, p, e)) return false;
+    if (!tune_choose_rerun(t, p, e)) return false;
     hash_plan(t, p);
     return true;
 }

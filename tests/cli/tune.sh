@@ -169,3 +169,27 @@ grep -q "checkpoint.bin" "$work/stderr" || { cat "$work/stderr"; fail "the full 
 [ "$(wc -l < "$work/stderr")" = 1 ] || fail "a full disk says more than one sentence"
 tune full || fail "the training does not go on after the full disk"
 [ "$(hash_of large)" = "$(hash_of full)" ] || fail "an adapter after a full disk differs"
+
+# A training that does not fit is refused before it starts, with a setting that fits; and that one is true.
+sed -i 's/epochs: 3, batch: 4/steps: 2, batch: 16, micro_tokens: 8192/' "$work/study.yaml"
+advised() { # NAME "words": the refusal under the largest limit that refuses; $limit, in MB
+    for limit in 60 50 40 30 26 22 19 17 15 13 11 9; do
+        tune "$1" --plan --memory-limit ${limit}MB
+        code=$?
+        [ $code = 0 ] || break
+    done
+    [ $code = 5 ] && grep -q "$2" "$work/stderr" || { cat "$work/stderr"; fail "no refusal with '$2'"; }
+}
+advised no "\`micro_tokens: [0-9]*\`"
+cp "$work/study.yaml" "$work/kept.yaml"
+micro=$(sed -n 's/.*`micro_tokens: \([0-9]*\)`.*/\1/p' "$work/stderr")
+rank=$(sed -n 's/.*and `rank: \([0-9]*\)`.*/\1/p' "$work/stderr")
+sed -i "s/micro_tokens: 8192/micro_tokens: $micro/; s/rank: 16/rank: ${rank:-16}/" "$work/study.yaml"
+tune fitted --memory-limit ${limit}MB || { cat "$work/stderr"; fail "what was advised does not fit"; }
+sed 's/micro_tokens: 8192/&, rerun_layers: 0/' "$work/kept.yaml" > "$work/study.yaml"
+advised no "without \`rerun_layers\`"
+cp "$work/stderr" "$work/said"
+if grep -q "without .rerun_layers. it fits" "$work/said"; then
+    cp "$work/kept.yaml" "$work/study.yaml"
+    tune fitted2 --memory-limit ${limit}MB || { cat "$work/stderr"; fail "without rerun_layers it does not fit"; }
+fi
