@@ -14,6 +14,10 @@
 
 enum { HEAD_DIM_MAX = 256 };
 
+static const char devices[] = /* for messages */
+    "auto, cpu, cpu:avx2, cpu:avx512, ref, cuda, cuda:N (also cuda:N:bf16x3, cuda:N:fp32) or "
+    "several, like cuda:0,1";
+
 static bool open_as(backend *b, const op_table *ops, const char *isa)
 {
     b->ops = ops;
@@ -37,9 +41,7 @@ bool backend_open(backend *b, const char *device, pool *threads, err *e)
     }
     bool wide = !strcmp(device, "cpu:avx512");
     if (!wide && strcmp(device, "cpu:avx2") != 0) {
-        return err_set(
-            e, ERR_USAGE,
-            "unknown device \"%s\"; choose " BACKEND_DEVICES, device);
+        return err_set(e, ERR_USAGE, "unknown device \"%s\"; choose %s", device, devices);
     }
     if (wide ? cpu_has_avx512() : cpu_has_avx2()) {
         return open_as(b, wide ? &cpu_ops_avx512 : &cpu_ops_avx2, wide ? "avx512" : "avx2");

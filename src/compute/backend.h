@@ -115,11 +115,6 @@ struct backend {
     size_t beside;                     /* bytes planned there that are not of the block */
 };
 
-/* What --device takes, for messages. */
-#define BACKEND_DEVICES                                                                        \
-    "auto, cpu, cpu:avx2, cpu:avx512, ref, cuda, cuda:N (also cuda:N:bf16x3, cuda:N:fp32) or " \
-    "several, like cuda:0,1"
-
 /* `device`: "ref", "cpu" (best path of this machine; "ref" without AVX2), "cpu:avx2", "cpu:avx512"
  * to force one, "cuda[:N][:bf16x3|:fp32]", or "auto": the first GPU, else cpu. Borrows `threads`.
  * ERR_USAGE for an unknown device, ERR_RESOURCE when this machine cannot run it. */

@@ -61,46 +61,41 @@ static bool find_rerun(tune *t, tune_plan *p, const limits *l, int32_t first, bo
     return true;
 }
 
-/* Another training of the same rows: does it fit, with as many layers forwarded again as it
- * takes? */
-static bool other_fits(tune *t, const tune_plan *p, const limits *l, int32_t micro, int32_t rank,
-                       bool *fits, int32_t *rows, err *e)
+typedef struct setting { /* of a training of the same rows */
+    int32_t micro, rank;
+    int32_t rows; /* found: of its micro-batches, at most */
+    bool fits;    /* found: with as many layers forwarded again as it takes */
+} setting;
+
+static bool try_setting(tune *t, const tune_plan *p, const limits *l, setting *s, err *e)
 {
     tune_plan with = *p;
     spec_training training = *p->training;
     spec_lora lora = *training.lora;
-    lora.micro_tokens = micro;
+    lora.micro_tokens = s->micro;
     training.lora = &lora;
     with.training = &training;
-    with.lora.rank = rank;
+    with.lora.rank = s->rank;
     with.tokens = with.tokens_unshared = with.n_micro = 0;
     with.micros = 0;
     if (!tune_cut_micro(t, &with, e)) return false;
-    *rows = with.most.rows;
-    return find_rerun(t, &with, l, 0, fits, e);
+    s->rows = with.most.rows;
+    return find_rerun(t, &with, l, 0, &s->fits, e);
 }
 
 /* Smaller micro-batches until they hold one text each; then lower ranks. */
-static bool find_smaller(tune *t, const tune_plan *p, const limits *l, char *out, size_t size,
-                         err *e)
+static bool find_setting(tune *t, const tune_plan *p, const limits *l, setting *s, err *e)
 {
-    int32_t micro = p->training->lora->micro_tokens, rank = p->lora.rank, rows = p->most.rows;
-    bool fits = false;
-    for (int32_t last = rows + 1; micro / 2 >= MICRO_LEAST && rows < last && !fits;) {
-        last = rows;
-        micro /= 2;
-        if (!other_fits(t, p, l, micro, rank, &fits, &rows, e)) return false;
+    *s = (setting){p->training->lora->micro_tokens, p->lora.rank, p->most.rows, false};
+    for (int32_t last = s->rows + 1; s->micro / 2 >= MICRO_LEAST && s->rows < last && !s->fits;) {
+        last = s->rows;
+        s->micro /= 2;
+        if (!try_setting(t, p, l, s, e)) return false;
     }
-    while (!fits && rank > 1) {
-        rank /= 2;
-        if (!other_fits(t, p, l, micro, rank, &fits, &rows, e)) return false;
+    while (!s->fits && s->rank > 1) {
+        s->rank /= 2;
+        if (!try_setting(t, p, l, s, e)) return false;
     }
-    if (!fits) return true;
-    int n =
-        snprintf(out, size, "%swith `micro_tokens: %d`",
-                 p->training->lora->rerun_layers >= 0 ? "without `rerun_layers` and " : "", micro);
-    if (rank < p->lora.rank) n += snprintf(out + n, size - (size_t)n, " and `rank: %d`", rank);
-    snprintf(out + n, size - (size_t)n, " it fits");
     return true;
 }
 
@@ -115,11 +110,20 @@ static bool write_advice(tune *t, const tune_plan *p, const limits *l, char *out
                  with.shape.rerun_layers);
         return true;
     }
-    snprintf(out, size,
-             "no `micro_tokens` and no `rank` is small enough: take shorter texts (`limits: "
-             "max_tokens`), the model in fewer bits or a smaller one; `caseload fit` tells what "
-             "fits");
-    return find_smaller(t, p, l, out, size, e);
+    setting s;
+    if (!find_setting(t, p, l, &s, e)) return false;
+    const char *as_comes =
+        p->training->lora->rerun_layers >= 0 ? "without `rerun_layers` and " : "";
+    if (!s.fits)
+        snprintf(out, size,
+                 "no `micro_tokens` and no `rank` is small enough: take shorter texts (`limits: "
+                 "max_tokens`), the model in fewer bits or a smaller one; `caseload fit` tells "
+                 "what fits");
+    else if (s.rank < p->lora.rank)
+        snprintf(out, size, "%swith `micro_tokens: %d` and `rank: %d` it fits", as_comes, s.micro,
+                 s.rank);
+    else snprintf(out, size, "%swith `micro_tokens: %d` it fits", as_comes, s.micro);
+    return true;
 }
 
 static bool refuse(tune *t, const tune_plan *p, const limits *l, err *e)
