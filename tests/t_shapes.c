@@ -134,6 +134,28 @@ static void cards_are_found_by_any_spelling(void **state)
         assert_true(all[i].rate > 1e11 && all[i].rate < 1e16 && all[i].rows >= 512);
     }
     err e = {0};
+    static const char *const drivers[][2] = {{"NVIDIA H200, sm_90, cuBLASLt 13", "h200"},
+                                             {"NVIDIA H100 80GB HBM3", "h100"},
+                                             {"NVIDIA H100 PCIe", "h100-pcie"},
+                                             {"NVIDIA A100-SXM4-80GB", "a100-80"},
+                                             {"NVIDIA A100-PCIE-40GB", "a100-40"},
+                                             {"Tesla V100-SXM2-32GB", "v100"},
+                                             {"Tesla T4", "t4"},
+                                             {"NVIDIA L4", "l4"},
+                                             {"NVIDIA L40S", "l40s"},
+                                             {"NVIDIA GeForce RTX 4090", "rtx4090"},
+                                             {"NVIDIA RTX A6000", "a6000"},
+                                             {"NVIDIA B200", "b200"},
+                                             {"NVIDIA GH200 480GB", NULL},
+                                             {"NVIDIA L40", NULL},
+                                             {"NVIDIA RTX 6000 Ada Generation", NULL},
+                                             {"another, H100", NULL},
+                                             {"", NULL}};
+    for (size_t i = 0; i < countof(drivers); i++) {
+        const card *c = card_of_device(drivers[i][0]);
+        assert_true((c == NULL) == (drivers[i][1] == NULL));
+        if (c) assert_string_equal(c->name, drivers[i][1]);
+    }
     assert_null(card_find("a600", &e));
     assert_int_equal(e.code, ERR_USAGE);
     assert_non_null(strstr(e.text, "a6000"));

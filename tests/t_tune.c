@@ -78,17 +78,19 @@ static void open_study(opened *o, const char *rest)
     write_study(&o->w, "model.gguf", study);
 }
 
-static void prepare(opened *o, const char *rest)
+static void prepare_on(opened *o, const char *rest, engine_options where)
 {
     err e = {0};
     open_study(o, rest);
     o->t = tune_open(&(tune_options){.out = o->w.out}, &e);
     assert_non_null(o->t);
-    run_options how = {.study = o->w.study, .maker = tune_maker(o->t)};
+    run_options how = {.study = o->w.study, .maker = tune_maker(o->t), .engine = where};
     if (!run_prepare(&o->r, &how, &e)) fail_msg("%s", e.text);
     assert_int_equal(o->t->n_group, 1);
     o->g = &o->t->group[0];
 }
+
+static void prepare(opened *o, const char *rest) { prepare_on(o, rest, (engine_options){0}); }
 
 static void close_study(opened *o)
 {
@@ -673,6 +675,18 @@ static void test_forecast(void **state)
     assert_non_null(strstr(line.data, "+100 %"));
     ask.scores = false; /* `tune`: the adapters alone */
     assert_true(fit_forecast_make(&f, &ask, &e) && f.made && f.scoring == 0 && f.training > 0);
+    assert_string_equal(f.assumed, "");
+    close_study(&o);
+
+    /* Two ranks share one's time; what is assumed is said. */
+    prepare_on(&o, "arms:\n  - name: zero\n  - {name: a, lora: {epochs: 2, batch: 4}}\n",
+               (engine_options){.device = "ref,ref", .threads = 2});
+    ask = (fit_forecast_ask){.run = &o.r, .tune = o.t, .scores = true, .always = true};
+    assert_true(fit_forecast_make(&f, &ask, &e) && f.made);
+    assert_true(f.scoring > 0 && f.training > 0);
+    buf_clear(&line);
+    fit_forecast_say(&f, f.scoring + f.training, &line);
+    assert_non_null(strstr(line.data, "+0 % (assumed: 2 ranks that do not slow each other)\n"));
     buf_close(&line);
     close_study(&o);
 }
@@ -702,9 +716,9 @@ static void test_checkpoint_is_read(void **state)
         const char *file;
         int64_t updates;
         int32_t n_evaluation, best;
-    } sound[] = {{"after-the-third", 3, 1, 0},   {"before-its-evaluation", 3, 0, -1},
-                 {"after-the-fourth", 4, 1, 0},  {"at-the-end", 5, 2, 0},
-                 {"no-auroc", 3, 1, 0},          {"at-the-start", 0, 0, -1}};
+    } sound[] = {{"after-the-third", 3, 1, 0},  {"before-its-evaluation", 3, 0, -1},
+                 {"after-the-fourth", 4, 1, 0}, {"at-the-end", 5, 2, 0},
+                 {"no-auroc", 3, 1, 0},         {"at-the-start", 0, 0, -1}};
     for (size_t i = 0; i < countof(sound); i++) {
         size_t size = 0;
         bool there = false;

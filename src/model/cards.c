@@ -144,6 +144,48 @@ const card *card_find(const char *name, err *e)
     return NULL;
 }
 
+/* Letters and digits on their own: "L4" is not in "L40S". */
+static bool has_word(str text, const char *word)
+{
+    const size_t n = strlen(word);
+    for (size_t i = 0; i + n <= text.size; i++) {
+        if (memcmp(text.data + i, word, n) != 0) continue;
+        const bool before = i > 0 && isalnum((unsigned char)text.data[i - 1]);
+        const bool after = i + n < text.size && isalnum((unsigned char)text.data[i + n]);
+        if (!before && !after) return true;
+    }
+    return false;
+}
+
+const card *card_of_device(const char *name)
+{
+    static const struct {
+        const char *word, *other, *card; /* other NULL: the word alone tells */
+    } known[] = {{"RTX A6000", NULL, "a6000"},
+                 {"RTX 3090", NULL, "rtx3090"},
+                 {"RTX 4090", NULL, "rtx4090"},
+                 {"RTX 5090", NULL, "rtx5090"},
+                 {"L4", NULL, "l4"},
+                 {"T4", NULL, "t4"},
+                 {"V100", "16GB", "v100-16"},
+                 {"V100", "32GB", "v100"},
+                 {"A100", "40GB", "a100-40"},
+                 {"A100", "80GB", "a100-80"},
+                 {"L40S", NULL, "l40s"},
+                 {"H100", "PCIe", "h100-pcie"},
+                 {"H100", NULL, "h100"},
+                 {"H200", NULL, "h200"},
+                 {"B200", NULL, "b200"}};
+    const str text = {name, strcspn(name, ",")};
+    err ignored = {0};
+    for (size_t i = 0; i < countof(known); i++) {
+        if (!has_word(text, known[i].word)) continue;
+        if (!known[i].other || has_word(text, known[i].other))
+            return card_find(known[i].card, &ignored);
+    }
+    return NULL;
+}
+
 /* The factor of a unit; 0: no unit. */
 static double unit_of(str unit)
 {

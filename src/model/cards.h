@@ -43,6 +43,10 @@ const card *cards_all(int32_t *n);
  * ERR_USAGE names the nearest. */
 const card *card_find(const char *name, err *e);
 
+/* The card that a driver calls so ("NVIDIA A100-SXM4-80GB"), at the text's start, up to a comma;
+ * NULL: none of the table. */
+const card *card_of_device(const char *name);
+
 /* A memory size: "48 GB", "48GB", "48g", "44.5GiB", "49152MiB", "500000 kB", "51539607552".
  * kB, MB, GB, TB (and k, M, G, T alone) are powers of 1000, as card makers mean them; KiB, MiB,
  * GiB, TiB of 1024. From 1 MB to 1000 TB. ERR_USAGE: "lots" is no size. */

@@ -1,6 +1,14 @@
 /* fit_forecast: how long a run or a training will take, said before it starts and held against what
- * it took. A few seconds of this computer are measured for it (fit_time.h), so it is made only for
- * work that takes minutes; not on a GPU, and not where several ranks share the work. */
+ * it took.
+ *
+ *   processor      a few seconds of this computer are measured for it (fit_time.h), so it is made
+ *                  only for work that takes minutes
+ *   GPU            the rates of its card (model/cards.h), measured ones where there are some; a
+ *                  third of them for bf16x3; none for fp32 or a card that is not in the table
+ *   several ranks  one rank's time shared evenly, as if they did not slow each other; layers split
+ *                  over cards work one after the other
+ *
+ * What is assumed stands in the line. */
 #ifndef CASELOAD_STUDY_FIT_FORECAST_H
 #define CASELOAD_STUDY_FIT_FORECAST_H
 
@@ -9,6 +17,7 @@
 typedef struct fit_forecast {
     bool made;
     double scoring, training; /* seconds */
+    char assumed[200];        /* "" where this computer alone was measured */
 } fit_forecast;
 
 /* Of a run that stands ready, and of the adapters that `t` (NULL: none) has still to train.

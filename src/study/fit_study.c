@@ -139,7 +139,7 @@ bool fit_find_speed(fit_speed *s, run *r, const pass *p, const fit_target *where
     const run_options *o = &r->options;
     fit_trial t = {.header = &g->header,
                    .has_weights = !g->incomplete,
-                   .device = o->engine.device ? o->engine.device : "cpu",
+                   .device = g->device ? g->device : "cpu", /* of one rank, with its threads */
                    .threads = g->threads,
                    .rows = o->rows ? o->rows : ENGINE_ROWS,
                    .context = longest,

@@ -120,7 +120,6 @@ static bool find_rate(const trainings *m, const tune_plan *p, fit_training *f, e
 {
     const engine *g = p->texts->engine;
     const fit_micro micro = usual_micro(p);
-    const char *device = m->run->options.engine.device;
     if (m->study->target.card) {
         f->token = fit_training_of_card(&g->header, m->study->target.card, &micro);
         return true;
@@ -131,7 +130,7 @@ static bool find_rate(const trainings *m, const tune_plan *p, fit_training *f, e
     }
     const fit_trial t = {.header = &g->header,
                          .has_weights = !g->incomplete,
-                         .device = device ? device : "cpu",
+                         .device = g->device ? g->device : "cpu",
                          .threads = g->threads,
                          .rows = p->most.rows};
     err why = {0};
