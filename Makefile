@@ -36,6 +36,7 @@ ifneq ($(findstring -fsanitize,$(OPT)),)
 LIGHT = -g1 -fno-sanitize=null,alignment,object-size,pointer-overflow
 endif
 %_avx2.o:   ISA = -mavx2 -mfma -mf16c -mprfchw $(LIGHT)
+%_vnni.o:   ISA = -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx512vnni -mfma -mf16c -mprfchw $(LIGHT)
 %_avx512.o: ISA = -mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma -mf16c -mprfchw $(LIGHT)
 
 .PHONY: fuzzers fuzz-build fuzz-replay all test check asan tsan fuzz tidy bench install clean tests

@@ -1,7 +1,7 @@
 /* b_matmul: matrix products of the shapes of small models, packing included, against the measured
  * peak.
- *   --device cpu|cpu:avx2|cpu:avx512   --threads N   --rows 512   --repeats 9   --csv FILE
- *   --only NAME
+ *   --device cpu|cpu:int16|cpu:avx2|cpu:avx512   --threads N   --rows 512   --repeats 9
+ *   --csv FILE   --only NAME
  * Weights are random, rows of x too; a figure is the median over the repeats, the peak is measured
  * between them. Ratio: of the peak. */
 #include "bench_ops.h"

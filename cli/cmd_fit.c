@@ -17,7 +17,7 @@ static const cli_option options[] = {
     {"--prompts", "N", "prompts a micro-batch of LoRA (default 8)"},
     {"--rows", "N", "tokens a step (default: what suits the card; 512 here)"},
     {"--threads", "N", "threads of this computer"},
-    {"--device", "NAME", "cpu, cpu:avx2, cpu:avx512 or ref of this computer"},
+    {"--device", "NAME", "cpu, cpu:int16, cpu:avx2, cpu:avx512 or ref of this computer"},
     {"--json", NULL, "for programs: one JSON object, sizes in bytes"},
     {"--list", NULL, "name the shapes and the cards, and stop"},
 };

@@ -18,8 +18,9 @@ static const cli_command *const commands[] = {
 static const cli_option engine_options[] = {
     {"--model", "PATH", "a .gguf file or a Hugging Face folder"},
     {"--device", "NAME",
-     "cpu (default), cpu:avx2, cpu:avx512, ref, cuda[:N][:bf16x3|:fp32], auto; several share\n"
-     "                     the work of run and tune: cuda:0,1 or cuda:all"},
+     "cpu (default), cpu:int16 (faster, rounds activations to 16 bits), cpu:avx2, cpu:avx512,\n"
+     "                     ref, cuda[:N][:bf16x3|:fp32], auto; several share the work of run and\n"
+     "                     tune: cuda:0,1 or cuda:all"},
     {"--ranks", "N", "so many on the devices listed, in turn (default one each); no score changes"},
     {"--split", "WHAT", "what they share: rows (each has the model) or layers; default: as fits"},
     {"--threads", "N", "threads; default: OMP_NUM_THREADS, else all cores this process may use"},

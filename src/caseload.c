@@ -817,7 +817,7 @@ bool caseload_certify(const caseload_certify_options *o, caseload_error *e)
 
 bool caseload_devices(caseload_sink *sink, void *context, caseload_error *e)
 {
-    static const char *const devices[] = {"cpu", "cpu:avx512", "cpu:avx2", "ref"};
+    static const char *const devices[] = {"cpu", "cpu:int16", "cpu:avx512", "cpu:avx2", "ref"};
     err failure = {0};
     buf out = buf_up_to(OUTPUT_BYTES_MAX);
     pool *threads = pool_open(0, &failure);

@@ -24,7 +24,7 @@ typedef struct place {
 static inline int n_device(void) { return cpu_has_avx512() ? 2 : cpu_has_avx2() ? 1 : 0; }
 static inline const char *device(int d) { return d ? "cpu:avx512" : "cpu:avx2"; }
 
-static inline place place_open(const char *device, int threads)
+static inline place place_open_adapter(const char *device, int threads, int32_t rank)
 {
     err e = {0};
     place p = {.threads = pool_open(threads, &e)};
@@ -36,7 +36,8 @@ static inline place place_open(const char *device, int threads)
                            .head_rows = 37,
                            .n_head = 8,
                            .n_head_kv = 1,
-                           .head_dim = 256};
+                           .head_dim = 256,
+                           .adapter_rank = rank};
     arena plan = ARENA_MEASURE;
     assert_true(backend_lay_out(&p.b, &shape, &plan, &e));
     assert_true(arena_open(&p.space, plan.used, "workspace", &e));
@@ -44,6 +45,11 @@ static inline place place_open(const char *device, int threads)
     assert_int_equal(p.space.used, plan.used); /* the plan is the allocation */
     assert_true(arena_open(&p.data, (size_t)1 << 30, "test data", &e));
     return p;
+}
+
+static inline place place_open(const char *device, int threads)
+{
+    return place_open_adapter(device, threads, 0);
 }
 
 static inline void place_reset(place *p) { arena_reset(&p->data, 0); }

@@ -45,15 +45,22 @@ static inline void write_table(const char *dir)
     write_text(dir, "texts.csv", table);
 }
 
-static inline void write_model(const char *dir, const char *name, const char *model, bool gguf)
+/* type: of a GGUF file's matrices */
+static inline void write_model_as(const char *dir, const char *name, const char *model, bool gguf,
+                                  dtype type)
 {
     tiny_model t;
     char path[256];
     assert_true(tiny_open(&t, model));
     snprintf(path, sizeof path, "%s/%s", dir, name);
-    if (gguf) tiny_write_gguf(&t, path, DTYPE_F32);
+    if (gguf) tiny_write_gguf(&t, path, type);
     else assert_int_equal(mkdir(path, 0700), 0), tiny_write_folder(&t, path, 0);
     tiny_close(&t);
+}
+
+static inline void write_model(const char *dir, const char *name, const char *model, bool gguf)
+{
+    write_model_as(dir, name, model, gguf, DTYPE_F32);
 }
 
 /* `rest`: question, arms, limits. */

@@ -84,7 +84,7 @@ static void the_estimate_is_the_allocation(void **state)
 {
     bench *b = *state;
     char path[128];
-    static const char *const devices[] = {"cpu", "ref"};
+    static const char *const devices[] = {"cpu", "ref", "cpu:int16"};
     for (size_t i = 0; i < countof(families); i++) {
         tiny_model t;
         model_header h;
@@ -93,7 +93,7 @@ static void the_estimate_is_the_allocation(void **state)
         snprintf(path, sizeof path, "%s/%s", b->folder, families[i]);
         tiny_write_folder(&t, path, 1);
         assert_true(model_peek(&h, path, &b->a, &b->e));
-        for (int k = 0; k < FIT_KINDS * 2; k++) {
+        for (int k = 0; k < FIT_KINDS * (int)countof(devices); k++) {
             tree prompts;
             backend device;
             fit_job j = {.header = &h, .backend = &device, .kind = k % FIT_KINDS, .tree = &prompts};

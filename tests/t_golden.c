@@ -30,8 +30,9 @@ typedef struct opened { /* a model on a device */
 static const struct {
     const char *name;
     double bound;
-} devices[] = {{"ref", 1e-4},       {"cpu", 1e-3},         {"cpu:avx2", 1e-3}, {"cpu:avx512", 1e-3},
-               {"cuda:fp32", 1e-3}, {"cuda:bf16x3", 2e-3}, {"cuda", 0.2}};
+} devices[] = {{"ref", 1e-4},        {"cpu", 1e-3},         {"cpu:avx2", 1e-3},
+               {"cpu:avx512", 1e-3}, {"cpu:int16", 2e-3},   {"cpu:avx2:int16", 2e-3},
+               {"cuda:fp32", 1e-3},  {"cuda:bf16x3", 2e-3}, {"cuda", 0.2}};
 
 static int remove_entry(const char *path, const struct stat *s, int kind, struct FTW *where)
 {

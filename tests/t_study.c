@@ -30,15 +30,19 @@ static void test_results_are_there_and_hold_no_text(void **state)
     close_world(&w);
 }
 
+static bool int16_is_here(void) { return __builtin_cpu_supports("avx2"); }
+
 static void test_a_score_belongs_to_its_text(void **state)
 {
     (void)state;
     static const struct {
         const char *model;
         bool gguf;
-    } models[] = {{"llama2", true},  {"gemma3", true},   {"gemma3", false},
-                  {"gemma2", false}, {"mistral", false}, {"qwen2", true},
-                  {"qwen3", false},  {"phi3", false},    {"llama3.1", true}};
+        bool int16; /* products of 16-bit integers, of weights of 8 bits */
+    } models[] = {{"llama2", true, false},     {"gemma3", true, false},   {"gemma3", false, false},
+                  {"gemma2", false, false},    {"mistral", false, false}, {"qwen2", true, false},
+                  {"qwen3", false, false},     {"phi3", false, false},    {"llama3.1", true, false},
+                  {"llama-coarse", true, true}};
     static const caseload_engine_options ways[] = {
         {.batch = 1},       {.batch = 2},   {.batch = 7, .threads = 1},
         {.batch = 32},      {.rows = 5},    {.rows = 64, .threads = 2},
@@ -47,11 +51,15 @@ static void test_a_score_belongs_to_its_text(void **state)
     for (size_t m = 0; m < sizeof models / sizeof models[0]; m++) {
         world w;
         open_world(&w, models[m].model, models[m].gguf);
-        must_run(&w, w.out, (caseload_engine_options){0});
+        if (models[m].int16) write_model_as(w.dir, "model.gguf", models[m].model, true, DTYPE_Q4_1);
+        const char *device = models[m].int16 && int16_is_here() ? "cpu:int16" : NULL;
+        must_run(&w, w.out, (caseload_engine_options){.device = device});
         for (size_t i = 0; i < sizeof ways / sizeof ways[0]; i++) {
             char out[200];
             snprintf(out, sizeof out, "%s/way%zu", w.dir, i);
-            must_run(&w, out, ways[i]);
+            caseload_engine_options way = ways[i];
+            way.device = device;
+            must_run(&w, out, way);
             assert_same_scores(w.out, out);
         }
         close_world(&w);
@@ -194,11 +202,37 @@ static void test_a_template_without_system(void **state)
     close_world(&w);
 }
 
+/* A score of one precision never stands for one of the other. */
+static void test_precisions_do_not_mix(void **state)
+{
+    (void)state;
+    world w;
+    char fresh[200];
+    if (!int16_is_here()) skip();
+    open_world(&w, "llama-coarse", true);
+    write_model_as(w.dir, "model.gguf", "llama-coarse", true, DTYPE_Q4_1);
+    snprintf(fresh, sizeof fresh, "%s/fresh", w.dir);
+    must_run(&w, w.out, (caseload_engine_options){0});
+    size_t n = 0;
+    char *before = read_file(w.out, "scores.csv", &n);
+    must_run(&w, w.out, (caseload_engine_options){.device = "cpu:int16"});
+    must_run(&w, fresh, (caseload_engine_options){.device = "cpu:int16"});
+    assert_same_scores(w.out, fresh);
+    char *after = read_file(w.out, "scores.csv", &n);
+    assert_string_not_equal(before, after);
+    must_run(&w, w.out, (caseload_engine_options){0});
+    char *again = read_file(w.out, "scores.csv", &n);
+    assert_string_equal(before, again);
+    free(before), free(after), free(again);
+    close_world(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_results_are_there_and_hold_no_text),
         cmocka_unit_test(test_a_score_belongs_to_its_text),
+        cmocka_unit_test(test_precisions_do_not_mix),
         cmocka_unit_test(test_stopped_anywhere_goes_on),
         cmocka_unit_test(test_a_changed_prompt_meets_no_old_score),
         cmocka_unit_test(test_report_needs_only_the_store),

@@ -15,14 +15,44 @@
 enum { HEAD_DIM_MAX = 256 };
 
 static const char devices[] = /* for messages */
-    "auto, cpu, cpu:avx2, cpu:avx512, ref, cuda, cuda:N (also cuda:N:bf16x3, cuda:N:fp32) or "
-    "several, like cuda:0,1";
+    "auto, cpu, cpu:int16, cpu:avx2, cpu:avx512, ref, cuda, cuda:N (also cuda:N:bf16x3, "
+    "cuda:N:fp32) or several, like cuda:0,1";
 
 static bool open_as(backend *b, const op_table *ops, const char *isa)
 {
     b->ops = ops;
     b->isa = isa;
     return true;
+}
+
+/* The ways of the CPU, best first of those that a name stands for. */
+static const struct {
+    const char *name, *isa;
+    bool int16;
+    bool (*is_here)(void);
+    const op_table *ops;
+} cpus[] = {
+    {"cpu:avx512", "avx512", false, cpu_has_avx512, &cpu_ops_avx512},
+    {"cpu:avx2", "avx2", false, cpu_has_avx2, &cpu_ops_avx2},
+    {"cpu:avx512:int16", "avx512", true, cpu_has_vnni, &cpu_ops_avx512_int16},
+    {"cpu:avx2:int16", "avx2", true, cpu_has_avx2, &cpu_ops_avx2_int16},
+};
+
+static bool open_cpu(backend *b, const char *device, err *e)
+{
+    const bool any = !strcmp(device, "cpu"), any_int16 = !strcmp(device, "cpu:int16");
+    bool known = any || any_int16;
+    for (size_t i = 0; i < countof(cpus); i++) {
+        const bool meant = cpus[i].int16 ? any_int16 : any;
+        if (!meant && strcmp(device, cpus[i].name) != 0) continue;
+        if (cpus[i].is_here()) return open_as(b, cpus[i].ops, cpus[i].isa);
+        known = true;
+    }
+    if (any) return open_as(b, &ref_ops, "ref");
+    if (known)
+        return err_set(e, ERR_RESOURCE, "this machine cannot run device \"%s\"; try --device cpu",
+                       device);
+    return err_set(e, ERR_USAGE, "unknown device \"%s\"; choose %s", device, devices);
 }
 
 bool backend_open(backend *b, const char *device, pool *threads, err *e)
@@ -34,20 +64,7 @@ bool backend_open(backend *b, const char *device, pool *threads, err *e)
         return cuda_open(b, device, e);
     }
     if (!strcmp(device, "ref")) return open_as(b, &ref_ops, "ref");
-    if (!strcmp(device, "cpu")) {
-        if (cpu_has_avx512()) return open_as(b, &cpu_ops_avx512, "avx512");
-        if (cpu_has_avx2()) return open_as(b, &cpu_ops_avx2, "avx2");
-        return open_as(b, &ref_ops, "ref");
-    }
-    bool wide = !strcmp(device, "cpu:avx512");
-    if (!wide && strcmp(device, "cpu:avx2") != 0) {
-        return err_set(e, ERR_USAGE, "unknown device \"%s\"; choose %s", device, devices);
-    }
-    if (wide ? cpu_has_avx512() : cpu_has_avx2()) {
-        return open_as(b, wide ? &cpu_ops_avx512 : &cpu_ops_avx2, wide ? "avx512" : "avx2");
-    }
-    return err_set(e, ERR_RESOURCE, "this machine cannot run device \"%s\"; try --device cpu",
-                   device);
+    return open_cpu(b, device, e);
 }
 
 void backend_close(backend *b)

@@ -115,9 +115,10 @@ struct backend {
     size_t beside;                     /* bytes planned there that are not of the block */
 };
 
-/* `device`: "ref", "cpu" (best path of this machine; "ref" without AVX2), "cpu:avx2", "cpu:avx512"
- * to force one, "cuda[:N][:bf16x3|:fp32]", or "auto": the first GPU, else cpu. Borrows `threads`.
- * ERR_USAGE for an unknown device, ERR_RESOURCE when this machine cannot run it. */
+/* `device`: "ref", "cpu" (best path of this machine; "ref" without AVX2), "cpu:avx2", "cpu:avx512",
+ * "cpu:int16" (products of integers: cpu/int16_in.h), "cuda[:N][:bf16x3|:fp32]", or "auto": the
+ * first GPU, else cpu. Borrows `threads`. ERR_USAGE for an unknown device, ERR_RESOURCE when this
+ * machine cannot run it. */
 bool backend_open(backend *b, const char *device, pool *threads, err *e);
 void backend_close(backend *b); /* a zero backend is fine */
 /* Takes the workspace of all ops from `a`; once for each session shape, before the first op. With a
@@ -135,8 +136,7 @@ void op_matmul(backend *b, tensor y, tensor x, tensor w, const tensor *bias, boo
  * MATMUL_PARTS_MAX, and at most ADAPTER_PARTS_MAX with an adapter. */
 void op_matmul_group(backend *b, tensor x, const matmul_part *part, int n_part);
 /* In place on x [n,h,hd]: a pair (a, b) becomes (a cos - b sin, a sin + b cos).
- * table [n_position, rd]: cos of rd/2 angles, then sin, at each position; the first rd dimensions
- * of a head turn, the rest stay (rd <= hd). */
+ * table [n_position, rd]: cos of rd/2 angles, then sin; the first rd <= hd dimensions turn. */
 void op_rope(backend *b, tensor x, const int32_t *positions, tensor table, rope_style style);
 /* o, q [n,h,hd]; k, v [slots,g,hd]; query head i uses K/V head i * g / h. */
 void op_attend(backend *b, tensor o, tensor q, tensor k, tensor v, const attend_plan *plan);

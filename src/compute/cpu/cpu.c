@@ -1,7 +1,7 @@
 /* cpu: the op tables, the workspace and the row-wise ops (embedding, norm, rotation, gate, add,
  * gather). Row-wise work is shared among the threads in stretches of rows; each row is computed
  * alone. */
-#include "compute/cpu/cpu_in.h"
+#include "compute/cpu/int16_in.h"
 #include "compute/cpu/train_in.h"
 
 #include <assert.h>
@@ -26,6 +26,8 @@ bool cpu_has_avx512(void)
            __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
            __builtin_cpu_supports("avx512vl");
 }
+
+bool cpu_has_vnni(void) { return cpu_has_avx512() && __builtin_cpu_supports("avx512vnni"); }
 
 /* Row-wise work: rows first .. first + count of whatever `context` is. */
 typedef struct row_work {
@@ -217,14 +219,29 @@ static void *take(arena *a, int64_t count, int64_t each, size_t size, err *e)
     return arena_take(a, n, size, e);
 }
 
-static bool lay_out(backend *b, const cpu_kernels *kernels, const backend_shape *shape, arena *a,
-                    err *e)
+static void lay_out_int16(int16_space *s, const cpu_workspace *all, arena *a, err *e)
 {
+    const int64_t in = up_to(all->in_max, INT16_BLOCK), rows = all->rows_padded;
+    s->x = take(a, rows, in / 2, sizeof *s->x, e);
+    s->scale = take(a, rows, in / INT16_BLOCK, sizeof *s->scale, e);
+    s->sum = take(a, rows, in / INT16_BLOCK, sizeof *s->sum, e);
+    s->sum_16 = take(a, rows, 2 * in / INT16_BLOCK, sizeof *s->sum_16, e);
+}
+
+typedef struct kernel_set {
+    const cpu_kernels *floats;
+    const int16_kernels *int16; /* NULL: float32 */
+} kernel_set;
+
+static bool lay_out(backend *b, kernel_set set, const backend_shape *shape, arena *a, err *e)
+{
+    const cpu_kernels *kernels = set.floats;
     cpu_workspace *s = arena_take_zero(a, 1, sizeof *s, e), measured = {0};
     if (!s) s = &measured;
     int64_t threads = pool_size(b->threads), heads = (int64_t)shape->n_head * shape->head_dim;
     int64_t most = larger(shape->rows, shape->head_rows);
     s->kernels = kernels;
+    s->int16.kernels = set.int16;
     s->rows_padded = up_to(larger(most, 1), kernels->tile_rows);
     s->in_max = larger(larger(shape->d_model, shape->d_ff), heads);
     s->out_max = up_to(s->in_max, TASK_COLUMNS);
@@ -248,18 +265,29 @@ static bool lay_out(backend *b, const cpu_kernels *kernels, const backend_shape 
     s->head_sum = take(a, s->head_tasks, s->head_rows, sizeof(double), e);
     s->top_id = take(a, threads * s->head_rows, HEAD_TOP_MAX, sizeof(int32_t), e);
     s->top_logit = take(a, threads * s->head_rows, HEAD_TOP_MAX, f, e);
+    if (set.int16) lay_out_int16(&s->int16, s, a, e);
     b->workspace = s == &measured ? NULL : s;
     return e->code == ERR_NONE;
 }
 
 static bool lay_out_avx2(backend *b, const backend_shape *shape, arena *a, err *e)
 {
-    return lay_out(b, &cpu_kernels_avx2, shape, a, e);
+    return lay_out(b, (kernel_set){&cpu_kernels_avx2, NULL}, shape, a, e);
 }
 
 static bool lay_out_avx512(backend *b, const backend_shape *shape, arena *a, err *e)
 {
-    return lay_out(b, &cpu_kernels_avx512, shape, a, e);
+    return lay_out(b, (kernel_set){&cpu_kernels_avx512, NULL}, shape, a, e);
+}
+
+static bool lay_out_avx2_int16(backend *b, const backend_shape *shape, arena *a, err *e)
+{
+    return lay_out(b, (kernel_set){&cpu_kernels_avx2, &cpu_int16_avx2}, shape, a, e);
+}
+
+static bool lay_out_avx512_int16(backend *b, const backend_shape *shape, arena *a, err *e)
+{
+    return lay_out(b, (kernel_set){&cpu_kernels_avx512, &cpu_int16_vnni}, shape, a, e);
 }
 
 /* Both instruction sets take the same types apart. */
@@ -269,9 +297,14 @@ static bool weaves(dtype type) { return cpu_kernels_avx2.takes_few(type); }
 #define OPS /* the instruction sets differ in their kernels alone */ \
     .embed = cpu_embed, .rmsnorm = cpu_rmsnorm, .matmul = cpu_matmul, .adapts = true, \
     .rope = cpu_rope, .attend = cpu_attend, .glu = cpu_glu, .add = cpu_add, .gather = cpu_gather, \
-    .scatter = cpu_scatter, .head = cpu_head, .weaves = weaves, .weave = cpu_weave, \
-    .train = &cpu_train_ops
+    .scatter = cpu_scatter, .head = cpu_head, .weaves = weaves, .weave = cpu_weave
 /* clang-format on */
 
-const op_table cpu_ops_avx2 = {.name = "cpu:avx2", .lay_out = lay_out_avx2, OPS};
-const op_table cpu_ops_avx512 = {.name = "cpu:avx512", .lay_out = lay_out_avx512, OPS};
+const op_table cpu_ops_avx2 = {
+    .name = "cpu:avx2", .lay_out = lay_out_avx2, OPS, .train = &cpu_train_ops};
+const op_table cpu_ops_avx512 = {
+    .name = "cpu:avx512", .lay_out = lay_out_avx512, OPS, .train = &cpu_train_ops};
+const op_table cpu_ops_avx2_int16 = {
+    .name = "cpu:avx2:int16", .lay_out = lay_out_avx2_int16, OPS, .train = &cpu_train_ops};
+const op_table cpu_ops_avx512_int16 = {
+    .name = "cpu:avx512:int16", .lay_out = lay_out_avx512_int16, OPS, .train = &cpu_train_ops};

@@ -154,8 +154,19 @@ typedef struct attend_item {
     int32_t span, first, count;
 } attend_item;
 
+typedef struct int16_kernels int16_kernels;
+typedef struct int16_job int16_job;
+
+/* Rows of x rounded: int16_in.h. */
+typedef struct int16_space {
+    const int16_kernels *kernels; /* NULL: float32 */
+    uint32_t *x;
+    float *scale, *sum, *sum_16;
+} int16_space;
+
 typedef struct cpu_workspace {
     const cpu_kernels *kernels;
+    int16_space int16;
     int64_t rows_padded; /* rows of the largest step, a whole number of tiles */
     int64_t in_max;      /* longest row of a weight */
     int64_t out_max;     /* longest bias */
@@ -206,6 +217,26 @@ typedef struct weight_part { /* values k0 .. k0 + k of rows first .. first + cou
 
 /* Packs them into `width` / C panels; count <= width. */
 void cpu_pack_weights(const cpu_workspace *s, float *panels, weight_part part, int64_t width);
+
+/* Rows first + c .. of sixteen; those `ahead` rows on come soon. */
+pack_job cpu_sixteen_rows(const weight_part *part, int64_t c, int64_t ahead);
+
+/* The same for the precision at hand: floats, or the words of int16_in.h. */
+void cpu_pack_panels(const cpu_workspace *s, float *panels, weight_part part, int64_t width);
+/* Rows `row` .. of x, packed, times `columns` of those panels from `column` on. */
+void cpu_tile(const cpu_workspace *s, tile_job *t, const weight_part *part, const float *panels,
+              int64_t row, int64_t column);
+
+/* The precision int16. Does it take weights of this type? */
+bool cpu_int16_takes(const cpu_workspace *s, dtype type);
+/* Rounds and packs x [n, in] into space->int16. */
+void cpu_int16_rows(backend *b, const float *x, int64_t n, int64_t in);
+/* Into `width` / 16 panels of sixteen outputs; count <= width. */
+void cpu_int16_weights(const cpu_workspace *s, uint32_t *panels, weight_part part, int64_t width);
+/* `t` over the tile that starts at `row`, values k0 .. k0 + t->k of x [, in]; panel: of its C
+ * outputs. */
+void cpu_int16_tile(const cpu_workspace *s, const tile_job *t, const weight_part *part, int64_t row,
+                    const uint32_t *panel);
 
 /* Where the one 16-bit number beside whole words of 32 bits is in a block; -1: there is none. */
 static inline int cpu_half_at(const dtype_info *type)

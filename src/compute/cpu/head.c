@@ -25,19 +25,17 @@ static void logits(const head *p, float *logit, int64_t first, int64_t count, in
         int64_t n = count - c < TASK_COLUMNS ? count - c : TASK_COLUMNS;
         for (int64_t k0 = 0; k0 < d; k0 += block) {
             int64_t k = d - k0 < block ? d - k0 : block;
-            cpu_pack_weights(s, cpu_panels(s, thread), (weight_part){&p->w, first + c, n, k0, k},
-                             TASK_COLUMNS);
-            tile_job t = {.k = k, .ld = HEAD_COLUMNS, .from_ld = HEAD_COLUMNS};
-            const float *panels = cpu_panels(s, thread);
+            const weight_part part = {&p->w, first + c, n, k0, k};
+            float *panels = cpu_panels(s, thread);
+            cpu_pack_panels(s, panels, part, TASK_COLUMNS);
+            tile_job t = {.ld = HEAD_COLUMNS, .from_ld = HEAD_COLUMNS};
             for (int64_t row = 0; row < p->m; row += height) {
                 t.rows = (int32_t)(p->m - row < height ? p->m - row : height);
-                t.a = s->packed + row * d + k0 * height;
                 for (int64_t j = 0; j < TASK_COLUMNS; j += panel) {
-                    t.b = panels + j * k;
                     t.y = logit + row * HEAD_COLUMNS + c + j;
                     t.from = k0 > 0 ? t.y : NULL;
                     t.columns = (int32_t)panel;
-                    s->kernels->tile(&t);
+                    cpu_tile(s, &t, &part, panels, row, j);
                 }
             }
         }
@@ -146,7 +144,9 @@ void cpu_head(backend *b, tensor x, tensor w, const head_request *want, head_res
         for (int64_t i = 0; want->n_top > 0 && i < p.threads * s->head_rows; i++) {
             for (int k = 0; k < HEAD_TOP_MAX; k++) s->top_id[i * HEAD_TOP_MAX + k] = -1;
         }
-        cpu_pack_rows(b, (const float *)x.data + p.first * x.dim[1], p.m, x.dim[1]);
+        const float *rows = (const float *)x.data + p.first * x.dim[1];
+        if (cpu_int16_takes(s, w.type)) cpu_int16_rows(b, rows, p.m, x.dim[1]);
+        else cpu_pack_rows(b, rows, p.m, x.dim[1]);
         pool_run(b->threads, tasks, head_task, &p);
         pool_run(b->threads, p.m, end_row, &p);
     }

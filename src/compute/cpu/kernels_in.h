@@ -12,6 +12,8 @@
 #include "compute/cpu/block_in.h"
 #include "compute/cpu/wide_in.h"
 
+#include "compute/cpu/rows_in.h"
+
 #include "compute/cpu/pack_in.h"
 
 #include <assert.h>

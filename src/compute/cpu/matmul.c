@@ -1,6 +1,6 @@
 /* cpu matmul: packing, the task list, and the loop over k blocks; the arithmetic is in
  * tile_in.h. */
-#include "compute/cpu/cpu_in.h"
+#include "compute/cpu/int16_in.h"
 
 #include <assert.h>
 #include <string.h>
@@ -75,8 +75,7 @@ const float *cpu_pack_low(backend *b, tensor low, float scale, int slot)
     return w.to;
 }
 
-/* Rows first + c .. of sixteen; those `ahead` rows on come soon. */
-static pack_job sixteen_rows(const weight_part *part, int64_t c, int64_t ahead)
+pack_job cpu_sixteen_rows(const weight_part *part, int64_t c, int64_t ahead)
 {
     const tensor *w = part->w;
     const dtype_info *type = dtype_get(w->type);
@@ -100,7 +99,7 @@ void cpu_pack_weights(const cpu_workspace *s, float *panels, weight_part part, i
 {
     const int64_t panel = s->kernels->panel;
     for (int64_t c = 0; c < width; c += PACK_ROWS) {
-        pack_job t = sixteen_rows(&part, c, PACK_ROWS);
+        pack_job t = cpu_sixteen_rows(&part, c, PACK_ROWS);
         t.to = panels + c / panel * panel * part.k + c % panel;
         t.ld = panel;
         s->kernels->pack(&t);
@@ -120,10 +119,30 @@ typedef struct product { /* one list of tasks over all parts */
     const float *few;  /* a few rows side by side, or NULL: by tiles */
 } product;
 
+void cpu_pack_panels(const cpu_workspace *s, float *panels, weight_part part, int64_t width)
+{
+    if (cpu_int16_takes(s, part.w->type)) cpu_int16_weights(s, (uint32_t *)panels, part, width);
+    else cpu_pack_weights(s, panels, part, width);
+}
+
+void cpu_tile(const cpu_workspace *s, tile_job *t, const weight_part *part, const float *panels,
+              int64_t row, int64_t column)
+{
+    t->k = part->k;
+    if (cpu_int16_takes(s, part->w->type)) {
+        const uint32_t *words = (const uint32_t *)panels;
+        cpu_int16_tile(s, t, part, row, words + column / PACK_ROWS * INT16_WORDS * part->k);
+        return;
+    }
+    t->a = s->packed + row * part->w->dim[1] + part->k0 * s->kernels->tile_rows;
+    t->b = panels + column * part->k;
+    s->kernels->tile(t);
+}
+
 /* All row tiles of this task against the panels of one k block. `last`: into y, by the step's rows;
  * else into the thread's own sums. */
-static void multiply_block(const product *p, tile_job t, int64_t first_tile, int64_t width,
-                           bool last)
+static void multiply_block(const product *p, tile_job t, const weight_part *of, const float *panels,
+                           int64_t first_tile, bool last)
 {
     const cpu_kernels *kernels = p->space->kernels;
     const int64_t height = kernels->tile_rows, panel = kernels->panel;
@@ -132,16 +151,14 @@ static void multiply_block(const product *p, tile_job t, int64_t first_tile, int
     for (int64_t tile = first_tile; tile < end_tile && tile * height < p->n; tile++) {
         int64_t row = tile * height, local = (tile - first_tile) * height;
         t.rows = (int32_t)(p->n - row < height ? p->n - row : height);
-        t.a = base.a + row * p->in;
         t.a2 = base.a2 + row * t.k2;
-        for (int64_t c = 0; c < width; c += panel) {
-            t.b = base.b + c * t.k;
+        for (int64_t c = 0; c < of->count; c += panel) {
             t.b2 = base.b2 + c * t.k2;
             t.columns = (int32_t)(base.columns - c);
             t.from = base.from ? base.from + local * TASK_COLUMNS + c : NULL;
             t.bias = base.bias ? base.bias + c : NULL;
             t.y = base.y + (last ? row : local) * base.ld + c;
-            kernels->tile(&t);
+            cpu_tile(p->space, &t, of, panels, row, c);
         }
     }
 }
@@ -165,9 +182,6 @@ static void product_task(void *context, int64_t task, int thread)
         bool last = k0 + k == p->in;
         const weight_part block_of = {&part->w, first, count, k0, k};
         tile_job t = {
-            .a = s->packed + k0 * s->kernels->tile_rows,
-            .b = cpu_panels(s, thread),
-            .k = k,
             .y = last ? (float *)part->y.data + first : partial,
             .ld = last ? out : TASK_COLUMNS,
             .from = k0 > 0 ? partial : NULL,
@@ -182,8 +196,8 @@ static void product_task(void *context, int64_t task, int thread)
                              (weight_part){up, first, count, 0, up->dim[1]}, width);
             t.a2 = p->low[i], t.b2 = cpu_low_panels(s, thread), t.k2 = up->dim[1];
         }
-        cpu_pack_weights(s, cpu_panels(s, thread), block_of, width);
-        multiply_block(p, t, stretch * p->tiles_a_stretch, width, last);
+        cpu_pack_panels(s, cpu_panels(s, thread), block_of, width);
+        multiply_block(p, t, &block_of, cpu_panels(s, thread), stretch * p->tiles_a_stretch, last);
     }
 }
 
@@ -223,7 +237,7 @@ static void few_task(void *context, int64_t task, int thread)
             pack_job from[FEW_PANEL_MAX / PACK_ROWS];
             const weight_part now = {&part->w, c, count, k0, t.k};
             for (int64_t h = 0; h < panel / PACK_ROWS; h++) {
-                from[h] = sixteen_rows(&now, h * PACK_ROWS, ahead);
+                from[h] = cpu_sixteen_rows(&now, h * PACK_ROWS, ahead);
             }
             s->kernels->few(&t, from);
         }
@@ -256,7 +270,8 @@ static bool takes_few(const product *p)
 {
     bool few = p->n <= FEW_ROWS;
     for (int i = 0; i < p->n_part; i++) {
-        few = few && p->space->kernels->takes_few(p->part[i].w.type);
+        few = few && p->space->kernels->takes_few(p->part[i].w.type) &&
+              !cpu_int16_takes(p->space, p->part[i].w.type);
     }
     return few;
 }
@@ -277,8 +292,18 @@ static void run_product(backend *b, product *p)
     pool_run(b->threads, p->start[p->n_part] * p->stretches, p->few ? few_task : product_task, p);
 }
 
-/* The adapters' scale x A^T, first; x is packed already, unless the weights take a few rows as they
- * are and A does not. */
+/* Do tiles of floats of x meet any of the parts' weights? */
+static bool has_floats(const product *p)
+{
+    bool floats = false;
+    for (int i = 0; i < p->n_part; i++) {
+        floats |= !cpu_int16_takes(p->space, p->part[i].w.type);
+    }
+    return floats && !takes_few(p);
+}
+
+/* The adapters' scale x A^T, first; x is packed already, unless the weights are not met by tiles of
+ * floats and A is. */
 static void reduce(backend *b, product *p)
 {
     matmul_part down[ADAPTER_PARTS_MAX];
@@ -292,12 +317,23 @@ static void reduce(backend *b, product *p)
     product low = *p;
     low.part = down, low.n_part = n;
     memset(low.bias, 0, sizeof low.bias);
-    if (!takes_few(&low) && takes_few(p)) cpu_pack_rows(b, p->rows, p->n, p->in);
+    if (!takes_few(&low) && !has_floats(p)) cpu_pack_rows(b, p->rows, p->n, p->in);
     run_product(b, &low);
     for (int i = 0; i < p->n_part; i++) {
         const matmul_part *part = &p->part[i];
         if (part->adapter) p->low[i] = cpu_pack_low(b, part->low, part->adapter->scale, slot[i]);
     }
+}
+
+/* As floats, rounded, or both, as the parts want it. */
+static void pack_x(backend *b, const product *p)
+{
+    bool rounded = false;
+    for (int i = 0; i < p->n_part; i++) {
+        rounded |= cpu_int16_takes(p->space, p->part[i].w.type);
+    }
+    if (rounded) cpu_int16_rows(b, p->rows, p->n, p->in);
+    if (has_floats(p)) cpu_pack_rows(b, p->rows, p->n, p->in);
 }
 
 void cpu_matmul(backend *b, tensor x, const matmul_part *part, int n_part)
@@ -312,7 +348,7 @@ void cpu_matmul(backend *b, tensor x, const matmul_part *part, int n_part)
         s->kernels->expand(bias, part[i].bias->type, part[i].bias->data, part[i].w.dim[0]);
         p.bias[i] = bias;
     }
-    if (!takes_few(&p)) cpu_pack_rows(b, x.data, p.n, p.in);
+    pack_x(b, &p);
     reduce(b, &p);
     run_product(b, &p);
 }

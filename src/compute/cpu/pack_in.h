@@ -1,5 +1,32 @@
 /* pack_in: sixteen rows of a weight at once, as columns of a panel, or straight into the sums of
- * few rows of x; included after wide_in.h and tile_in.h. Every sum is the chain `sums` makes. */
+ * few rows of x; included after rows_in.h and tile_in.h. Every sum is the chain `sums` makes. */
+
+static void transpose(float *to, int64_t ld_to, const float *from, int64_t ld, int64_t rows,
+                      int64_t k, int64_t width)
+{
+    for (int64_t c = 0; c < width; c += LANES) {
+        int64_t out = width - c < LANES ? width - c : LANES;
+        for (int64_t p = 0; p < k; p += LANES) {
+            int64_t steps = k - p < LANES ? k - p : LANES;
+            vec x[LANES];
+#pragma GCC unroll 16
+            for (int i = 0; i < LANES; i++) {
+                x[i] = c + i < rows ? load_columns(from + (c + i) * ld + p, k - p) : vec_zero();
+            }
+            vec_transpose(x);
+            float *y = to + p * ld_to + c;
+            if (steps == LANES && (out == LANES || p + LANES < k)) {
+#pragma GCC unroll 16
+                for (int i = 0; i < LANES; i++) vec_store(y + i * ld_to, x[i]);
+            } else {
+#pragma GCC unroll 16
+                for (int i = 0; i < LANES; i++) {
+                    if (i < steps) store_columns(y + i * ld_to, x[i], out);
+                }
+            }
+        }
+    }
+}
 
 typedef struct code_base { /* what words_byte0 and words_byte1 take off */
     vec zero, one;
@@ -54,72 +81,15 @@ static inline __attribute__((always_inline)) void put_group(float *to, int64_t l
     }
 }
 
-enum { FETCHED_AHEAD = 1536 }; /* bytes, of woven rows: the time that memory takes */
-
-/* What will be read when `done` bytes of these rows have been: the bytes that come after all of
- * them, or, of woven rows, those `ahead` in the stream. */
-static inline const unsigned char *later(const pack_job *t, int64_t done, int64_t ahead)
-{
-    if (!t->woven) return t->next + done;
-    const int64_t left = t->bytes_left - done - ahead;
-    return left > 0 ? t->from + done + ahead : t->next - left;
-}
-
-/* A few lines with each group of values: bursts would wait for each other. */
-static inline __attribute__((always_inline)) void fetch_some(const unsigned char *p, int64_t lines)
-{
-    for (int64_t i = 0; i < lines; i++) _mm_prefetch((const char *)p + 64 * i, _MM_HINT_T0);
-}
-
-static inline int64_t bytes_of(const pack_job *t, int64_t n) /* n values of sixteen rows */
-{
-    const dtype_info *info = dtype_get(t->type);
-    return GROUP * (n / info->block_size * info->block_bytes);
-}
-
-/* Where value p of LANES of the rows is, from row `row` on. */
-static inline block_at block_of(const pack_job *t, int64_t p, int row)
-{
-    const dtype_info *info = dtype_get(t->type);
-    const int64_t before = p / info->block_size * info->block_bytes;
-    if (t->woven) return (block_at){t->from + GROUP * before, 0, row};
-    return (block_at){t->from + before + row * t->bytes_row, t->bytes_row, 0};
-}
-
-/* Values p .. p + m of the rows of t; fewer than sixteen rows go one by one. */
-static inline void unpack_rows(code_rows *to, const pack_job *t, int64_t p, int64_t m)
-{
-    const dtype_info *info = dtype_get(t->type);
-    const unsigned char *from = t->from + p / info->block_size * info->block_bytes;
-    for (int at = 0; t->rows == GROUP && at < GROUP; at += LANES) {
-        const lanes first = {to->code + at, to->scale + at, to->least + at};
-        wide[t->type].unpack(first, block_of(t, p, at), m);
-    }
-    if (t->rows == GROUP) return;
-    int8_t code[GROUP * EXPAND_MAX] __attribute__((aligned(64)));
-    memset(code, 0, sizeof code);
-    memset(to, 0, sizeof *to);
-    for (int i = 0; i < t->rows; i++) {
-        formats[t->type].unpack(code + i * GROUP, to->scale + i, to->least + i,
-                                from + i * t->bytes_row, m);
-    }
-    const words minus = words_all(0x01010101u * (uint32_t)wide[t->type].minus);
-    for (int64_t at = 0; at < GROUP * m; at += GROUP * LANES) { /* LANES rows of a group */
-        words x[4];
-        words_turn(x, (const uint8_t *)code + at, GROUP);
-        uint32_t *codes = to->code + at / GROUP_BYTES * 4 * GROUP + at % GROUP_BYTES / GROUP;
-        for (int i = 0; i < 4; i++) words_store(codes + i * GROUP, words_add_bytes(x[i], minus));
-    }
-}
-
 static inline __attribute__((always_inline)) void pack_kind(const pack_job *t, const code_kind kind)
 {
     code_rows rows;
+    const lanes all = {rows.code, rows.scale, rows.least};
     const code_base base = base_of(t->type);
     for (int64_t p = 0; p < t->k; p += EXPAND_MAX) {
         int64_t m = t->k - p < EXPAND_MAX ? t->k - p : EXPAND_MAX;
         const int64_t done = bytes_of(t, p), lines = (bytes_of(t, m) / (m / GROUP) + 63) / 64;
-        unpack_rows(&rows, t, p, m);
+        unpack_rows(all, t, p, m);
         for (int64_t g = 0; g < m; g += GROUP) {
             fetch_some(later(t, done + g / GROUP * lines * 64, bytes_of(t, m)), lines);
             put_group(t->to + (p + g) * t->ld, t->ld, &rows, g, base, kind);
@@ -284,7 +254,7 @@ static inline __attribute__((always_inline)) void few_of(const int rows, const t
         part.lines = bytes_of(from, part.n) / 64;
         for (int h = 0; h < FEW_SIXTEENS; h++) {
             part.soon[h] = later(&from[h], bytes_of(from, p), bytes_of(from, part.n));
-            unpack_rows(&w[h], &from[h], p, part.n);
+            unpack_rows((lanes){w[h].code, w[h].scale, w[h].least}, &from[h], p, part.n);
         }
         few_vectors(rows, 2, &part, 0, kind);
     }

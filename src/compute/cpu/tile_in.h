@@ -141,30 +141,3 @@ static inline __attribute__((always_inline)) void tile_of(const int rows, const 
     if (t->columns > LANES) tile_part(rows, 2, t);
     else tile_part(rows, 1, t);
 }
-
-static void transpose(float *to, int64_t ld_to, const float *from, int64_t ld, int64_t rows,
-                      int64_t k, int64_t width)
-{
-    for (int64_t c = 0; c < width; c += LANES) {
-        int64_t out = width - c < LANES ? width - c : LANES;
-        for (int64_t p = 0; p < k; p += LANES) {
-            int64_t steps = k - p < LANES ? k - p : LANES;
-            vec x[LANES];
-#pragma GCC unroll 16
-            for (int i = 0; i < LANES; i++) {
-                x[i] = c + i < rows ? load_columns(from + (c + i) * ld + p, k - p) : vec_zero();
-            }
-            vec_transpose(x);
-            float *y = to + p * ld_to + c;
-            if (steps == LANES && (out == LANES || p + LANES < k)) {
-#pragma GCC unroll 16
-                for (int i = 0; i < LANES; i++) vec_store(y + i * ld_to, x[i]);
-            } else {
-#pragma GCC unroll 16
-                for (int i = 0; i < LANES; i++) {
-                    if (i < steps) store_columns(y + i * ld_to, x[i], out);
-                }
-            }
-        }
-    }
-}

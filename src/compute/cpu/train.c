@@ -247,9 +247,11 @@ static bool lay_out(backend *b, const backend_shape *shape, arena *a, err *e)
 {
     cpu_train_space *s = arena_take_zero(a, 1, sizeof *s, e), measured = {0};
     if (!s) s = &measured;
-    /* A measuring arena leaves no workspace: both sets of kernels are known by the table's name. */
-    const cpu_kernels *kernels =
-        b->ops == &cpu_ops_avx512 ? &cpu_kernels_avx512 : &cpu_kernels_avx2;
+    /* A measuring arena leaves no workspace: both sets of kernels are known by the table. */
+    const bool wide = b->ops == &cpu_ops_avx512 || b->ops == &cpu_ops_avx512_int16;
+    const cpu_kernels *kernels = wide ? &cpu_kernels_avx512 : &cpu_kernels_avx2;
+    cpu_workspace *space = b->workspace;
+    if (space) space->int16.kernels = NULL; /* training is float32 on either precision */
     const size_t threads = (size_t)pool_size(b->threads), f = sizeof(float);
     int64_t heads = (int64_t)shape->n_head * shape->head_dim;
     s->attend_size = cpu_back_floats(kernels, shape);

@@ -111,6 +111,13 @@ static inline words words_multiply(words a, words b) { return _mm256_mullo_epi32
 static inline words words_right(words x, int n) { return _mm256_srli_epi32(x, n); }
 static inline words words_left(words x, int n) { return _mm256_slli_epi32(x, n); }
 static inline words words_add_bytes(words a, words b) { return _mm256_add_epi8(a, b); }
+static inline words words_add(words a, words b) { return _mm256_add_epi32(a, b); }
+
+static inline words words_even_bytes(words x)
+{
+    return _mm256_srai_epi16(_mm256_slli_epi16(x, 8), 8);
+}
+static inline words words_odd_bytes(words x) { return _mm256_srai_epi16(x, 8); }
 
 static inline words words_choose(words mask, words a, words b)
 {
@@ -131,6 +138,7 @@ static inline words words_order(words x, const uint8_t *order)
 
 static inline vec words_float(words x) { return _mm256_cvtepi32_ps(x); }
 static inline vec words_bits(words x) { return _mm256_castsi256_ps(x); }
+static inline words words_rounded(vec x) { return _mm256_cvtps_epi32(x); }
 
 static inline vec words_half(words x)
 {
