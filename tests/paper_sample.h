@@ -22,6 +22,8 @@ typedef struct paper_sample {
     int32_t n_no_label;          /* 0: 12 */
     const char *const (*own)[2]; /* [n_arm] name and record of each arm, in place of the usual */
     bool each;                   /* rows are options of questions, three each: ids end in "/A" .. */
+    int32_t parts[4];            /* variants in which the first arms ask each row; 0: one way */
+    bool votes;                  /* three texts a row of the first arm (sample_says) */
     bool references;             /* two arms' texts are compared with references (LIKENESS below) */
 } paper_sample;
 
@@ -239,6 +241,55 @@ static bool sample_likeness(store *s, int32_t n_row, err *e)
     return ok;
 }
 
+/* The score of a row asked in variant v: the further v, the less it knows. */
+static double sample_part_score(const paper_sample *how, int32_t i, int32_t v)
+{
+    rng common = rng_for(3, (uint64_t)i, 0), own = rng_for(6, (uint64_t)i, (uint64_t)v);
+    const bool positive = rng_unit(&common) < how->share;
+    return rng_normal(&own) + (positive ? 1.5 - 0.2 * v : 0);
+}
+
+/* What text s of a row says: right, wrong or nothing. */
+static int32_t sample_says(int32_t label, int32_t i, int32_t s)
+{
+    if (s == 0) return i % 4 ? label : 1 - label;
+    if (s == 1) return i % 2 ? label : -1;
+    return i % 3 ? 0 : -1;
+}
+
+static bool sample_parts(store *s, const paper_sample *how, int32_t k, int32_t i, err *e)
+{
+    bool ok = true;
+    rng common = rng_for(3, (uint64_t)i, 0);
+    const int32_t label = rng_unit(&common) < how->share ? 0 : 1;
+    for (int32_t v = 0; ok && k < 4 && v < how->parts[k]; v++) {
+        char text[60];
+        const double score = sample_part_score(how, i, v), p = 1 / (1 + exp(-score)),
+                     z[2] = {log(p), log(1 - p)};
+        const int n = snprintf(text, sizeof text, "part %d/%d/%d", k, i, v);
+        hash_text key = hash_of(text, (size_t)n);
+        const store_part part = {.key = key,
+                                 .n_token = 9,
+                                 .n_class = 2,
+                                 .n_answer = 2,
+                                 .class_logprob = z,
+                                 .answer_logprob = z};
+        ok = store_add_asked_part(s, k, i, v, &key, e) && store_add_part(s, &part, e);
+        for (int32_t t = 0; ok && how->votes && k == 0 && t < 3; t++) {
+            const store_sample sample = {.key = key,
+                                         .number = t,
+                                         .text = STR("a text"),
+                                         .n_token = 4,
+                                         .end = STR("end"),
+                                         .class = sample_says(label, i, t),
+                                         .n_class = 2,
+                                         .class_logprob = z};
+            ok = store_add_sample(s, &sample, e);
+        }
+    }
+    return ok;
+}
+
 /* Makes DIR/study.db. */
 static bool sample_store(const char *path, const paper_sample *how, arena *a, err *e)
 {
@@ -276,7 +327,8 @@ static bool sample_store(const char *path, const paper_sample *how, arena *a, er
         ok = !how->tuned || sample_training(s, k, e);
         for (int32_t i = 0; ok && how->asks && k == 4 && i < how->n_row; i++)
             ok = sample_turns(s, k, i, e);
-        for (int32_t i = 0; ok && i < how->n_row; i++) ok = sample_score(s, how, k, i, e);
+        for (int32_t i = 0; ok && i < how->n_row; i++)
+            ok = sample_score(s, how, k, i, e) && sample_parts(s, how, k, i, e);
     }
     ok = ok && store_commit(s, e);
     store_close(s);

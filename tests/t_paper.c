@@ -863,6 +863,80 @@ static void test_variability(void **state)
     close_world(&w);
 }
 
+/* AUROC of a variant, pair by pair. */
+static double auroc_of_part(const world *w, const paper_sample *how, int32_t v)
+{
+    double won = 0, pairs = 0;
+    for (int32_t i = 0; i < how->n_row; i++) {
+        for (int32_t k = 0; k < how->n_row; k++) {
+            if (w->g.study.row[i].label != 0 || w->g.study.row[k].label == 0) continue;
+            const double x = sample_part_score(how, i, v), y = sample_part_score(how, k, v);
+            won += x > y ? 1 : x == y ? 0.5 : 0;
+            pairs++;
+        }
+    }
+    return won / pairs;
+}
+
+/* Ways within an arm: all, and by each thing in which they differ; references of a calibration are
+ * no ways. */
+static void test_ways_within(void **state)
+{
+#define WAY(wording, reversed)                                          \
+    "{\"wording\": " wording ", \"labels\": 0, \"reversed\": " reversed \
+    ", \"by\": \"letter\", \"draw\": 0, \"order\": 0}"
+    static const char *const arms[][2] = {
+        {"four",
+         "{\"shots\": 0, \"ask\": {\"calibrate\": \"none\", \"ways\": [" WAY("0", "false") ", " WAY(
+             "0", "true") ", " WAY("1", "false") ", " WAY("1", "true") "]}}"},
+        {"domain",
+         "{\"shots\": 0, \"ask\": {\"calibrate\": \"domain\", \"ways\": [" WAY("0", "false") "]}}"},
+        {"contextual",
+         "{\"shots\": 0, \"ask\": {\"calibrate\": \"contextual\", \"ways\": [" WAY("0",
+                                                                                   "false") "]}}"},
+        {"prior",
+         "{\"shots\": 0, \"ask\": {\"position\": \"prior\", \"ways\": [" WAY("0", "false") "]}}"}};
+#undef WAY
+    (void)state;
+    world w;
+    sheet s;
+    char why[200], want[60];
+    paper_sample how = usual;
+    how.own = arms;
+    how.n_arm = countof(arms);
+    how.parts[0] = 4;
+    how.parts[1] = 2;
+    how.parts[2] = 4;
+    how.parts[3] = 2;
+    open_world(&w, how);
+    double a[4];
+    for (int32_t v = 0; v < 4; v++) a[v] = auroc_of_part(&w, &how, v);
+    const gather_ways *g = w.g.ways;
+    assert_int_equal(g[0].n_way, 4);
+    for (int32_t k = 1; k < 4; k++) {
+        assert_int_equal(g[k].n_way, 1);
+        assert_int_equal(g[k].n_auroc, 0);
+        assert_int_equal(g[k].n_row, 0);
+    }
+    assert_float_equal(g[0].mean, (a[0] + a[1] + a[2] + a[3]) / 4, 1e-12);
+    assert_int_equal(g[0].n_factor, 2); /* the wording, the order of the labels */
+    assert_float_equal(fmin((a[0] + a[1]) / 2, (a[2] + a[3]) / 2), g[0].factor[0].low, 1e-12);
+    assert_float_equal(fmax((a[0] + a[1]) / 2, (a[2] + a[3]) / 2), g[0].factor[0].high, 1e-12);
+    assert_float_equal(fabs(a[0] + a[2] - a[1] - a[3]) / 2 / sqrt(2), g[0].factor[1].sd, 1e-12);
+    paper p = {.v = &w.v};
+    must(&w, paper_read_arms(&p, &w.e) && paper_table(&p, 6, &s, why, &w.e));
+    static const char *const rows[] = {"ways within the arm, all",
+                                       "within the arm: wording of the question",
+                                       "within the arm: order of the labels"};
+    assert_int_equal(s.n_cell, 3 * s.n_column);
+    for (int64_t i = 0; i < 3; i++) assert_string_equal(cell_of(&s, i, 0), rows[i]);
+    snprintf(want, sizeof want, "%.3f (%.3f)", (a[0] + a[1] + a[2] + a[3]) / 4,
+             fabs(a[0] + a[1] - a[2] - a[3]) / 2 / sqrt(2));
+    assert_string_equal(cell_of(&s, 1, 3), want);
+    sheet_close(&s);
+    close_world(&w);
+}
+
 /* The member of results.json, "/"-separated; numbers of a list too. */
 static json_t *member(json_t *from, const char *path)
 {
@@ -938,6 +1012,71 @@ static void test_questions(void **state)
         assert_non_null(strstr(text, want));
         free(text);
     }
+    check_folder(&w, "/tables");
+    buf_close(&shown);
+    close_world(&w);
+}
+
+/* What texts say: counted again from what they were made to say. */
+static void test_votes(void **state)
+{
+    static const char *const arms[][2] = {
+        {"reasons", "{\"shots\": 0, \"samples\": 3, \"ask\": {\"ways\": [{\"wording\": 0}], "
+                    "\"think\": {\"samples\": 3}}}"},
+        {"plain", "{\"shots\": 0, \"ask\": {\"ways\": [{\"wording\": 0}]}}"}};
+    (void)state;
+    world w;
+    size_t n;
+    char want[200];
+    buf shown = buf_up_to(BUF_MAX);
+    paper_sample how = usual;
+    how.own = arms;
+    how.n_arm = countof(arms);
+    how.parts[0] = 1;
+    how.votes = true;
+    open_world(&w, how);
+    show(&w, &shown, &w.e);
+    double share[240], won = 0, pairs = 0;
+    int32_t right = 0, counts[240][3];
+    for (int32_t i = 0; i < how.n_row; i++) {
+        const int32_t label = w.g.study.row[i].label;
+        int32_t c[3] = {0};
+        for (int32_t t = 0; t < 3; t++) {
+            const int32_t said = sample_says(label, i, t);
+            c[said < 0 ? 2 : said]++;
+        }
+        share[i] = c[0] / 3.0;
+        right += c[label] > c[1 - label];
+        memcpy(counts[i], c, sizeof c);
+    }
+    for (int32_t i = 0; i < how.n_row; i++) {
+        for (int32_t k = 0; k < how.n_row; k++) {
+            if (w.g.study.row[i].label != 0 || w.g.study.row[k].label == 0) continue;
+            won += share[i] > share[k] ? 1 : share[i] == share[k] ? 0.5 : 0;
+            pairs++;
+        }
+    }
+    json_t *j = read_json(&w, "../results.json");
+    assert_float_equal(json_number_value(member(j, "arms/0/votes/right/value")), right / 240.0,
+                       1e-12);
+    assert_float_equal(json_number_value(member(j, "arms/0/votes/auroc_of_share/value")),
+                       won / pairs, 1e-12);
+    assert_null(json_object_get(json_array_get(json_object_get(j, "arms"), 1), "votes"));
+    json_decref(j);
+    char *text = read_file(&w, "../votes.csv", &n);
+    assert_int_equal(count_of(text, "\r\n"), 1 + how.n_row);
+    for (int32_t i = 0; i < how.n_row; i += 7) {
+        snprintf(want, sizeof want, "\nreasons," PAPER_SECRET "-%04d,%s,%d,%d,%d\r", i,
+                 w.g.study.row[i].label ? "not-serious" : "serious", counts[i][0], counts[i][1],
+                 counts[i][2]);
+        if (!strstr(text, want)) fail_msg("votes.csv lacks %s", want);
+    }
+    free(text);
+    text = read_file(&w, "tables/S3.csv", &n);
+    snprintf(want, sizeof want, "\"%.3f (", right / 240.0);
+    assert_non_null(strstr(text, "most texts say the right class"));
+    assert_non_null(strstr(text, want));
+    free(text);
     check_folder(&w, "/tables");
     buf_close(&shown);
     close_world(&w);
@@ -1040,7 +1179,9 @@ int main(void)
         cmocka_unit_test(test_trainings),
         cmocka_unit_test(test_parts_apart),
         cmocka_unit_test(test_variability),
+        cmocka_unit_test(test_ways_within),
         cmocka_unit_test(test_questions),
+        cmocka_unit_test(test_votes),
         cmocka_unit_test(test_references),
         cmocka_unit_test(test_no_place_to_write),
     };

@@ -2,6 +2,9 @@
  * mean and stays as it is. */
 #include "view/centre.h"
 
+#include "data/spec.h"
+#include "stats/score.h"
+
 #include <jansson.h>
 #include <math.h>
 
@@ -38,12 +41,16 @@ static double mean_of(const store_results *r, int32_t class, int32_t first)
 
 bool centre_arm(const store_arm *arm, int32_t first_tune, store_results *got)
 {
-    if (!is_batch(arm)) return false;
-    int32_t first = has_tune(got, first_tune) ? first_tune : 0;
-    for (int32_t c = 0; c < got->n_class; c++) {
-        double mean = mean_of(got, c, first);
-        for (int32_t i = 0; i < got->n; i++)
-            got->class_logprob[(size_t)i * (size_t)got->n_class + (size_t)c] -= mean;
+    if (got->n_class > SPEC_CLASSES_MAX || !is_batch(arm)) return false;
+    const int32_t first = has_tune(got, first_tune) ? first_tune : 0, n_class = got->n_class;
+    double mean[SPEC_CLASSES_MAX];
+    for (int32_t c = 0; c < n_class; c++) mean[c] = mean_of(got, c, first);
+    for (int32_t i = 0; i < got->n; i++) {
+        double *z = got->class_logprob + (size_t)i * (size_t)n_class;
+        const double before = score_log_sum(z, n_class);
+        for (int32_t c = 0; c < n_class; c++) z[c] -= mean[c];
+        const double back = before - score_log_sum(z, n_class);
+        for (int32_t c = 0; isfinite(back) && c < n_class; c++) z[c] += back;
     }
     return true;
 }

@@ -9,7 +9,15 @@
 #include "stats/margins.h"
 #include "view/report.h"
 
-enum { GATHER_PLACES_MAX = 26 }; /* letters */
+enum { GATHER_PLACES_MAX = 26, GATHER_FACTORS = 6 }; /* letters; see gather_factor */
+
+/* A thing in which an arm's ways differ (wording, label words, label order, ..): the mean AUROC of
+ * the ways at each of its levels, and how far these lie apart. */
+typedef struct gather_factor {
+    const char *name;
+    int32_t n_level;
+    double mean, sd, low, high; /* of the levels' means */
+} gather_factor;
 
 /* A place in a list of options, over the ways in which each option stood at each place; or, where
  * options keep their places, over rows. Of judged rows with all options. */
@@ -23,16 +31,20 @@ typedef struct gather_place {
 /* An arm that asks each row in several ways, or has texts generated (store_parts.h). Of judged
  * rows. */
 typedef struct gather_ways {
-    int32_t n_way;              /* most of a row; 0: asked in one way */
+    int32_t n_way;              /* most of a row, without references; 0: asked in one way */
     int32_t n_auroc;            /* ways that scored every judged row, of which: */
     double mean, sd, low, high; /* of their AUROCs */
+    int32_t n_factor;           /* with several levels */
+    gather_factor factor[GATHER_FACTORS];
     int64_t n_row, n_turned; /* rows with several ways; whose most probable class depends on it */
     int64_t n_sample, n_unparsed, n_parsed, n_long; /* n_long: ended by the limit of tokens */
     int64_t n_token;                                /* generated */
-    int32_t n_place;                                /* of the list of options; 0: no list */
-    bool turned;                                    /* each option stood at each place */
-    int64_t n_placed;                               /* rows of it */
-    gather_place *place;                            /* [n_place] */
+    int32_t *vote;   /* [judged rows x (classes + 1)] texts that say each class, and none (votes.h);
+                      NULL: none are generated */
+    int32_t n_place; /* of the list of options; 0: no list */
+    bool turned;     /* each option stood at each place */
+    int64_t n_placed;        /* rows of it */
+    gather_place *place;     /* [n_place] */
     margins_test place_test; /* are places chosen alike; or as often as they hold the right option?
                                 By patient when there are clusters */
 } gather_ways;

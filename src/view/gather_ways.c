@@ -7,12 +7,60 @@
 #include <jansson.h>
 #include <math.h>
 
+enum { WAYS_MAX = 256 };
+
+/* In what ways may differ: its key in the record of a way; for readers. */
+static const struct {
+    const char *key, *name;
+} factors[GATHER_FACTORS] = {{"wording", "wording of the question"},
+                             {"labels", "label words"},
+                             {"reversed", "order of the labels"},
+                             {"by", "scored by"},
+                             {"draw", "draw of the examples"},
+                             {"order", "order of the examples"}};
+
+typedef struct calling { /* how an arm asks, from its record */
+    bool turns, prior, thinks;
+    int32_t n_way, references; /* of a way, in turns of the options */
+    int32_t level[GATHER_FACTORS][WAYS_MAX];
+} calling;
+
 typedef struct ways_job {
     gather *g;
     int32_t *judged; /* [study.n_row] number among the judged rows; -1 */
     arena *a;
     err *e;
 } ways_job;
+
+/* A level's number; words are told apart by their first letter. */
+static int32_t level_of(const json_t *value)
+{
+    const char *text = json_string_value(value);
+    const json_int_t n = text ? text[0] : json_is_true(value) ? 1 : json_integer_value(value);
+    return n >= 0 && n < WAYS_MAX ? (int32_t)n : 0;
+}
+
+static void read_calling(const gather *g, int32_t arm, calling *c)
+{
+    const str text = g->study.arm[arm].record_json;
+    json_t *r = json_loadb(text.data, text.size, 0, NULL);
+    const json_t *ask = json_object_get(r, "ask"), *ways = json_object_get(ask, "ways");
+    const char *position = json_string_value(json_object_get(ask, "position")),
+               *calibrate = json_string_value(json_object_get(ask, "calibrate"));
+    *c = (calling){.n_way = (int32_t)json_array_size(ways),
+                   .thinks = json_is_object(json_object_get(ask, "think"))};
+    if (c->n_way > WAYS_MAX) c->n_way = 0;
+    for (int32_t i = 0; i < c->n_way; i++) {
+        for (int32_t k = 0; k < GATHER_FACTORS; k++)
+            c->level[k][i] =
+                level_of(json_object_get(json_array_get(ways, (size_t)i), factors[k].key));
+    }
+    c->turns = position && !strcmp(position, "cyclic");
+    c->prior = position && !strcmp(position, "prior");
+    if (calibrate && !strcmp(calibrate, "domain")) c->references = 1;
+    if (calibrate && !strcmp(calibrate, "contextual")) c->references = 3;
+    json_decref(r);
+}
 
 static int32_t most_probable(const double *z, int32_t n_class)
 {
@@ -23,17 +71,38 @@ static int32_t most_probable(const double *z, int32_t n_class)
     return best;
 }
 
-static void count_turned(const ways_job *j, const store_parts *p, gather_ways *out)
+/* How many of a row's n variants are no references (study/arms.h): prompts without content, or
+ * with options that read alike, that the others are divided by. They stand behind the others. */
+static int32_t own_variants(const calling *c, const store_parts *p, int32_t from, int32_t n)
 {
-    for (int32_t i = 0; i < p->n;) {
+    int32_t shift = 1, inner = c->n_way > 0 ? n / c->n_way : n;
+    if (c->turns) {
+        const double *z = p->class_logprob + (size_t)from * (size_t)p->n_class;
+        shift = 0;
+        for (int32_t k = 0; k < p->n_class; k++) shift += isfinite(z[k]) || isnan(z[k]);
+    }
+    if (c->n_way < 1 || n % c->n_way) return n;
+    if (c->references > 0) inner -= c->references * shift;
+    else if (c->prior) inner /= 2; /* one a chunk */
+    return inner > 0 ? inner * c->n_way : n;
+}
+
+/* Marks references; most variants of a judged row in out->n_way. */
+static void count_turned(const ways_job *j, const calling *c, const store_parts *p, bool *reference,
+                         gather_ways *out)
+{
+    for (int32_t i = 0, to; i < p->n; i = to) {
         int32_t first = -1, n = 0, row = p->row[i];
         bool turned = false;
-        for (; i < p->n && p->row[i] == row; i++) {
-            if (!p->there[i]) continue;
-            int32_t c =
-                most_probable(p->class_logprob + (size_t)i * (size_t)p->n_class, p->n_class);
-            turned = turned || (n > 0 && c != first);
-            first = n++ ? first : c;
+        for (to = i; to < p->n && p->row[to] == row;) to++;
+        const int32_t own = own_variants(c, p, i, to - i);
+        for (int32_t k = i; k < to; k++) {
+            reference[k] = p->variant[k] >= own;
+            if (!p->there[k] || reference[k]) continue;
+            int32_t best =
+                most_probable(p->class_logprob + (size_t)k * (size_t)p->n_class, p->n_class);
+            turned = turned || (n > 0 && best != first);
+            first = n++ ? first : best;
         }
         if (row >= j->g->study.n_row || j->judged[row] < 0) continue;
         out->n_way = n > out->n_way ? n : out->n_way;
@@ -43,50 +112,92 @@ static void count_turned(const ways_job *j, const store_parts *p, gather_ways *o
     }
 }
 
-/* AUROC of one way over the judged rows; NaN unless it scored all of them. */
-static double way_auroc(const ways_job *j, const store_parts *p, int32_t way, double *score,
-                        uint8_t *positive)
+typedef struct spread_job {
+    const store_parts *p;
+    const bool *reference; /* [p->n] */
+    double *score;         /* [judged rows] */
+    uint8_t *positive;
+} spread_job;
+
+/* AUROC of one variant over the judged rows; NaN unless it scored all of them. */
+static double way_auroc(const ways_job *j, const spread_job *w, int32_t way)
 {
     const verdict *r = &j->g->stats;
+    const store_parts *p = w->p;
     int64_t n = 0;
     for (int32_t i = 0; i < p->n; i++) {
-        if (p->variant[i] != way || !p->there[i] || p->row[i] >= j->g->study.n_row ||
-            j->judged[p->row[i]] < 0)
+        if (p->variant[i] != way || !p->there[i] || w->reference[i] ||
+            p->row[i] >= j->g->study.n_row || j->judged[p->row[i]] < 0)
             continue;
         const double *z = p->class_logprob + (size_t)i * (size_t)p->n_class;
         double s = score_against_rest(z, p->n_class, r->positive);
         if (isnan(s)) return (double)NAN;
-        positive[n] = j->g->study.row[p->row[i]].label == r->positive;
-        score[n++] = s;
+        w->positive[n] = j->g->study.row[p->row[i]].label == r->positive;
+        w->score[n++] = s;
     }
     stat_estimate o = {0};
     rank_parts parts;
     size_t mark = arena_mark(j->a);
-    if (n == r->n && rank_parts_take(score, positive, n, j->a, &parts, j->e))
+    if (n == r->n && rank_parts_take(w->score, w->positive, n, j->a, &parts, j->e))
         o = rank_auroc_of(&parts, r->level).logit;
     arena_reset(j->a, mark);
     return o.has_value ? o.value : (double)NAN;
 }
 
-static bool spread(const ways_job *j, const store_parts *p, gather_ways *out)
+/* Of n numbers. */
+static void describe(const double *x, int32_t n, double *mean, double *sd, double range[2])
 {
-    enum { WAYS_MAX = 256 };
-    double value[WAYS_MAX];
-    int64_t n = j->g->stats.n;
-    if (j->g->stats.positive < 0 || out->n_way < 2) return true;
-    double *score = arena_take(j->a, (size_t)n, sizeof *score, j->e);
-    uint8_t *positive = arena_take(j->a, (size_t)n, sizeof *positive, j->e);
-    if (!score || !positive) return false;
-    out->low = 1;
-    for (int32_t way = 0; way < out->n_way && out->n_auroc < WAYS_MAX; way++) {
-        double x = way_auroc(j, p, way, score, positive);
-        if (isnan(x)) continue;
-        value[out->n_auroc++] = x;
-        out->low = fmin(out->low, x);
-        out->high = fmax(out->high, x);
+    range[0] = INFINITY, range[1] = -INFINITY;
+    for (int32_t i = 0; i < n; i++) {
+        range[0] = fmin(range[0], x[i]);
+        range[1] = fmax(range[1], x[i]);
     }
-    if (out->n_auroc > 0) out->mean = stat_mean(value, out->n_auroc);
-    if (out->n_auroc > 1) out->sd = sqrt(stat_covariance(value, value, out->n_auroc));
+    *mean = stat_mean(x, n);
+    *sd = n > 1 ? sqrt(stat_covariance(x, x, n)) : 0;
+}
+
+/* The levels' mean AUROCs; auroc [n] of each variant, NaN where it has none. */
+static void split_factor(const calling *c, int32_t which, const double *auroc, int32_t n,
+                         gather_ways *out)
+{
+    double sum[WAYS_MAX] = {0}, mean[WAYS_MAX], range[2];
+    int32_t count[WAYS_MAX] = {0}, n_level = 0;
+    for (int32_t i = 0; i < n; i++) {
+        const int32_t level = c->level[which][i % c->n_way];
+        if (isnan(auroc[i])) continue;
+        sum[level] += auroc[i];
+        count[level]++;
+    }
+    for (int32_t l = 0; l < WAYS_MAX; l++) {
+        if (count[l] > 0) mean[n_level++] = sum[l] / count[l];
+    }
+    if (n_level < 2) return;
+    gather_factor *f = &out->factor[out->n_factor++];
+    *f = (gather_factor){.name = factors[which].name, .n_level = n_level};
+    describe(mean, n_level, &f->mean, &f->sd, range);
+    f->low = range[0], f->high = range[1];
+}
+
+static bool spread(const ways_job *j, const calling *c, const store_parts *p, const bool *reference,
+                   gather_ways *out)
+{
+    double auroc[WAYS_MAX], value[WAYS_MAX], range[2];
+    const int64_t n = j->g->stats.n;
+    const int32_t n_way = out->n_way < WAYS_MAX ? out->n_way : WAYS_MAX;
+    if (j->g->stats.positive < 0 || out->n_way < 2) return true;
+    spread_job w = {p, reference, arena_take(j->a, (size_t)n, sizeof *w.score, j->e),
+                    arena_take(j->a, (size_t)n, sizeof *w.positive, j->e)};
+    if (!w.score || !w.positive) return false;
+    for (int32_t way = 0; way < n_way; way++) {
+        auroc[way] = way_auroc(j, &w, way);
+        if (!isnan(auroc[way])) value[out->n_auroc++] = auroc[way];
+    }
+    if (out->n_auroc > 0) {
+        describe(value, out->n_auroc, &out->mean, &out->sd, range);
+        out->low = range[0], out->high = range[1];
+    }
+    for (int32_t k = 0; c->n_way > 1 && k < GATHER_FACTORS; k++)
+        split_factor(c, k, auroc, n_way, out);
     return j->e->code == ERR_NONE;
 }
 
@@ -255,14 +366,50 @@ static bool read_places(const ways_job *j, int32_t arm, const store_parts *p, tu
 
 static void count_samples(const ways_job *j, const store_samples *s, gather_ways *out)
 {
+    const int32_t n_class = j->g->study.n_class;
     for (int32_t i = 0; i < s->n; i++) {
         if (s->row[i] >= j->g->study.n_row || j->judged[s->row[i]] < 0) continue;
+        const int32_t class = s->class[i];
         out->n_sample++;
         out->n_token += s->n_token[i];
-        out->n_unparsed += s->class[i] == STORE_UNPARSED;
-        out->n_parsed += s->class[i] >= 0;
+        out->n_unparsed += class == STORE_UNPARSED;
+        out->n_parsed += class >= 0;
         out->n_long += str_is(s->end[i], "length");
+        if (out->vote)
+            out->vote[j->judged[s->row[i]] * (n_class + 1) +
+                      (class >= 0 && class < n_class ? class : n_class)]++;
     }
+}
+
+static bool read_ways(const ways_job *j, const store *s, int32_t arm, const calling *c)
+{
+    turning turns;
+    store_parts p;
+    store_samples samples;
+    gather *g = j->g;
+    gather_ways *out = &g->ways[arm];
+    const bool listed = read_turning(j, arm, &turns);
+    if (listed)
+        out->place = turns.place =
+            arena_take_zero(j->a, (size_t)turns.n_option, sizeof *turns.place, j->e);
+    if (c->thinks)
+        out->vote = arena_take_zero(j->a, (size_t)g->stats.n * (size_t)(g->study.n_class + 1) + 1,
+                                    sizeof *out->vote, j->e);
+    if ((listed && !out->place) || (c->thinks && !out->vote)) return false;
+    const size_t mark = arena_mark(j->a);
+    if (!store_get_parts(s, arm, -1, &p, j->a, j->e) ||
+        !store_get_samples(s, arm, -1, &samples, j->a, j->e))
+        return false;
+    if (p.n_class == g->study.n_class) {
+        bool *reference = arena_take_zero(j->a, (size_t)p.n + 1, sizeof *reference, j->e);
+        if (!reference) return false;
+        count_turned(j, c, &p, reference, out);
+        if (!spread(j, c, &p, reference, out)) return false;
+    }
+    if (listed && !read_places(j, arm, &p, &turns)) return false;
+    count_samples(j, &samples, out);
+    arena_reset(j->a, mark);
+    return true;
 }
 
 bool gather_read_ways(gather *g, const store *s, err *e)
@@ -274,25 +421,9 @@ bool gather_read_ways(gather *g, const store *s, err *e)
     for (int32_t i = 0; i < g->study.n_row; i++) j.judged[i] = -1;
     for (int64_t i = 0; i < g->stats.n; i++) j.judged[g->stats.row[i]] = (int32_t)i;
     for (int32_t k = 0; k < g->study.n_arm; k++) {
-        turning turns;
-        const bool listed = read_turning(&j, k, &turns);
-        if (listed)
-            g->ways[k].place = turns.place =
-                arena_take_zero(j.a, (size_t)turns.n_option, sizeof *turns.place, e);
-        if (listed && !g->ways[k].place) return false;
-        size_t mark = arena_mark(j.a);
-        store_parts p;
-        store_samples samples;
-        if (!store_get_parts(s, k, -1, &p, j.a, e) ||
-            !store_get_samples(s, k, -1, &samples, j.a, e))
-            return false;
-        if (p.n_class == g->study.n_class) {
-            count_turned(&j, &p, &g->ways[k]);
-            if (!spread(&j, &p, &g->ways[k])) return false;
-        }
-        if (listed && !read_places(&j, k, &p, &turns)) return false;
-        count_samples(&j, &samples, &g->ways[k]);
-        arena_reset(j.a, mark);
+        calling c;
+        read_calling(g, k, &c);
+        if (!read_ways(&j, s, k, &c)) return false;
     }
     return true;
 }

@@ -711,26 +711,52 @@ static void add_family(const paper *p, sheet *s, int32_t k, bool wording)
     sheet_printf(s, "%.3f to %.3f", low, high);
 }
 
+/* Rows of an arm that asks each text in several ways: all of them, and by what they differ in. */
+static void add_within(const paper *p, sheet *s, int32_t k)
+{
+    const gather_ways *w = &p->v->g->ways[k];
+    if (w->n_auroc < 2) return;
+    sheet_add(s, STR("ways within the arm, all"));
+    sheet_add(s, str_of(arm_name(p, k)));
+    sheet_printf(s, "%d", (int)w->n_auroc);
+    sheet_printf(s, "%.3f (%.3f)", w->mean, w->sd);
+    sheet_printf(s, "%.3f to %.3f", w->low, w->high);
+    for (int32_t i = 0; i < w->n_factor; i++) {
+        const gather_factor *f = &w->factor[i];
+        sheet_printf(s, "within the arm: %s", f->name);
+        sheet_add(s, str_of(arm_name(p, k)));
+        sheet_printf(s, "%d", (int)f->n_level);
+        sheet_printf(s, "%.3f (%.3f)", f->mean, f->sd);
+        sheet_printf(s, "%.3f to %.3f", f->low, f->high);
+    }
+}
+
 static bool table_variability(const paper *p, sheet *s, char why[200], err *e)
 {
     (void)e;
     sheet_open(s, "T7", "Variability over repeats and wordings");
-    static const char *const columns[] = {"arms", "AUROC, mean (SD)", "AUROC, range"};
+    static const char *const columns[] = {"arms, ways or levels", "AUROC, mean (SD)",
+                                          "AUROC, range"};
     sheet_column(s, "what varies", false);
     sheet_column(s, "first arm", false);
     for (size_t i = 0; i < countof(columns); i++) sheet_column(s, columns[i], true);
     for (int32_t k = 0; p->v->binary && k < stats_of(p)->n_arm; k++) {
         add_family(p, s, k, false);
         add_family(p, s, k, true);
+        add_within(p, s, k);
     }
     sheet_note(
-        s, "Arms that differ in nothing but what varies. SD over arms, on the same texts. Scoring "
-           "itself has no randomness: asked again, a text gets the same score to the last bit.");
+        s,
+        "Arms that differ in nothing but what varies; SD over arms, on the same texts. Within an "
+        "arm: SD over its ways, or over the levels of one thing in which they differ (of each "
+        "the mean AUROC of its ways). Scoring itself has no randomness: asked again, a text gets "
+        "the same score to the last bit.");
     if (s->n_cell > 0) return true;
     sheet_close(s);
     *s = (sheet){0};
     snprintf(why, 200,
-             "no two arms differ only in the draw of the examples or only in the wording");
+             "no two arms differ only in the draw of the examples or only in the wording, and no "
+             "arm asks in several ways");
     return true;
 }
 

@@ -3,6 +3,7 @@
 #include "stats/dist.h"
 #include "view/paper_in.h"
 #include "view/small.h"
+#include "view/votes.h"
 
 #include <jansson.h>
 #include <math.h>
@@ -41,6 +42,22 @@ static void add_share(sheet *s, int64_t n, int64_t of)
     buf_close(&text);
 }
 
+/* What the texts say, beside what is scored behind them (votes.h). */
+static bool add_votes(const paper *p, sheet *s, int32_t k, err *e)
+{
+    votes v;
+    if (!votes_there(p->v->g, k)) {
+        sheet_add(s, STR(""));
+        sheet_add(s, STR(""));
+        return true;
+    }
+    if (!votes_count(p->v->g, k, &p->v->g->memory, &v, e)) return false;
+    paper_add_estimate(s, &v.right, 3);
+    if (p->v->g->stats.positive < 0) sheet_add(s, STR(""));
+    else paper_add_estimate(s, &v.share, 3);
+    return true;
+}
+
 static void add_whole(sheet *s, int64_t n)
 {
     if (n > 0) sheet_printf(s, "%lld", (long long)n);
@@ -50,7 +67,7 @@ static void add_whole(sheet *s, int64_t n)
 /* Columns that some arm fills. */
 enum { SHOW_WAYS = 1, SHOW_TEXTS = 2, SHOW_RULES = 4 };
 
-static void add_way_row(const paper *p, sheet *s, int32_t k, int shown)
+static bool add_way_row(const paper *p, sheet *s, int32_t k, int shown, err *e)
 {
     const gather_ways *w = &p->v->g->ways[k];
     const report_arm *about = &p->v->g->in.arm[k];
@@ -69,6 +86,7 @@ static void add_way_row(const paper *p, sheet *s, int32_t k, int shown)
     if (shown & SHOW_TEXTS) {
         add_whole(s, w->n_sample);
         if (shown & SHOW_RULES) add_share(s, w->n_unparsed, w->n_parsed + w->n_unparsed);
+        if ((shown & SHOW_RULES) && !add_votes(p, s, k, e)) return false;
         add_share(s, w->n_long, w->n_sample);
         add_whole(s, w->n_token);
     }
@@ -76,17 +94,19 @@ static void add_way_row(const paper *p, sheet *s, int32_t k, int shown)
     double seconds = p->arm[k].seconds > 0 ? p->arm[k].seconds : about->seconds;
     if (seconds > 0) sheet_printf(s, "%.1f", seconds);
     else sheet_add(s, STR(""));
+    return true;
 }
 
 bool paper_ways(const paper *p, sheet *s, char why[200], err *e)
 {
-    (void)e;
     static const char *const columns[] = {"ways a text is asked",
                                           "AUROC over ways, mean (SD)",
                                           "range",
                                           "texts whose class depends on the way",
                                           "texts generated",
                                           "without an answer by the rules",
+                                          "most texts say the right class",
+                                          "AUROC of the share of texts",
                                           "ended by the limit",
                                           "tokens generated",
                                           "tokens computed for prompts",
@@ -105,12 +125,16 @@ bool paper_ways(const paper *p, sheet *s, char why[200], err *e)
     sheet_open(s, "S3", "Within the arms: ways, generated texts, cost");
     sheet_column(s, "arm", false);
     for (size_t i = 0; i < countof(columns); i++) {
-        int needs = i < 4 ? SHOW_WAYS : i == 5 ? SHOW_RULES : i < 8 ? SHOW_TEXTS : 0;
+        const int needs = i < 4    ? SHOW_WAYS
+                          : i == 4 ? SHOW_TEXTS
+                          : i < 8  ? SHOW_RULES
+                          : i < 10 ? SHOW_TEXTS
+                                   : 0;
         if ((shown & needs) != needs) continue;
         sheet_column(s, columns[i], true);
     }
     for (int32_t k = 0; k < p->v->g->stats.n_arm; k++) {
-        if (!p->v->g->in.arm[k].baseline) add_way_row(p, s, k, shown);
+        if (!p->v->g->in.arm[k].baseline && !add_way_row(p, s, k, shown, e)) return false;
     }
     if (shown & SHOW_WAYS)
         sheet_note(s,
@@ -119,7 +143,10 @@ bool paper_ways(const paper *p, sheet *s, char why[200], err *e)
     if (shown & SHOW_RULES)
         sheet_note(s,
                    "A generated text without an answer by the rules counts as no answer there; its "
-                   "label was still asked behind it and scored.");
+                   "label was still asked behind it and scored. Most texts: the class that more "
+                   "texts of a row say than any other; a tie or no answer is not right. Share of "
+                   "texts: of those that say the positive class; it has ties (votes.csv has the "
+                   "counts), the arm's AUROC has not.");
     return true;
 }
 

@@ -7,6 +7,7 @@
 #include "view/questions.h"
 #include "view/small.h"
 #include "view/texts.h"
+#include "view/votes.h"
 
 #include <assert.h>
 #include <math.h>
@@ -138,6 +139,13 @@ static void add_classes(buf *b, const report_input *in, const verdict_arm *s)
     json_close(b, '}');
 }
 
+static void add_votes(buf *b, gather *g, int32_t arm)
+{
+    votes v;
+    err ignored = {0}; /* memory that ran out meets whoever takes next */
+    if (votes_there(g, arm) && votes_count(g, arm, &g->memory, &v, &ignored)) votes_json(&v, b);
+}
+
 static void add_arm(buf *b, const report_input *in, int32_t k)
 {
     const verdict *r = in->stats;
@@ -157,6 +165,7 @@ static void add_arm(buf *b, const report_input *in, int32_t k)
     if (r->n_class > 2) add_classes(b, in, s);
     if (in->evidence && in->evidence->multi) add_multi(b, &in->evidence->multi[k]);
     if (in->evidence) questions_json(in->evidence->g, k, b);
+    if (in->evidence) add_votes(b, in->evidence->g, k);
     bool mass = r->n > 0 && !about->baseline && r->n_class > 1;
     json_number(b, "label_mass_median", mass, s->mass_median);
     json_number(b, "label_mass_p05", mass, s->mass_low);

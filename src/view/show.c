@@ -17,6 +17,7 @@
 #include "view/text.h"
 #include "view/texts.h"
 #include "view/trainings.h"
+#include "view/votes.h"
 
 #include <assert.h>
 #include <math.h>
@@ -102,6 +103,44 @@ static bool write_scores(gather *g, const char *path, err *e)
     write_header(f.stream, &g->study);
     for (int32_t i = 0; i < g->study.n_arm; i++) {
         for (int32_t k = 0; k < g->got[i].n; k++) write_row(f.stream, g, i, k, p);
+    }
+    return file_out_commit(&f, e);
+}
+
+/* ---- votes.csv ---- */
+
+/* arm, id, label, votes_<class>.., votes_none: what the generated texts of each judged row say. */
+static bool write_votes(const gather *g, const char *path, err *e)
+{
+    file_out f;
+    const store_study *s = &g->study;
+    bool any = false;
+    for (int32_t k = 0; k < s->n_arm; k++) any = any || votes_there(g, k);
+    if (!any) {
+        remove(path); /* of a study that asked otherwise */
+        return true;
+    }
+    if (!file_out_open(&f, path, e)) return false;
+    fputs("\xEF\xBB\xBF"
+          "arm,id,label",
+          f.stream);
+    for (int32_t c = 0; c < s->n_class; c++) {
+        fputs(",votes_", f.stream);
+        add_cell(f.stream, s->class_name[c]);
+    }
+    fputs(",votes_none\r\n", f.stream);
+    for (int32_t k = 0; k < s->n_arm; k++) {
+        for (int64_t i = 0; votes_there(g, k) && i < g->stats.n; i++) {
+            const store_row *row = &s->row[g->stats.row[i]];
+            const str cell[] = {s->arm[k].name, row->id, s->class_name[row->label]};
+            for (size_t n = 0; n < countof(cell); n++) {
+                if (n) fputc(',', f.stream);
+                add_cell(f.stream, cell[n]);
+            }
+            for (int32_t c = 0; c <= s->n_class; c++)
+                fprintf(f.stream, ",%d", votes_of(g, k, i)[c]);
+            fputs("\r\n", f.stream);
+        }
     }
     return file_out_commit(&f, e);
 }
@@ -268,11 +307,12 @@ static bool write_references(gather *g, const show_options *o, buf *shown, err *
 
 static bool write_all(gather *g, const show_options *o, buf *shown, err *e)
 {
-    char path[4200];
+    char path[4200], votes[4200];
     evidence v;
     texts t = {0};
     snprintf(path, sizeof path, "%s/scores.csv", o->out);
-    bool ok = write_scores(g, path, e) && evidence_compute(&v, g, e) &&
+    snprintf(votes, sizeof votes, "%s/votes.csv", o->out);
+    bool ok = write_scores(g, path, e) && write_votes(g, votes, e) && evidence_compute(&v, g, e) &&
               read_texts(&t, &v, o->out, e) && write_results(&v, o->out, e) &&
               draw_pictures(&v, e) && paper_sheets(&v, e) && write_page(g, o->out, e);
     if (!ok) return false;
