@@ -487,6 +487,19 @@ static void test_guess(void **state)
     assert_true(g.id == 0 && g.text == 1 && g.label == 2);
     assert_string_equal(p->s.classes[0].name.text.data, "x: [1] \"q\"");
 
+    /* texts to compare with; one short kind of them is no label */
+    add_notes(&csv, "id,input,reference,section,split\n",
+              "#,\"Doctor: how long have you had it? Patient: for # days.\",\"The patient has had "
+              "this complaint for # days, without a fever.\",HX?,$\n");
+    assert_true(guess_parse(p, csv.data, &g, &study));
+    assert_true(g.id == 0 && g.text == 1 && g.reference == 2 && g.label == -1 && g.split == 4);
+    assert_string_equal(p->s.data.reference.text.data, "reference");
+    assert_int_equal(p->s.n_class, 1);
+    assert_int_equal(p->r.scored.n, 6);
+    /* a column that is named as the split is no label */
+    add_notes(&csv, "id,text,split\n", "#,Words enough to be taken for the text number #,part?\n");
+    assert_false(guess_parse(p, csv.data, &g, &study));
+
     add_notes(&csv, "id,text,label\n", "#,Words enough to be taken for the text number #,#\n");
     assert_false(guess_parse(p, csv.data, &g, &study));
     assert_int_equal(p->e.code, ERR_DATA);

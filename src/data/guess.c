@@ -39,6 +39,9 @@ static const char *const known_names[] = {
         " sex gender age agegroup site hospital ward department year language group center "
         "centre institution 성별 나이 연령 연령대 병원 기관 진료과 병동 연도 언어 ",
 };
+static const char reference_words[] =
+    " reference references referencetext summary goldsummary targettext answer answertext response "
+    "target gold impression conclusion 참고문 참조문 참조 요약 요약문 답변 모범답안 결론 ";
 static const char test_words[] = " test testing tst 시험 테스트 평가 ";
 static const char train_words[] = " train training trn 훈련 학습 ";
 static const char other_words[] = " dev valid validation val tune holdout 검증 ";
@@ -116,6 +119,14 @@ static int64_t mean_characters(const column_look *look)
 
 /* --- roles --- */
 
+/* "test1": of several test sets the first is used. */
+static bool is_numbered_test(str s)
+{
+    const size_t n = s.size;
+    return n > 1 && s.data[n - 1] >= '0' && s.data[n - 1] <= '9' &&
+           is_word(str_part(s, 0, n - 1), test_words);
+}
+
 static void guess_split(guess *g, const table *t, column_look *look)
 {
     for (int32_t c = 0; c < t->n_column && g->split < 0; c++) {
@@ -124,7 +135,7 @@ static void guess_split(guess *g, const table *t, column_look *look)
         bool all_known = true;
         for (int32_t row = 0; row < t->n_row; row++) {
             str s = cell(t, row, c);
-            if (is_word(s, test_words)) use = s;
+            if (is_word(s, test_words) || is_numbered_test(s)) use = use.data ? use : s;
             else if (is_word(s, train_words)) train = s;
             else all_known = all_known && (s.size == 0 || is_word(s, other_words));
         }
@@ -187,7 +198,9 @@ static void guess_label(guess *g, const table *t, column_look *look)
         for (int32_t c = 0; c < t->n_column; c++) {
             if (look[c].taken || look[c].nested || look[c].longest > SHORT) continue;
             if (named && !has_name(t, c, ROLE_LABEL)) continue;
-            if (!named && (has_name(t, c, ROLE_GROUP) || look[c].n_filled * 2 < t->n_row)) continue;
+            if (!named && (g->reference >= 0 || has_name(t, c, ROLE_GROUP) ||
+                           has_name(t, c, ROLE_SPLIT) || look[c].n_filled * 2 < t->n_row))
+                continue;
             int32_t n = look[c].n_distinct;
             if (n < 2 || n > GUESS_CLASSES_MAX || (int64_t)n * 2 > t->n_row) continue;
             if (g->label >= 0 && look[g->label].n_distinct <= n)
@@ -196,6 +209,20 @@ static void guess_label(guess *g, const table *t, column_look *look)
         }
     }
     if (g->label >= 0) look[g->label].taken = true;
+}
+
+/* A column of texts of a usual name, beside the text. */
+static void guess_reference(guess *g, const table *t, column_look *look)
+{
+    for (int32_t c = 0; c < t->n_column && g->options < 0 && g->reference < 0; c++) {
+        const bool texts = !look[c].nested && !look[c].numbers && look[c].longest > SHORT &&
+                           look[c].n_distinct > t->n_row / 2;
+        if (!look[c].taken && texts && is_word(t->column_name[c], reference_words))
+            g->reference = c;
+    }
+    if (g->reference < 0) return;
+    look[g->reference].taken = true;
+    g->answers = mean_characters(&look[g->reference]) > g->text_characters;
 }
 
 static void guess_groups(guess *g, const table *t, column_look *look)
@@ -271,7 +298,13 @@ static void guess_several(guess *g, const table *t, const column_look *look)
 bool guess_columns(guess *g, const table *t, arena *a, err *e)
 {
     assert(g && t && t->n_row > 0);
-    *g = (guess){.id = -1, .text = -1, .label = -1, .patient = -1, .split = -1, .options = -1};
+    *g = (guess){.id = -1,
+                 .text = -1,
+                 .label = -1,
+                 .patient = -1,
+                 .split = -1,
+                 .options = -1,
+                 .reference = -1};
     column_look *look = arena_take(a, (size_t)t->n_column, sizeof *look, e);
     if (!look) return false;
     for (int32_t c = 0; c < t->n_column; c++) {
@@ -282,16 +315,20 @@ bool guess_columns(guess *g, const table *t, arena *a, err *e)
     guess_text(g, t, look);
     if (g->options < 0) guess_patient(g, t, look); /* exam questions have no patient */
     guess_id(g, t, look);
+    guess_reference(g, t, look);
     guess_label(g, t, look);
     guess_several(g, t, look);
+    const bool labels = g->label >= 0 || g->reference < 0;
     const char *lacks = NULL;
     if (g->text < 0) lacks = "no column looks like the text (words, 20 characters or more a row)";
     else if (g->id < 0)
         lacks = "no column can be the id (short and different in each row); add one";
-    else if (g->label < 0)
-        lacks = "no column looks like the label (2 to 24 different short values)";
-    if (!lacks && !g->several) list_classes(g, t);
-    if (!lacks && g->n_class < 2) lacks = "the label column has fewer than two different values";
+    else if (labels && g->label < 0)
+        lacks = "no column looks like the label (2 to 24 different short values) or like reference "
+                "texts";
+    if (!lacks && labels && !g->several) list_classes(g, t);
+    if (!lacks && labels && g->n_class < 2)
+        lacks = "the label column has fewer than two different values";
     if (!lacks) {
         guess_groups(g, t, look);
         return true;
@@ -365,6 +402,8 @@ static void write_data(const guess *g, const table *t, str table_file, buf *out)
              (long long)g->text_characters);
     add_column(out, t, "  text: ", g->text, text);
     add_column(out, t, "  label: ", g->label, "the right answer");
+    if (g->label < 0)
+        add_column(out, t, "  reference: ", g->reference, "what the model's text is compared with");
     add_column(out, t, "  options: ", g->options,
                "a list in each row; the first is number 0, or A");
     if (g->several)
@@ -470,6 +509,20 @@ static void write_options(const guess *g, buf *out)
              NULL);
 }
 
+/* Texts that the model writes, beside references. */
+static void write_references(const guess *g, buf *out)
+{
+    static const char *const questions[2][2] = {{"Summarise the text briefly.",
+                                                 "Answer the question in a few sentences."},
+                                                {"다음 글을 짧게 요약하십시오.",
+                                                 "다음 질문에 몇 문장으로 답하십시오."}};
+    buf_add_text(out,
+                 "framing: text   # the model writes; its texts are compared with the references\n"
+                 "think: {max_tokens: 128}   # of a text at most\n\n"
+                 "# Say what the references are: a summary, an answer, a letter.\n");
+    add_line(out, "question: ", str_of(questions[g->korean][g->answers]), NULL);
+}
+
 static void write_name(str table_file, buf *out)
 {
     size_t start = 0, n = 0;
@@ -491,7 +544,8 @@ static void write_name(str table_file, buf *out)
 bool guess_write_study(const guess *g, const table *t, str table_file, str model_file, buf *out,
                        err *e)
 {
-    assert(g->n_class >= 2 && g->id >= 0 && g->text >= 0 && g->label >= 0);
+    assert(g->id >= 0 && g->text >= 0);
+    assert(g->label >= 0 ? g->n_class >= 2 : g->reference >= 0);
     str class_name[GUESS_CLASSES_MAX];
     bool renamed = name_classes(g, class_name);
     buf_printf(
@@ -513,7 +567,8 @@ bool guess_write_study(const guess *g, const table *t, str table_file, str model
         buf_add_text(out,
                      k + 1 < g->n_class ? "]" : "]}   # values of the label column, by class\n");
     }
-    if (g->options >= 0) write_options(g, out);
+    if (g->label < 0) write_references(g, out);
+    else if (g->options >= 0) write_options(g, out);
     else {
         write_classes(g, class_name, out);
         write_question(g, class_name, out);

@@ -33,6 +33,11 @@ question: Which section of the note is this conversation for?
 limits: {cut: head+tail}'
 # Texts with references: written, compared, and gone on with.
 for s in mts-dialog/notes meqsum/pairs medquad/qa; do
+    [ ! -f $data/$s.jsonl ] || { # what init proposes runs as it is
+        "$CASELOAD" init "$(realpath $data/$s.jsonl)" > "$work/init.yaml" || fail "init $s"
+        grep -q '^  reference: reference' "$work/init.yaml" || fail "init does not see the references of $s"
+        want 0 "" "$CASELOAD" run "$work/init.yaml" --model "$work/model" --plan --limit 5
+    }
     plan "$(basename $s)" $s.jsonl "text: input, reference: reference" 'framing: text
 question: Answer in one sentence.
 arms: [{name: short, think: {max_tokens: 12}}, {name: long, think: {max_tokens: 20, samples: 2, temperature: 1}}]
