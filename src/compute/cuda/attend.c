@@ -37,33 +37,31 @@ static int32_t bundle_of(const attend_plan *plan, int32_t i, int32_t most)
     return n;
 }
 
-static int32_t height_of(const attend_plan *plan, const k_attention *a)
+/* The tiles that hold a span, or a bundle of them: of the least height that takes all of it. */
+static int32_t height_for(const k_attention *a, int64_t packed)
 {
-    const int32_t group = a->heads / a->heads_kv;
-    int64_t most = 0;
     if (a->precise) return HEIGHT_PRECISE;
-    for (int32_t i = 0; i < plan->n_span;) {
-        const int32_t n = bundle_of(plan, i, HEIGHT_MIDDLE / group);
-        const int64_t packed = (n > 1 ? n : (int64_t)plan->span[i].count) * group;
-        if (packed > most) most = packed;
-        i += n;
-    }
-    if (most <= HEIGHT_SMALL) return HEIGHT_SMALL;
-    return most <= HEIGHT_MIDDLE || a->head_dim > 128 || a->two_terms ? HEIGHT_MIDDLE
-                                                                      : HEIGHT_LARGE;
+    if (packed <= HEIGHT_SMALL) return HEIGHT_SMALL;
+    return packed <= HEIGHT_MIDDLE || a->head_dim > 128 || a->two_terms ? HEIGHT_MIDDLE
+                                                                        : HEIGHT_LARGE;
 }
 
-/* Later tiles of a span see more keys: they start first. */
-static int32_t cut_tiles(backend *b, const k_attention *a, const attend_plan *plan, int32_t most)
+/* The tiles of a height, from tile `n` of the workspace on; the number of all with them. A height
+ * that was asked for takes every span, alone. Later tiles of a span see more keys: they start
+ * first. */
+static int32_t cut_tiles(backend *b, const k_attention *a, const attend_plan *plan, bool asked,
+                         int32_t n)
 {
     cuda_workspace *w = cuda_space(b);
     const int32_t group = a->heads / a->heads_kv;
-    int32_t n = 0;
+    const int32_t most = asked || a->precise ? 1 : HEIGHT_MIDDLE / group;
     for (int32_t i = 0; i < plan->n_span;) {
         const int32_t bundle = bundle_of(plan, i, most), packed = plan->span[i].count * group;
+        const int64_t all = bundle > 1 ? (int64_t)bundle * group : packed;
         int32_t p = (packed - 1) / a->height * a->height;
         if (bundle > 1) p = 0;
-        for (; packed > 0 && p >= 0; p -= a->height) {
+        if (packed == 0 || (!asked && height_for(a, all) != a->height)) p = -1;
+        for (; p >= 0; p -= a->height) {
             assert(n < w->tiles_max);
             w->tile[n++] = (k_tile){i, p, bundle};
         }
@@ -72,65 +70,89 @@ static int32_t cut_tiles(backend *b, const k_attention *a, const attend_plan *pl
     return n;
 }
 
-/* All layers of a step ask for the same tiles: what stands on the device at these places has not
- * changed since the stage last began anew, so neither have they. */
-static bool known_tiles(backend *b, k_attention *a, const attend_plan *plan)
-{
-    const known *k = &cuda_of(b)->tiles;
-    if (!k->a.tile || k->n_span != plan->n_span || k->a.span != a->span || k->a.range != a->range ||
-        k->asked != a->height || k->a.heads != a->heads || k->a.heads_kv != a->heads_kv ||
-        k->a.head_dim != a->head_dim || k->a.precise != a->precise ||
-        k->a.two_terms != a->two_terms)
-        return false;
-    a->tile = k->a.tile, a->n_tile = k->a.n_tile, a->height = k->a.height;
-    return true;
-}
-
-/* Their number; 0 after a failure, and where an op is only written down. */
-static int32_t tiles_there(backend *b, const k_attention *a)
-{
-    cuda_graphs *g = &cuda_of(b)->graphs;
-    cuda_graph_note(g, (uint64_t)a->n_tile << 32 | (uint32_t)a->height);
-    return b->failure.code == ERR_NONE && !g->describing ? a->n_tile : 0;
-}
-
 /* Steps of single rows, in a graph: the last tile again, up to a number that is met again when some
- * of the rows are gone. It writes what it wrote before. */
-static void fill_tiles(backend *b, k_attention *a, const attend_plan *plan)
+ * of the rows are gone. It writes what it wrote before. Tiles first .. n; the new n. */
+static int32_t fill_tiles(backend *b, const attend_plan *plan, int32_t first, int32_t n)
 {
     const cuda_workspace *w = cuda_space(b);
     for (int32_t i = 0; i < plan->n_span; i++) {
-        if (plan->span[i].count != 1) return;
+        if (plan->span[i].count != 1) return n;
     }
-    const int32_t most = w->tiles_max < INT32_MAX ? (int32_t)w->tiles_max : INT32_MAX;
-    const int32_t n = graph_rows(b, a->n_tile, most);
-    while (a->n_tile < n) w->tile[a->n_tile] = w->tile[a->n_tile - 1], a->n_tile++;
+    const int64_t left = w->tiles_max - first;
+    const int32_t most = left < INT32_MAX ? (int32_t)left : INT32_MAX;
+    const int32_t end = first + graph_rows(b, n - first, most);
+    while (n < end) w->tile[n] = w->tile[n - 1], n++;
+    return n;
 }
 
-int32_t cuda_tiles(backend *b, k_attention *a, const attend_plan *plan)
+/* Every height's tiles, the high ones first; cut and sent. */
+static known make_tiles(backend *b, const k_attention *a, const attend_plan *plan)
 {
-    const int32_t asked = a->height; /* 0 on the way forward; the way back has no bundles */
+    static const int32_t heights[] = {HEIGHT_LARGE, HEIGHT_MIDDLE, HEIGHT_SMALL, HEIGHT_PRECISE};
+    k_attention one = *a;
+    known k = {.a = *a, .n_span = plan->n_span};
+    int32_t first[TILE_PARTS], n = 0;
+    for (int i = 0; i < (a->height > 0 ? 1 : (int)countof(heights)); i++) {
+        if (a->height == 0) one.height = heights[i];
+        int32_t end = cut_tiles(b, &one, plan, a->height > 0, n);
+        if (end == n) continue;
+        if (a->height == 0 && cuda_of(b)->graphs.inside) end = fill_tiles(b, plan, n, end);
+        first[k.n_part] = n;
+        k.part[k.n_part++] = (tile_part){.n = end - n, .height = one.height};
+        n = end;
+    }
+    if (n == 0) return k;
+    const k_tile *at = cuda_stage_at(b, cuda_space(b)->tile, (size_t)n * sizeof *at);
+    for (int i = 0; i < k.n_part; i++) k.part[i].tile = at ? at + first[i] : NULL;
+    return k;
+}
+
+/* All layers of a step ask for the same tiles: what stands on the device at these places has not
+ * changed since the stage last began anew, so neither have they. */
+static bool are_known(const known *k, const k_attention *a, const attend_plan *plan)
+{
+    return k->n_part > 0 && k->n_span == plan->n_span && k->a.span == a->span &&
+           k->a.range == a->range && k->a.height == a->height && k->a.heads == a->heads &&
+           k->a.heads_kv == a->heads_kv && k->a.head_dim == a->head_dim &&
+           k->a.precise == a->precise && k->a.two_terms == a->two_terms;
+}
+
+int cuda_tiles(backend *b, const k_attention *asked, const attend_plan *plan,
+               k_attention part[TILE_PARTS])
+{
+    cuda_graphs *g = &cuda_of(b)->graphs;
     const int64_t began = cuda_of(b)->stage_began;
+    k_attention a = *asked;
     int32_t n_range = 0;
     for (int32_t i = 0; i < plan->n_span; i++) {
         const int32_t end = plan->span[i].first_range + plan->span[i].n_range;
         if (end > n_range) n_range = end;
     }
+    a.scale = plan->scale, a.softcap = plan->softcap, a.window = plan->window;
+    part[0] = a;
     if (plan->n_span == 0) return 0;
-    a->scale = plan->scale, a->softcap = plan->softcap, a->window = plan->window;
-    a->range = NULL;
-    a->span = cuda_stage_at(b, plan->span, (size_t)plan->n_span * sizeof *plan->span);
-    if (n_range > 0)
-        a->range = cuda_stage_at(b, plan->range, (size_t)n_range * sizeof *plan->range);
-    if (known_tiles(b, a, plan)) return tiles_there(b, a);
-    if (asked == 0) a->height = height_of(plan, a);
-    const int32_t most = asked == 0 && !a->precise ? a->height / (a->heads / a->heads_kv) : 1;
-    a->n_tile = cut_tiles(b, a, plan, most);
-    if (a->n_tile == 0) return 0;
-    if (asked == 0 && cuda_of(b)->graphs.inside) fill_tiles(b, a, plan);
-    a->tile = cuda_stage_at(b, cuda_space(b)->tile, (size_t)a->n_tile * sizeof *a->tile);
-    if (cuda_of(b)->stage_began == began) cuda_of(b)->tiles = (known){*a, plan->n_span, asked};
-    return tiles_there(b, a);
+    a.span = cuda_stage_at(b, plan->span, (size_t)plan->n_span * sizeof *plan->span);
+    if (n_range > 0) a.range = cuda_stage_at(b, plan->range, (size_t)n_range * sizeof *plan->range);
+    known k = cuda_of(b)->tiles;
+    if (!are_known(&k, &a, plan)) {
+        k = make_tiles(b, &a, plan);
+        if (cuda_of(b)->stage_began == began) cuda_of(b)->tiles = k;
+    }
+    for (int i = 0; i < k.n_part; i++) {
+        part[i] = a;
+        part[i].tile = k.part[i].tile, part[i].n_tile = k.part[i].n;
+        part[i].height = k.part[i].height;
+        cuda_graph_note(g, (uint64_t)part[i].n_tile << 32 | (uint32_t)part[i].height);
+    }
+    return b->failure.code == ERR_NONE && !g->describing ? k.n_part : 0;
+}
+
+void cuda_attend_tiles(backend *b, const k_attention *a, const attend_plan *plan)
+{
+    k_attention part[TILE_PARTS];
+    const int n = cuda_tiles(b, a, plan, part);
+    for (int i = 0; i < n; i++) k_attend(cuda_of(b)->stream, &part[i]);
+    if (n > 0) cuda_launched(b, "attention");
 }
 
 void cuda_attend(backend *b, tensor o, tensor q, tensor k, tensor v, const attend_plan *plan)
@@ -147,7 +169,5 @@ void cuda_attend(backend *b, tensor o, tensor q, tensor k, tensor v, const atten
                      .heads = (int32_t)q.dim[1],
                      .heads_kv = (int32_t)k.dim[1],
                      .head_dim = (int32_t)q.dim[2]};
-    if (cuda_tiles(b, &a, plan) == 0) return;
-    k_attend(cuda_of(b)->stream, &a);
-    cuda_launched(b, "attention");
+    cuda_attend_tiles(b, &a, plan);
 }

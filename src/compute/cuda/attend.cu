@@ -72,10 +72,10 @@ static __global__ void __launch_bounds__(WARPS *WARP) attend_tiles(k_attention a
     running r[MT];
 #pragma unroll
     for (int t = 0; t < MT; t++) r[t] = {{-CUDART_INF_F, -CUDART_INF_F}, {0, 0}};
-    block_at at = {0, 0};
-    bool more = find_block(a, tile, span, s, KEYS, &at);
+    walk at = walk_begin();
+    bool more = walk_on(a, tile, span, s, KEYS, &at);
     if (more) {
-        const k_range first = range_at(a, tile, span, at.range);
+        const k_range first = at.range;
         copy_slots<T, HD, THREADS>(ks, (const T *)a.k, a, first.slot + at.from,
                                    first.count - at.from, KEYS);
     }
@@ -87,10 +87,10 @@ static __global__ void __launch_bounds__(WARPS *WARP) attend_tiles(k_attention a
         __syncthreads();
     }
     while (more) {
-        const k_range range = range_at(a, tile, span, at.range);
+        const k_range range = at.range;
         key_block keys = {range.position + at.from,
                           range.count - at.from < KEYS ? range.count - at.from : KEYS, false,
-                          owner_of(tile, span, at.range)};
+                          owner_of(tile, span, at.i)};
         keys.all = keys.n == KEYS && keys.position + KEYS - 1 <= s.first && a.window == 0 &&
                    keys.owner < 0;
         copy_slots<T, HD, THREADS>(vs, (const T *)a.v, a, range.slot + at.from, keys.n, KEYS);
@@ -101,9 +101,9 @@ static __global__ void __launch_bounds__(WARPS *WARP) attend_tiles(k_attention a
         else rows_by_rows<HD, KEYS, MT>(p, qs + mine * LD, ks);
         __syncthreads();
         at.from += KEYS;
-        more = find_block(a, tile, span, s, KEYS, &at);
+        more = walk_on(a, tile, span, s, KEYS, &at);
         if (more) {
-            const k_range next = range_at(a, tile, span, at.range);
+            const k_range next = at.range;
             copy_slots<T, HD, THREADS>(ks, (const T *)a.k, a, next.slot + at.from,
                                        next.count - at.from, KEYS);
         }
@@ -275,12 +275,12 @@ static __global__ void __launch_bounds__(WARPS *WARP) attend_terms(k_attention a
     __syncthreads();
     keep_rows<HD>(q[0], vh + mine * LD);
     keep_rows<HD>(q[1], vl + mine * LD);
-    block_at at = {0, 0};
-    for (; find_block(a, tile, span, s, KEYS, &at); at.from += KEYS) {
-        const k_range range = range_at(a, tile, span, at.range);
+    walk at = walk_begin();
+    for (; walk_on(a, tile, span, s, KEYS, &at); at.from += KEYS) {
+        const k_range range = at.range;
         key_block keys = {range.position + at.from,
                           range.count - at.from < KEYS ? range.count - at.from : KEYS, false,
-                          owner_of(tile, span, at.range)};
+                          owner_of(tile, span, at.i)};
         keys.all = keys.n == KEYS && keys.position + KEYS - 1 <= s.first && a.window == 0 &&
                    keys.owner < 0;
         __syncthreads();
@@ -318,9 +318,9 @@ static __global__ void attend_precise(k_attention a)
     const seen s = {span.position + tile.first / group, span.position + (end - 1) / group,
                     a.window};
     float out[8] = {0}, largest = -CUDART_INF_F, sum = 0;
-    block_at at = {0, 0};
-    for (; find_block(a, tile, span, s, PRECISE_KEYS, &at); at.from += PRECISE_KEYS) {
-        const k_range r = a.range[span.first_range + at.range];
+    walk at = walk_begin();
+    for (; walk_on(a, tile, span, s, PRECISE_KEYS, &at); at.from += PRECISE_KEYS) {
+        const k_range r = at.range;
         const int32_t n = r.count - at.from < PRECISE_KEYS ? r.count - at.from : PRECISE_KEYS;
         float logit = -CUDART_INF_F;
         for (int pass = 0; pass < 2; pass++) {

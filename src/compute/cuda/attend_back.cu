@@ -372,10 +372,10 @@ static __global__ void __launch_bounds__(4 * WARP) queries_tiles(k_attention_bac
                                number_of(b, span, tile.first + mine + lane / 4 + 8)};
     const float lse[2] = {row[0].lse, row[1].lse}, term[2] = {row[0].term, row[1].term};
     float dq[1][HD / 8][4] = {}, s[N / 8][4], dp[1][N / 8][4];
-    block_at at = {0, 0};
-    bool more = find_block(a, tile, span, see, N, &at);
+    walk at = walk_begin();
+    bool more = walk_on(a, tile, span, see, N, &at);
     for (int turn = 0, first = 1; more; turn ^= 1) {
-        const k_range range = a.range[span.first_range + at.range];
+        const k_range range = at.range;
         const int32_t n = range.count - at.from < N ? range.count - at.from : N;
         const int32_t position = range.position + at.from;
         bf16 *ks = stages + turn * 2 * N * LD, *vs = ks + N * LD;
@@ -386,9 +386,9 @@ static __global__ void __launch_bounds__(4 * WARP) queries_tiles(k_attention_bac
             first = 0;
         }
         at.from += N;
-        more = find_block(a, tile, span, see, N, &at);
+        more = walk_on(a, tile, span, see, N, &at);
         if (more) {
-            const k_range next = a.range[span.first_range + at.range];
+            const k_range next = at.range;
             const int32_t left = next.count - at.from;
             bf16 *to = stages + (turn ^ 1) * 2 * N * LD;
             copy_slots<T, HD, THREADS>(to, (const T *)a.k, a, next.slot + at.from, left, N);
@@ -442,14 +442,13 @@ static __device__ __forceinline__ float *numbers_at(row_stage<HD, N> *s, int row
 /* Rows past the span's end are zeros throughout: they add nothing, whatever their weight. */
 template <typename T, int HD, int N, int THREADS>
 static __device__ __forceinline__ void copy_stage(row_stage<HD, N> *to, const k_attention_back &b,
-                                                  const rows_at &at)
+                                                  const rows_walk &at)
 {
-    const k_span span = b.a.span[at.span];
     const int32_t p = at.first + (int32_t)threadIdx.x;
-    copy_rows<T, HD, THREADS>(to->q, to->d_o, b, span, at.first, N);
+    copy_rows<T, HD, THREADS>(to->q, to->d_o, b, at.span, at.first, N);
     if (threadIdx.x >= N) return;
-    const bool there = p < span.count * (b.a.heads / b.a.heads_kv);
-    const int64_t row = there ? packed_at(b.a, span, p) : 0;
+    const bool there = p < at.packed;
+    const int64_t row = there ? packed_at(b.a, at.span, p) : 0;
     copy_float(numbers_at(to, (int)threadIdx.x), b.a.log_sum_exp + row, there);
     copy_float(numbers_at(to, (int)threadIdx.x) + 1, b.row_term + row, there);
 }
@@ -479,16 +478,16 @@ static __global__ void __launch_bounds__(4 * SPLIT * WARP) keys_tiles(k_attentio
     __syncthreads();
     take_sixteen(&k, ks + mine * LD), take_sixteen(&v, vs + mine * LD);
     if (HOLD) __syncthreads();
-    rows_at at = {0, 0, -1, 0, {0, 0, 0}};
-    bool more = find_rows(b, slot0, left, N, &at);
+    rows_walk at = rows_begin();
+    bool more = rows_on(b, slot0, left, N, &at);
     if (more) copy_stage<T, HD, N, THREADS>(&stage[0], b, at);
     copies_end();
     for (int turn = 0; more; turn ^= 1) {
         const own_slots own = at.own;
-        const int32_t first = at.first, position = at.position;
+        const int32_t first = at.first, position = at.span.position;
         row_stage<HD, N> *rows = &stage[turn];
         at.first += N;
-        more = find_rows(b, slot0, left, N, &at);
+        more = rows_on(b, slot0, left, N, &at);
         if (more) copy_stage<T, HD, N, THREADS>(&stage[turn ^ 1], b, at);
         copies_end();
         copies_wait<1>();

@@ -26,39 +26,45 @@ typedef struct own_slots { /* of a block of slots, part of them in a range */
     int32_t from, end;     /* those of them that are in it */
 } own_slots;
 
-typedef struct rows_at {        /* packed rows that see some of a block's keys */
-    int32_t span, range, first; /* first: -1 before any of this range */
-    int32_t position;           /* of the span's first query */
+typedef struct rows_walk { /* over packed rows that see some of a block's keys */
+    k_span span;
+    int32_t i, range;      /* which span, and range of it */
+    int32_t first, packed; /* the rows' first; the span's number of them */
     own_slots own;
-} rows_at;
+} rows_walk;
 
-/* The next N packed rows from `at` on; false at the end. */
-static __device__ __forceinline__ bool find_rows(const k_attention_back &b, int32_t slot0,
-                                                 int32_t left, int32_t n, rows_at *at)
+static __device__ __forceinline__ rows_walk rows_begin(void)
+{
+    return (rows_walk){{0, 0, 0, 0, 0}, -1, 0, 0, 0, {0, 0, 0}};
+}
+
+/* From w->first on to the next n packed rows that see some of `left` slots from slot0 on; false at
+ * the end. */
+static __device__ __forceinline__ bool rows_on(const k_attention_back &b, int32_t slot0,
+                                               int32_t left, int32_t n, rows_walk *w)
 {
     const k_attention &a = b.a;
     const int32_t group = a.heads / a.heads_kv;
-    for (; at->span < b.n_span; at->span++, at->range = 0, at->first = -1) {
-        const k_span span = a.span[at->span];
-        for (; at->range < span.n_range; at->range++, at->first = -1) {
-            const k_range range = a.range[span.first_range + at->range];
-            own_slots own = {range.position + slot0 - range.slot, range.slot - slot0,
-                             range.slot + range.count - slot0};
-            if (own.from < 0) own.from = 0;
-            if (own.end > left) own.end = left;
-            if (own.from >= own.end) continue;
-            if (at->first < 0) {
-                const int32_t row0 = own.position + own.from - span.position;
-                at->first = row0 < 0 ? 0 : row0 * group / n * n; /* nobody before sees them */
-            }
-            if (at->first >= span.count * group) continue;
-            const int32_t query = span.position + at->first / group;
-            if (a.window > 0 && query - (own.position + own.end - 1) >= a.window) continue;
-            at->own = own, at->position = span.position;
-            return true;
+    for (;;) {
+        if (w->first < w->packed) {
+            if (a.window == 0) return true;
+            const int32_t query = w->span.position + w->first / group;
+            if (query - (w->own.position + w->own.end - 1) < a.window) return true;
         }
+        w->packed = 0;
+        if (++w->range >= w->span.n_range) {
+            if (++w->i >= b.n_span) return false;
+            w->span = a.span[w->i], w->range = -1;
+            continue;
+        }
+        const k_range range = a.range[w->span.first_range + w->range];
+        const int32_t from = range.slot - slot0, end = from + range.count;
+        w->own = (own_slots){range.position - from, from < 0 ? 0 : from, end < left ? end : left};
+        if (w->own.from >= w->own.end) continue;
+        const int32_t row0 = w->own.position + w->own.from - w->span.position;
+        w->first = row0 < 0 ? 0 : row0 * group / n * n; /* nobody before sees them */
+        w->packed = w->span.count * group;
     }
-    return false;
 }
 
 static __device__ __forceinline__ void copy_float(float *to, const float *from, bool there)

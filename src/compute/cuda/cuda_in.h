@@ -45,9 +45,17 @@ typedef struct pinned_product { /* an algorithm for every number of rows */
     cublasLtMatmulAlgo_t few[FEW_SIZES]; /* of the same bits, for few rows */
 } pinned_product;
 
+enum { TILE_PARTS = 3 }; /* heights of tiles that one attention may have */
+
+typedef struct tile_part {
+    const k_tile *tile;
+    int32_t n, height;
+} tile_part;
+
 typedef struct known { /* tiles that stand on the device */
-    k_attention a;
-    int32_t n_span, asked; /* height */
+    k_attention a;     /* what was asked for */
+    int32_t n_span, n_part;
+    tile_part part[TILE_PARTS];
 } known;
 
 typedef struct cuda_state { /* what is open */
@@ -128,8 +136,12 @@ void cuda_multiply_back(backend *b, tensor dx, const void *dy, tensor w, bool ad
 
 void cuda_matmul(backend *b, tensor x, const matmul_part *part, int n_part);
 void cuda_attend(backend *b, tensor o, tensor q, tensor k, tensor v, const attend_plan *plan);
-/* The tiles of a plan, staged; 0 when there are none. */
-int32_t cuda_tiles(backend *b, k_attention *a, const attend_plan *plan);
+/* `a` cut into tiles, staged: an attention a height that occurs (a->height, or what fits each span
+ * where it is 0). Their number; with 0 part[0] is `a` without tiles. */
+int cuda_tiles(backend *b, const k_attention *a, const attend_plan *plan,
+               k_attention part[TILE_PARTS]);
+/* Forward, all of it. */
+void cuda_attend_tiles(backend *b, const k_attention *a, const attend_plan *plan);
 void cuda_head(backend *b, tensor x, tensor w, const head_request *want, head_result *got);
 void cuda_draw(backend *b, tensor logits, const struct draw_request *want);
 extern const train_table cuda_train_ops;

@@ -9,26 +9,25 @@
 
 enum { TILES_MAX = 65535 /* of a launch */ };
 
-typedef struct coming { /* a block of keys that a tile looks at */
-    key_block keys;
-    int32_t slot;
-    bool there;
+typedef struct coming { /* a block of keys that a tile looks at; n 0: no more */
+    int32_t position, slot, n, owner;
 } coming;
 
 static __device__ __forceinline__ coming take_block(const k_attention &a, const k_tile &tile,
-                                                    const k_span &span, seen s, block_at *at)
+                                                    const k_span &span, seen s, walk *w)
 {
-    coming c = {{0, 0, false, -1}, 0, find_block(a, tile, span, s, KEYS, at)};
-    if (!c.there) return c;
-    const k_range range = range_at(a, tile, span, at->range);
-    const int32_t left = range.count - at->from;
-    c.keys = (key_block){range.position + at->from, left < KEYS ? left : KEYS, false,
-                         owner_of(tile, span, at->range)};
-    c.keys.all = c.keys.n == KEYS && c.keys.position + KEYS - 1 <= s.first && a.window == 0 &&
-                 c.keys.owner < 0;
-    c.slot = range.slot + at->from;
-    at->from += KEYS;
-    return c;
+    if (!walk_on(a, tile, span, s, KEYS, w)) return (coming){0, 0, 0, -1};
+    const int32_t from = w->from, left = w->range.count - from;
+    w->from += KEYS;
+    return (coming){w->range.position + from, w->range.slot + from, left < KEYS ? left : KEYS,
+                    owner_of(tile, span, w->i)};
+}
+
+static __device__ __forceinline__ void mask_block(float s[KEYS / 8][4], const k_attention &a,
+                                                  seen see, const two_rows rows, coming c)
+{
+    if (c.n == KEYS && c.position + KEYS - 1 <= see.first && a.window == 0 && c.owner < 0) return;
+    mask(s, a, rows, (key_block){c.position, c.n, false, c.owner});
 }
 
 template <int HD>
@@ -80,7 +79,7 @@ static __global__ void __launch_bounds__(GROUPS *GROUP, 1) attend_wide(k_attenti
     const int32_t end = tile.first + HEIGHT < packed ? tile.first + HEIGHT : packed;
     const seen see = {span.position + tile.first / group * step,
                       span.position + (end - 1) / group * step, a.window};
-    const float factor = logit_factor(a);
+    const float factor = a.scale * TO_TWO;
     const int32_t top = tile.first + mine + lane / 4;
     const two_rows rows = {{span.position + top / group * step,
                             span.position + (top + 8) / group * step},
@@ -88,41 +87,41 @@ static __global__ void __launch_bounds__(GROUPS *GROUP, 1) attend_wide(k_attenti
     uint32_t q[HD / 16][4], p[KEYS / 16][4];
     float out[HD / 8][4] = {}, s[KEYS / 8][4], fade[2];
     running r = {{-CUDART_INF_F, -CUDART_INF_F}, {0, 0}};
-    block_at at = {0, 0};
+    walk at = walk_begin();
     copy_packed<bf16, HD, THREADS>(qs, (const bf16 *)a.q, a, span, tile.first, HEIGHT);
     coming now = take_block(a, tile, span, see, &at), next = {};
-    if (now.there) slots_to_factor<HD, KEYS, THREADS>(ks, a.k, a, now.slot, now.keys.n);
+    if (now.n > 0) slots_to_factor<HD, KEYS, THREADS>(ks, a.k, a, now.slot, now.n);
     copies_end();
-    if (now.there) next = take_block(a, tile, span, see, &at);
-    if (next.there) slots_to_factor<HD, KEYS, THREADS>(ks + BLOCK, a.k, a, next.slot, next.keys.n);
-    if (now.there) slots_to_factor<HD, KEYS, THREADS>(vs, a.v, a, now.slot, now.keys.n);
+    if (now.n > 0) next = take_block(a, tile, span, see, &at);
+    if (next.n > 0) slots_to_factor<HD, KEYS, THREADS>(ks + BLOCK, a.k, a, next.slot, next.n);
+    if (now.n > 0) slots_to_factor<HD, KEYS, THREADS>(vs, a.v, a, now.slot, now.n);
     copies_end();
     copies_wait<1>(); /* queries, the first keys */
     copies_to_products();
     __syncthreads();
     keep_rows<HD>(q, qs + mine * (HD + LANES));
-    if (now.there) {
+    if (now.n > 0) {
         start_products();
         logits_of<HD>(s, q, ks);
         wait_products<0>();
         hold(s);
-        cap_and_mask(s, a, rows, now.keys);
+        mask_block(s, a, see, rows, now);
         soften(s, factor, &r, fade);
         weights_as_factor(p, s);
     }
     int turn = 0;
-    for (; next.there; turn ^= 1) {
+    for (; next.n > 0; turn ^= 1) {
         coming after = {};
         copies_wait<0>(); /* this block's values, the next one's keys */
         copies_to_products();
         __syncthreads();
         after = take_block(a, tile, span, see, &at);
-        if (after.there) {
+        if (after.n > 0) {
             bf16 *to = ks + turn * BLOCK;
-            slots_to_factor<HD, KEYS, THREADS>(to, a.k, a, after.slot, after.keys.n);
+            slots_to_factor<HD, KEYS, THREADS>(to, a.k, a, after.slot, after.n);
         }
         bf16 *to = vs + (turn ^ 1) * BLOCK;
-        slots_to_factor<HD, KEYS, THREADS>(to, a.v, a, next.slot, next.keys.n);
+        slots_to_factor<HD, KEYS, THREADS>(to, a.v, a, next.slot, next.n);
         copies_end();
         hold(out);
         start_products();
@@ -130,8 +129,9 @@ static __global__ void __launch_bounds__(GROUPS *GROUP, 1) attend_wide(k_attenti
         add_values<HD>(out, p, vs + turn * BLOCK);
         wait_products<1>();
         hold(s);
-        cap_and_mask(s, a, rows, next.keys);
+        mask_block(s, a, see, rows, next);
         soften(s, factor, &r, fade);
+        settle(__float_as_uint(r.sum[0] + r.sum[1])); /* while the products go on */
         wait_products<0>();
         hold(out);
         fade_rows<HD>(out, fade);
@@ -141,16 +141,23 @@ static __global__ void __launch_bounds__(GROUPS *GROUP, 1) attend_wide(k_attenti
     copies_wait<0>();
     copies_to_products();
     __syncthreads();
-    if (now.there) {
+    if (now.n > 0) {
         hold(out);
         start_products();
         add_values<HD>(out, p, vs + turn * BLOCK);
         wait_products<0>();
         hold(out);
     }
-    const int64_t row[2] = {top < packed ? packed_at(a, span, top) : -1,
-                            top + 8 < packed ? packed_at(a, span, top + 8) : -1};
-    write_rows<bf16, HD>(out, r, a, row);
+    float by[2];
+#pragma unroll
+    for (int h = 0; h < 2; h++) {
+        const float sum = sum_of_four(r.sum[h]);
+        by[h] = sum > 0 ? 1 / sum : 0;
+        if (a.log_sum_exp && lane % 4 == 0 && top + 8 * h < packed)
+            a.log_sum_exp[packed_at(a, span, top + 8 * h)] = log_of(r.largest[h], sum);
+    }
+    const rows_place place = {span.row, a.heads, group, tile.first + mine, packed};
+    give_rows<HD>(a.o, qs + mine * (HD + LANES), out, by, place);
 }
 
 template <int HD> static void start_wide(k_stream s, const k_attention *a)

@@ -32,22 +32,17 @@ static __device__ __forceinline__ void add_step(float (&out)[HD / 8][4],
     end_products();
 }
 
-typedef struct coming { /* a block of keys */
-    int32_t slot, n, position;
-    bool there;
+typedef struct coming { /* a block of keys; n 0: no more */
+    int32_t position, slot, n;
 } coming;
 
 static __device__ __forceinline__ coming take_block(const k_attention &a, const k_tile &tile,
-                                                    const k_span &span, seen s, block_at *at)
+                                                    const k_span &span, seen s, walk *w)
 {
-    coming c = {0, 0, 0, find_block(a, tile, span, s, STEP, at)};
-    if (!c.there) return c;
-    const k_range range = a.range[span.first_range + at->range];
-    const int32_t left = range.count - at->from;
-    c.slot = range.slot + at->from, c.n = left < STEP ? left : STEP;
-    c.position = range.position + at->from;
-    at->from += STEP;
-    return c;
+    if (!walk_on(a, tile, span, s, STEP, w)) return (coming){0, 0, 0};
+    const int32_t from = w->from, left = w->range.count - from;
+    w->from += STEP;
+    return (coming){w->range.position + from, w->range.slot + from, left < STEP ? left : STEP};
 }
 
 template <int HD>
@@ -96,7 +91,6 @@ static __global__ void __launch_bounds__(THREADS, 1) queries_wide(k_attention_ba
     extern __shared__ __align__(1024) unsigned char space[];
     constexpr int BLOCK = 2 * STEP * HD;
     bf16 *qs = (bf16 *)space, *ds = qs + HEIGHT * HD, *stages = ds + HEIGHT * HD;
-    const bf16 *const last = stages + (KEY_STAGES - 1) * BLOCK;
     const k_attention &a = b.a;
     const k_tile tile = a.tile[blockIdx.x];
     const k_span span = a.span[tile.span];
@@ -107,14 +101,15 @@ static __global__ void __launch_bounds__(THREADS, 1) queries_wide(k_attention_ba
                       a.window};
     float dq[HD / 8][4] = {}, s[STEP / 8][4], dp[STEP / 8][4];
     uint32_t p[STEP / 16][4];
-    block_at at = {0, 0};
-    rows_to_factor<HD, HEIGHT, THREADS>(qs, a.q, a, span, tile.first);
-    rows_to_factor<HD, HEIGHT, THREADS>(ds, b.d_o, a, span, tile.first);
+    walk at = walk_begin();
+    bf16 *const to[2] = {qs, ds};
+    const void *const from[2] = {a.q, b.d_o};
+    rows_to_factors<HD, HEIGHT, THREADS>(to, from, a, span, tile.first);
     coming now = take_block(a, tile, span, see, &at), next = {};
-    if (now.there) copy_keys<HD>(stages, a, now);
+    if (now.n > 0) copy_keys<HD>(stages, a, now);
     copies_end();
-    if (now.there) next = take_block(a, tile, span, see, &at);
-    if (next.there) copy_keys<HD>(stages + BLOCK, a, next);
+    if (now.n > 0) next = take_block(a, tile, span, see, &at);
+    if (next.n > 0) copy_keys<HD>(stages + BLOCK, a, next);
     copies_end();
     const row_number row[2] = {number_of(b, span, tile.first + mine + lane / 4),
                                number_of(b, span, tile.first + mine + lane / 4 + 8)};
@@ -122,7 +117,7 @@ static __global__ void __launch_bounds__(THREADS, 1) queries_wide(k_attention_ba
     copies_wait<1>();
     copies_to_products();
     __syncthreads();
-    if (now.there) {
+    if (now.n > 0) {
         start_products();
         rows_by_step<HD, HEIGHT>(s, q, stages);
         rows_by_step<HD, HEIGHT>(dp, d_o, stages + STEP * HD);
@@ -131,15 +126,16 @@ static __global__ void __launch_bounds__(THREADS, 1) queries_wide(k_attention_ba
         pairs_of_keys(s, dp, a, see, row, now);
         block_as_factor(p, dp);
     }
-    const bf16 *ks = stages;
-    while (next.there) {
-        const bf16 *ks_next = ks == last ? stages : ks + BLOCK;
+    int turn = 0;
+    while (next.n > 0) {
+        const int turn1 = turn == KEY_STAGES - 1 ? 0 : turn + 1,
+                  turn2 = turn1 == KEY_STAGES - 1 ? 0 : turn1 + 1;
+        const bf16 *ks = stages + turn * BLOCK, *ks_next = stages + turn1 * BLOCK;
         copies_wait<0>();
         copies_to_products();
         __syncthreads(); /* the next block is there, and who read the one before this is done */
         const coming after = take_block(a, tile, span, see, &at);
-        if (after.there)
-            copy_keys<HD>(ks_next == last ? stages : (bf16 *)ks_next + BLOCK, a, after);
+        if (after.n > 0) copy_keys<HD>(stages + turn2 * BLOCK, a, after);
         copies_end();
         hold(dq);
         start_products();
@@ -149,30 +145,27 @@ static __global__ void __launch_bounds__(THREADS, 1) queries_wide(k_attention_ba
         wait_products<1>();
         hold(s), hold(dp);
         pairs_of_keys(s, dp, a, see, row, next);
+        uint32_t all = 0;
+#pragma unroll
+        for (int i = 0; i < STEP / 2; i++) all ^= __float_as_uint(dp[i / 4][i % 4]);
+        settle(all); /* while the products go on */
         wait_products<0>();
         hold(dq);
         block_as_factor(p, dp);
-        now = next, next = after, ks = ks_next;
+        now = next, next = after, turn = turn1;
     }
     copies_wait<0>();
-    if (now.there) {
+    if (now.n > 0) {
         hold(dq);
         start_products();
-        add_step<HD>(dq, p, ks);
+        add_step<HD>(dq, p, stages + turn * BLOCK);
         wait_products<0>();
         hold(dq);
     }
-#pragma unroll
-    for (int h = 0; h < 2; h++) {
-        const int32_t i = tile.first + mine + lane / 4 + 8 * h;
-        if (i >= packed) continue;
-        bf16 *to = (bf16 *)b.dq + packed_at(a, span, i) * HD;
-#pragma unroll
-        for (int j = 0; j < HD / 8; j++) {
-            put_two(to, j * 8 + lane % 4 * 2, HD, dq[j][2 * h] * a.scale,
-                    dq[j][2 * h + 1] * a.scale);
-        }
-    }
+    const float by[2] = {a.scale, a.scale};
+    const rows_place place = {span.row, a.heads, group, tile.first + mine, packed};
+    __syncthreads(); /* who reads stages is done: they are room for the warps' rows */
+    give_rows<HD>(b.dq, stages + mine * (HD + LANES), dq, by, place);
 }
 
 template <int HD> struct row_stage { /* STEP packed rows on their way */
@@ -182,16 +175,16 @@ template <int HD> struct row_stage { /* STEP packed rows on their way */
 /* Rows past the span's end are zeros throughout: they add nothing, whatever their weight. */
 template <int HD>
 static __device__ __forceinline__ void copy_rows(row_stage<HD> *to, float *numbers,
-                                                 const k_attention_back &b, const rows_at &at)
+                                                 const k_attention_back &b, const rows_walk &at)
 {
-    const k_span span = b.a.span[at.span];
-    rows_to_factor<HD, STEP, THREADS>(to->q, b.a.q, b.a, span, at.first);
-    rows_to_factor<HD, STEP, THREADS>(to->d_o, b.d_o, b.a, span, at.first);
+    bf16 *const places[2] = {to->q, to->d_o};
+    const void *const from[2] = {b.a.q, b.d_o};
+    rows_to_factors<HD, STEP, THREADS>(places, from, b.a, at.span, at.first);
     if (threadIdx.x >= 2 * STEP) return;
     const int r = (int)threadIdx.x % STEP;
     const int32_t p = at.first + r;
-    const bool there = p < span.count * (b.a.heads / b.a.heads_kv);
-    const int64_t row = there ? packed_at(b.a, span, p) : 0;
+    const bool there = p < at.packed;
+    const int64_t row = there ? packed_at(b.a, at.span, p) : 0;
     copy_float(numbers + threadIdx.x, (threadIdx.x < STEP ? b.a.log_sum_exp : b.row_term) + row,
                there);
 }
@@ -228,12 +221,12 @@ template <int HD> static __global__ void __launch_bounds__(THREADS, 1) keys_wide
     uint32_t p[STEP / 16][4], dsp[STEP / 16][4];
     slots_to_factor<HD, HEIGHT, THREADS>(ks, a.k, a, slot0, left);
     slots_to_factor<HD, HEIGHT, THREADS>(vs, a.v, a, slot0, left);
-    rows_at at = {0, 0, -1, 0, {0, 0, 0}};
-    bool more = find_rows(b, slot0, left, STEP, &at);
+    rows_walk at = rows_begin();
+    bool more = rows_on(b, slot0, left, STEP, &at);
     if (more) copy_rows<HD>(stage, numbers, b, at);
     copies_end();
     for (int turn = 0; more;) {
-        const sight see = {at.own, at.first, at.position};
+        const sight see = {at.own, at.first, at.span.position};
         const row_stage<HD> *rows = stage + turn;
         const float *lse = numbers + turn * 2 * STEP + lane % 4 * 2, *term = lse + STEP;
         turn = turn == ROW_STAGES - 1 ? 0 : turn + 1;
@@ -242,7 +235,7 @@ template <int HD> static __global__ void __launch_bounds__(THREADS, 1) keys_wide
         copies_to_products();
         __syncthreads();
         at.first += STEP;
-        more = find_rows(b, slot0, left, STEP, &at);
+        more = rows_on(b, slot0, left, STEP, &at);
         if (more) copy_rows<HD>(stage + turn, numbers + turn * 2 * STEP, b, at);
         copies_end();
         start_products();
@@ -267,10 +260,11 @@ template <int HD> static __global__ void __launch_bounds__(THREADS, 1) keys_wide
                 s[i][j] = exp_two(s[i][j] * factor - (j % 2 ? l.y : l.x) * TO_TWO);
         }
         block_as_factor(p, s);
-        wait_products<0>();
-        hold(dp), hold(dv);
+        hold(dv);
         start_products();
         add_step<HD>(dv, p, rows->d_o);
+        wait_products<1>();
+        hold(dp);
 #pragma unroll
         for (int i = 0; i < STEP / 8; i++) {
             const float2 t = *(const float2 *)(term + i * 8);
@@ -285,18 +279,12 @@ template <int HD> static __global__ void __launch_bounds__(THREADS, 1) keys_wide
         hold(dv), hold(dk);
     }
     copies_wait<0>();
-#pragma unroll
-    for (int h = 0; h < 2; h++) {
-        const int32_t key = mine + lane / 4 + 8 * h;
-        if (key >= left) continue;
-        const int64_t to = ((int64_t)(slot0 + key) * a.heads_kv + blockIdx.y) * HD;
-#pragma unroll
-        for (int i = 0; i < HD / 8; i++) {
-            const int j = i * 8 + lane % 4 * 2;
-            put_two((bf16 *)b.dk + to, j, HD, dk[i][2 * h] * a.scale, dk[i][2 * h + 1] * a.scale);
-            put_two((bf16 *)b.dv + to, j, HD, dv[i][2 * h], dv[i][2 * h + 1]);
-        }
-    }
+    const float by[2] = {a.scale, a.scale}, as_is[2] = {1, 1};
+    const rows_place place = {slot0, a.heads_kv, 1, mine, left};
+    bf16 *room = (bf16 *)stage + mine * (HD + LANES);
+    __syncthreads(); /* who reads stages is done: they are room for the warps' rows */
+    give_rows<HD>(b.dk, room, dk, by, place);
+    give_rows<HD>(b.dv, room, dv, as_is, place);
 }
 
 template <int HD> static void start_wide(k_stream s, const k_attention_back *b)

@@ -36,6 +36,15 @@ template <int N> static __device__ __forceinline__ void hold(float (&d)[N][4])
     for (int i = 0; i < 4 * N; i++) asm volatile("" : "+f"(d[i / 4][i % 4])::"memory");
 }
 
+/* Puts what made x before the wait that follows: without it the assembler moves the wait up, and
+ * the products run alone. (What stands here does nothing, and seldom.) */
+static __device__ __forceinline__ void settle(uint32_t x)
+{
+    asm volatile(
+        "{\n.reg .pred p;\nsetp.eq.u32 p, %0, 0x7fedcba9;\n@p nanosleep.u32 0;\n}\n" ::"r"(x)
+        : "memory");
+}
+
 /* What this thread copied is there for products of all, after the next barrier. */
 static __device__ __forceinline__ void copies_to_products(void)
 {
@@ -82,28 +91,79 @@ slots_to_factor(bf16 *to, const void *from, const k_attention &a, int32_t slot, 
     bf16 *at = to + swizzled<R>(first, c);
     row += c * LANES;
 #pragma unroll
-    for (int i = 0; i < R / STEP; i++) {
-        const bool there = first + i * STEP < n;
-        copy_or_zero(at + i * STEP * PANEL, there ? row + i * STEP * stride : (const bf16 *)from,
-                     there);
-    }
+    for (int i = 0; i < R; i += STEP, row += STEP * stride)
+        copy_or_zero(at + i * PANEL, row, first + i < n); /* without `there` nothing is read */
 }
 
-/* Packed rows first .. of [n, heads, HD]; past the span's end zeros. */
+/* Where packed row p of a span stands in [n, heads], and where the one `step` on does. */
+typedef struct packed_walk {
+    int32_t query, head, queries_on, heads_on;
+} packed_walk;
+
+static __device__ __forceinline__ packed_walk packed_from(int32_t p, int32_t step, int32_t group)
+{
+    if (group == 1) return (packed_walk){p, 0, step, 0};
+    return (packed_walk){p / group, p % group, step / group, step % group};
+}
+
+static __device__ __forceinline__ void packed_on(packed_walk *w, int32_t group)
+{
+    w->query += w->queries_on, w->head += w->heads_on;
+    if (w->head >= group) w->head -= group, w->query++;
+}
+
+/* Packed rows first .. of two [n, heads, HD]; past the span's end zeros. */
 template <int HD, int R, int THREADS>
-static __device__ __forceinline__ void
-rows_to_factor(bf16 *to, const void *from, const k_attention &a, const k_span &span, int32_t first)
+static __device__ __forceinline__ void rows_to_factors(bf16 *const to[2], const void *const from[2],
+                                                       const k_attention &a, const k_span &span,
+                                                       int32_t first)
 {
     constexpr int CHUNKS = HD / LANES, STEP = THREADS / CHUNKS;
     static_assert(THREADS % CHUNKS == 0 && STEP % 8 == 0 && R % STEP == 0, "whole passes");
-    const int32_t packed = span.count * (a.heads / a.heads_kv);
+    const int32_t group = a.heads / a.heads_kv, packed = span.count * group;
     const int r = (int)threadIdx.x / CHUNKS, c = (int)threadIdx.x % CHUNKS;
-    bf16 *at = to + swizzled<R>(r, c);
+    const int at = swizzled<R>(r, c);
+    packed_walk w = packed_from(first + r, STEP, group);
 #pragma unroll
-    for (int i = 0; i < R / STEP; i++) {
-        const int32_t p = first + r + i * STEP;
-        const int64_t row = p < packed ? packed_at(a, span, p) : 0;
-        copy_or_zero(at + i * STEP * PANEL, (const bf16 *)from + row * HD + c * LANES, p < packed);
+    for (int i = 0; i < R; i += STEP, packed_on(&w, group)) {
+        const bool there = first + r + i < packed;
+        const int64_t row = (int64_t)(span.row + w.query) * a.heads + blockIdx.y * group + w.head;
+#pragma unroll
+        for (int k = 0; k < 2; k++)
+            copy_or_zero(to[k] + at + i * PANEL, (const bf16 *)from[k] + row * HD + c * LANES,
+                         there);
+    }
+}
+
+/* Where rows first .. end of packed ones stand: row p at ((row + p / group) * heads + head of the
+ * block's group + p % group). */
+typedef struct rows_place {
+    int64_t row;
+    int32_t heads, group, first, end;
+} rows_place;
+
+/* A warp's sixteen rows of sums, times `scale` (of a thread's two), to where they stand: by way of
+ * its own room [16, HD + LANES] in shared memory, so that whole lines are written. */
+template <int HD>
+static __device__ __forceinline__ void give_rows(void *to, bf16 *room, const float (&x)[HD / 8][4],
+                                                 const float scale[2], rows_place at)
+{
+    constexpr int LD = HD + LANES, CHUNKS = HD / LANES, AT_ONCE = WARP / CHUNKS;
+    const int lane = (int)threadIdx.x % WARP, c = lane % CHUNKS * LANES;
+    uint32_t *own = (uint32_t *)(room + lane / 4 * LD + lane % 4 * 2);
+    __syncwarp();
+#pragma unroll
+    for (int i = 0; i < HD / 8; i++) {
+        own[i * 4] = two_bf16(x[i][0] * scale[0], x[i][1] * scale[0]);
+        own[i * 4 + 8 * LD / 2] = two_bf16(x[i][2] * scale[1], x[i][3] * scale[1]);
+    }
+    __syncwarp();
+    packed_walk w = packed_from(at.first + lane / CHUNKS, AT_ONCE, at.group);
+#pragma unroll
+    for (int i = lane / CHUNKS; i < M_ROWS; i += AT_ONCE, packed_on(&w, at.group)) {
+        if (at.first + i >= at.end) return;
+        const int64_t row = (at.row + w.query) * at.heads + blockIdx.y * at.group + w.head;
+        *(uint4 *)((bf16 *)to + row * HD + c) = *(const uint4 *)(room + i * LD + c);
     }
 }
 

@@ -35,20 +35,11 @@ typedef struct two_rows {      /* of a thread: rows 8 apart */
     int32_t query[2], span[2]; /* position; which span of the tile's */
 } two_rows;
 
-/* Where a query does not see the key: -inf. Dot products are to be multiplied by logit_factor() for
- * logits in units of log 2; with a soft-cap they become such logits here, and the factor is 1. */
-static __device__ __forceinline__ void cap_and_mask(float s[KEYS / 8][4], const k_attention &a,
-                                                    const two_rows rows, key_block keys)
+/* Where a query does not see the key: -inf. */
+static __device__ __forceinline__ void mask(float s[KEYS / 8][4], const k_attention &a,
+                                            const two_rows rows, key_block keys)
 {
     const int column = (int)threadIdx.x % 4 * 2;
-    if (a.softcap > 0) {
-        const float inside = a.scale / a.softcap, outside = a.softcap * TO_TWO;
-#pragma unroll
-        for (int i = 0; i < KEYS / 8 * 4; i++) {
-            s[i / 4][i % 4] = __fmul_rn(outside, tanhf(s[i / 4][i % 4] * inside));
-        }
-    }
-    if (keys.all) return;
 #pragma unroll
     for (int i = 0; i < KEYS / 8; i++) {
 #pragma unroll
@@ -59,6 +50,21 @@ static __device__ __forceinline__ void cap_and_mask(float s[KEYS / 8][4], const 
             s[i][j] = other | (key >= keys.n) | !seen ? -CUDART_INF_F : s[i][j]; /* no branches */
         }
     }
+}
+
+/* The same; dot products are to be multiplied by logit_factor() for
+ * logits in units of log 2; with a soft-cap they become such logits here, and the factor is 1. */
+static __device__ __forceinline__ void cap_and_mask(float s[KEYS / 8][4], const k_attention &a,
+                                                    const two_rows rows, key_block keys)
+{
+    if (a.softcap > 0) {
+        const float inside = a.scale / a.softcap, outside = a.softcap * TO_TWO;
+#pragma unroll
+        for (int i = 0; i < KEYS / 8 * 4; i++) {
+            s[i / 4][i % 4] = __fmul_rn(outside, tanhf(s[i / 4][i % 4] * inside));
+        }
+    }
+    if (!keys.all) mask(s, a, rows, keys);
 }
 
 static __device__ __forceinline__ float logit_factor(const k_attention &a)
@@ -109,6 +115,12 @@ static __device__ __forceinline__ void fade_rows(float out[HD / 8][4], const flo
 
 /* ---- a tile ---- */
 
+/* Of a row's weights; 0 for a row that sees nothing. */
+static __device__ __forceinline__ float log_of(float largest, float sum)
+{
+    return sum > 0 ? largest * 0.69314718055994531f + logf(sum) : 0;
+}
+
 template <typename T, int HD>
 static __device__ void write_rows(const float out[HD / 8][4], const running &r,
                                   const k_attention &a, const int64_t row[2])
@@ -125,7 +137,7 @@ static __device__ void write_rows(const float out[HD / 8][4], const running &r,
                     out[i][2 * h + 1] * scale);
         }
         if (a.log_sum_exp && column == 0) {
-            a.log_sum_exp[row[h]] = sum > 0 ? r.largest[h] * 0.69314718055994531f + logf(sum) : 0;
+            a.log_sum_exp[row[h]] = log_of(r.largest[h], sum);
         }
     }
 }

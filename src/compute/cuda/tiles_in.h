@@ -27,10 +27,6 @@ static __device__ __forceinline__ float exp_two(float x)
 
 /* ---- which keys ---- */
 
-typedef struct block_at { /* a block of keys of the span's ranges */
-    int32_t range, from;  /* range index, first key in it */
-} block_at;
-
 typedef struct seen { /* positions of the tile's queries, and the window */
     int32_t first, last, window;
 } seen;
@@ -52,22 +48,29 @@ static __device__ __forceinline__ k_range range_at(const k_attention &a, const k
     return a.range[own.first_range + own.n_range - 1];
 }
 
-/* The next block from `at` on of which any query of the tile sees anything; false at the end. */
-static __device__ __forceinline__ bool find_block(const k_attention &a, const k_tile &tile,
-                                                  const k_span &span, seen s, int32_t keys,
-                                                  block_at *at)
+typedef struct walk { /* over blocks of keys */
+    k_range range;    /* where it is, */
+    int32_t i, from;  /* this one of the tile's, and the block's first key in it */
+} walk;
+
+static __device__ __forceinline__ walk walk_begin(void) { return (walk){{0, 0, 0}, -1, 0}; }
+
+/* From w->from on to the next block of which any query of the tile sees anything; false at the
+ * end. */
+static __device__ __forceinline__ bool walk_on(const k_attention &a, const k_tile &tile,
+                                               const k_span &span, seen s, int32_t keys, walk *w)
 {
-    const int32_t n_range = span.n_range + tile.n_span - 1;
-    for (; at->range < n_range; at->range++, at->from = 0) {
-        const k_range r = range_at(a, tile, span, at->range);
-        for (; at->from < r.count; at->from += keys) {
-            const int32_t first = r.position + at->from;
-            const int32_t left = r.count - at->from, n = left < keys ? left : keys;
-            if (first > s.last) break; /* and all behind it */
+    for (;;) {
+        const int32_t first = w->range.position + w->from, left = w->range.count - w->from;
+        if (left > 0 && first <= s.last) { /* else all of the range that is left is seen by none */
+            const int32_t n = left < keys ? left : keys;
             if (s.window == 0 || s.first - (first + n - 1) < s.window) return true;
+            w->from += keys;
+            continue;
         }
+        if (++w->i >= span.n_range + tile.n_span - 1) return false;
+        w->range = range_at(a, tile, span, w->i), w->from = 0;
     }
-    return false;
 }
 
 /* ---- copies into shared memory ---- */

@@ -25,9 +25,7 @@ static k_attention attention_of(backend *b, const attend_tape *t)
 static void cuda_attend_keep(backend *b, const attend_tape *t, const attend_plan *plan)
 {
     k_attention a = attention_of(b, t);
-    if (cuda_tiles(b, &a, plan) == 0) return;
-    k_attend(cuda_of(b)->stream, &a);
-    cuda_launched(b, "attention");
+    cuda_attend_tiles(b, &a, plan);
 }
 
 static void cuda_attend_back(backend *b, const attend_tape *t, const attend_grad *g,
@@ -46,7 +44,9 @@ static void cuda_attend_back(backend *b, const attend_tape *t, const attend_grad
     assert(tensor_count(&t->q) / t->q.dim[2] <= s->row_terms);
     back.a.softcap = plan->softcap;
     if (!back.a.precise) back.a.height = k_attend_is_wide(&back.a) ? WIDE_HEIGHT : BACK_HEIGHT;
-    if (cuda_tiles(b, &back.a, plan) == 0) back.n_span = 0;
+    k_attention tiled[TILE_PARTS];
+    if (cuda_tiles(b, &back.a, plan, tiled) == 0) back.n_span = 0;
+    back.a = tiled[0];
     back.one_by_cap = plan->softcap > 0 ? 1 / plan->softcap : 0;
     if (b->failure.code != ERR_NONE || cuda_of(b)->graphs.describing) return;
     k_attend_back(cuda_of(b)->stream, &back);
