@@ -5,6 +5,7 @@
  * left is the order of sums. Without a GPU every test is skipped, with one line. */
 #include "attend_tests.h" /* beside this file */
 
+#include "compute/cache.h"
 #include "compute/cuda/cuda.h"
 #include "compute/device.h"
 #include "compute/draw.h"
@@ -336,6 +337,45 @@ static void test_rope(void **state)
         op_rope(&g.p.b, to, positions, there(&g, table), c % 2 ? ROPE_PAIRS : ROPE_HALVES);
         op_rope(&g.ref.b, x, positions, table, c % 2 ? ROPE_PAIRS : ROPE_HALVES);
         assert_near(here(&g, to), x, of_rows(&g, to, 2e-6), "rotation");
+        gpu_reset(&g);
+    }
+    gpu_close(&g);
+}
+
+/* q, k and v into a cache at once: the bits of a rotation and a scatter each. */
+static void test_cache(void **state)
+{
+    gpu g = gpu_open(*state);
+    static const int64_t dims[] = {2, 6, 7, 10, 16, 64, 80, 128, 256};
+    rng r = rng_for(3, 2, 4);
+    for (size_t c = 0; c < 8 * countof(dims); c++) {
+        const int64_t hd = dims[c / 8], n = 1 + (int64_t)rng_below(&r, 40), slots = n + 3;
+        const int64_t g_kv = 1 + (int64_t)rng_below(&r, 3), h = c % 8 < 2 ? 0 : g_kv * 3;
+        const int64_t even = hd / 2 * 2, turned = c % 8 > 5 && hd % 4 == 0 ? hd / 2 : even;
+        const rope_style style = c % 2 ? ROPE_PAIRS : ROPE_HALVES;
+        int32_t position[64], slot[64];
+        for (int32_t i = 0; i < n; i++) {
+            position[i] = (int32_t)rng_below(&r, 50), slot[i] = (int32_t)((i + 3) % n) + 2;
+        }
+        tensor q[2], k[2], v[2], key[2], value[2], table = randoms(&g.p, &r, 50, turned);
+        tensor all[5] = {randoms(&g.p, &r, n, (h ? h : 1) * hd), randoms(&g.p, &r, n, g_kv * hd),
+                         randoms(&g.p, &r, n, g_kv * hd), randoms(&g.p, &r, slots, g_kv * hd),
+                         randoms(&g.p, &r, slots, g_kv * hd)};
+        tensor *to[5] = {q, k, v, key, value}, angles = there(&g, table);
+        for (int i = 0; i < 5; i++) {
+            all[i].rank = 3, all[i].dim[1] = i == 0 ? (h ? h : 1) : g_kv, all[i].dim[2] = hd;
+            for (int way = 0; way < 2; way++)
+                to[i][way] = c % 4 > 1 ? rows_there(&g, all[i]) : there(&g, all[i]);
+        }
+        if (h == 0) q[0].data = NULL;
+        op_cache(&g.p.b,
+                 &(cache_rows){q[0], k[0], v[0], key[0], value[0], position, slot, angles, style});
+        if (h > 0) op_rope(&g.p.b, q[1], position, angles, style);
+        op_rope(&g.p.b, k[1], position, angles, style);
+        op_scatter(&g.p.b, key[1], k[1], slot), op_scatter(&g.p.b, value[1], v[1], slot);
+        if (h > 0) assert_near(here(&g, q[0]), here(&g, q[1]), 0, "queries");
+        assert_near(here(&g, key[0]), here(&g, key[1]), 0, "keys");
+        assert_near(here(&g, value[0]), here(&g, value[1]), 0, "values");
         gpu_reset(&g);
     }
     gpu_close(&g);
@@ -1123,6 +1163,7 @@ int main(int argc, char **argv)
                {"attend samples", test_attend_samples},
                {"head", test_head},
                {"draw", test_draw},
+               {"cache", test_cache},
                {"attend back", test_attend_back},
                {"attend wide", test_attend_wide},
                {"products back", test_products_back},

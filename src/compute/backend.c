@@ -1,6 +1,7 @@
 /* backend: see backend.h. Opens a device's table and checks the shapes of every call once, here;
  * the devices rely on what is asserted in this file. */
 #include "compute/backend.h"
+#include "compute/cache.h"
 #include "compute/cpu/cpu.h"
 #include "compute/cuda/cuda.h"
 #include "compute/device.h"
@@ -241,6 +242,28 @@ void op_scatter(backend *b, tensor y, tensor x, const int32_t *rows)
     if (tensor_count(&x) == 0) return;
     assert(rows && y.data != x.data);
     b->ops->scatter(b, y, x, rows);
+}
+
+static void cache_by_ops(backend *b, const cache_rows *c)
+{
+    if (c->q.data) op_rope(b, c->q, c->position, c->table, c->style);
+    op_rope(b, c->k, c->position, c->table, c->style);
+    op_scatter(b, c->key, c->k, c->slot);
+    op_scatter(b, c->value, c->v, c->slot);
+}
+
+void op_cache(backend *b, const cache_rows *c)
+{
+    assert(is_rows(b, &c->k) && c->k.rank == 3 && c->k.type == c->v.type);
+    assert(same_shape(&c->k, &c->v) && same_shape(&c->key, &c->value));
+    assert(c->key.type == c->k.type && c->value.type == c->k.type && c->key.rank == 3);
+    assert(c->key.dim[1] == c->k.dim[1] && c->key.dim[2] == c->k.dim[2]);
+    assert(c->table.rank == 2 && c->table.dim[1] % 2 == 0 && c->table.dim[1] <= c->k.dim[2]);
+    assert(!c->q.data || (c->q.rank == 3 && c->q.type == c->k.type && c->q.dim[0] == c->k.dim[0]));
+    assert(!c->q.data || c->q.dim[2] == c->k.dim[2]);
+    if (tensor_count(&c->k) == 0) return;
+    if (b->ops->cache && c->k.dim[2] % 2 == 0) b->ops->cache(b, c);
+    else cache_by_ops(b, c);
 }
 
 void op_head(backend *b, tensor x, tensor w, const head_request *want, head_result *got)

@@ -79,6 +79,7 @@ typedef struct backend_shape { /* the largest of each that a session will ask fo
 
 typedef struct backend backend;
 struct draw_request; /* draw.h */
+struct cache_rows;   /* cache.h */
 
 typedef struct op_table { /* one device; rows are called by the front door only */
     const char *name;
@@ -94,13 +95,13 @@ typedef struct op_table { /* one device; rows are called by the front door only 
     void (*scatter)(backend *b, tensor y, tensor x, const int32_t *rows);
     void (*head)(backend *b, tensor x, tensor w, const head_request *want, head_result *got);
     void (*draw)(backend *b, tensor logits, const struct draw_request *want); /* NULL: none */
-    bool (*weaves)(dtype type); /* NULL: none. See weave.h */
+    void (*cache)(backend *b, const struct cache_rows *c); /* NULL: put together (cache.h) */
+    bool (*weaves)(dtype type);                            /* NULL: none. See weave.h */
     void (*weave)(backend *b, tensor w, void *to);
     /* Bytes of workspace for steps of at most `rows` rows; taken once in backend_lay_out. */
     bool (*lay_out)(backend *b, const backend_shape *shape, arena *a, err *e);
     const struct train_table *train; /* what training needs besides: train.h */
 } op_table;
-
 struct backend {
     const op_table *ops;
     pool *threads;
@@ -121,8 +122,7 @@ struct backend {
  * machine cannot run it. */
 bool backend_open(backend *b, const char *device, pool *threads, err *e);
 void backend_close(backend *b); /* a zero backend is fine */
-/* Takes the workspace of all ops from `a`; once for each session shape, before the first op. With a
- * measuring arena the backend is left unable to run. */
+/* Takes the workspace of all ops from `a`, once a session shape; measuring, it cannot run then. */
 bool backend_lay_out(backend *b, const backend_shape *shape, arena *a, err *e);
 bool backend_sync(backend *b, err *e);
 

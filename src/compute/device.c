@@ -32,7 +32,7 @@ size_t device_used(const backend *b) { return b->device ? b->memory.used + b->be
 
 size_t device_mark(const backend *b, const arena *a)
 {
-    return b->device ? b->memory.used : arena_mark(a);
+    return b->device ? device_used(b) : arena_mark(a);
 }
 
 int64_t device_room(const backend *b)
@@ -43,7 +43,9 @@ int64_t device_room(const backend *b)
 bool device_reserve(backend *b, size_t bytes, err *e)
 {
     assert(bytes >= b->beside);
-    return !b->device || b->device->reserve(b, bytes - b->beside, e);
+    const bool ok = !b->device || b->device->reserve(b, bytes - b->beside, e);
+    b->beside = 0; /* until it is laid out again */
+    return ok;
 }
 
 void *device_take(backend *b, arena *a, size_t count, size_t each, err *e)

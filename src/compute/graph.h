@@ -23,8 +23,7 @@
 typedef struct graph_counts { /* since the device was opened */
     int64_t one_by_one;       /* bodies that ran op by op: met for the first time */
     int64_t recorded;         /* graphs made, */
-    int64_t renewed;          /* of them in place of an older one, with its memory */
-    int64_t launched;         /* bodies started as one */
+    int64_t launched;         /* and bodies started as one */
 } graph_counts;
 
 /* Runs `body`, which calls ops on `b` alone, reads nothing back, and may be called up to twice. A

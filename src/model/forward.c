@@ -6,6 +6,7 @@
  *     h = norm(x)   x += down(act(h gate) * (h up))   (likewise)
  * Keys and values are computed straight into the cache. The last layer computes K/V for every row
  * but goes on with the `out` rows alone. */
+#include "compute/cache.h"
 #include "compute/device.h"
 #include "model/session.h"
 
@@ -116,7 +117,22 @@ static tensor new_rows(const session *s, const step *st, void *cache, void *besi
     return heads_of(s, beside, st->n_row, c->n_head_kv);
 }
 
-/* K and V of every row into the cache; with `queries`, in the same product, q of every row too. */
+/* New rows into slots of their own; q, where it was made with them, turns on the way. */
+static void put_in_slots(session *s, const step *st, int32_t layer, tensor q, tensor k, tensor v)
+{
+    op_cache(s->backend, &(cache_rows){.q = q,
+                                       .k = k,
+                                       .v = v,
+                                       .key = cache_view(s, s->key, layer, 0, s->shape.slots),
+                                       .value = cache_view(s, s->value, layer, 0, s->shape.slots),
+                                       .position = st->position,
+                                       .slot = st->slot,
+                                       .table = rope_table(s, layer),
+                                       .style = style_of(s->model->config)});
+}
+
+/* K and V of every row into the cache; with `queries`, in the same product, q of every row too,
+ * normed and rotated. */
 static void write_cache(session *s, const step *st, const layer_weights *w, int32_t layer,
                         bool queries)
 {
@@ -124,41 +140,42 @@ static void write_cache(session *s, const step *st, const layer_weights *w, int3
     tensor h = rows_of(s, s->normed, st->n_row, c->d_model);
     tensor k = new_rows(s, st, s->key, s->key_new, layer);
     tensor v = new_rows(s, st, s->value, s->value_new, layer);
-    tensor q = rows_of(s, s->query, st->n_row, (int64_t)c->n_head * c->head_dim);
+    tensor q = heads_of(s, s->query, st->n_row, c->n_head);
     adapters some = {.n = 0};
     const matmul_part part[3] = {part_of(s, layer, LORA_K, flat(k), &some),
                                  part_of(s, layer, LORA_V, flat(v), &some),
-                                 part_of(s, layer, LORA_Q, q, &some)};
+                                 part_of(s, layer, LORA_Q, flat(q), &some)};
     op_matmul_group(s->backend, h, part, queries ? 3 : 2);
+    if (!queries) q.data = NULL;
     if (w->k_norm.data) norm_rows(s, k, k, w->k_norm);
+    if (w->q_norm.data && queries) norm_rows(s, q, q, w->q_norm);
+    if (st->slot) {
+        put_in_slots(s, st, layer, q, k, v);
+        return;
+    }
     op_rope(s->backend, k, st->position, rope_table(s, layer), style_of(c));
-    if (!st->slot) return;
-    op_scatter(s->backend, flat(cache_view(s, s->key, layer, 0, s->shape.slots)), flat(k),
-               st->slot);
-    op_scatter(s->backend, flat(cache_view(s, s->value, layer, 0, s->shape.slots)), flat(v),
-               st->slot);
+    if (queries) op_rope(s->backend, q, st->position, rope_table(s, layer), style_of(c));
 }
 
 /* Queries of `rows` from their normed rows, where write_cache has not made them. */
-static void write_queries(session *s, int32_t layer, rows_view rows)
+static void write_queries(session *s, const layer_weights *w, int32_t layer, rows_view rows)
 {
     const model_config *c = s->model->config;
     tensor h = rows_of(s, rows.normed, rows.n, c->d_model);
-    tensor q = rows_of(s, s->query, rows.n, (int64_t)c->n_head * c->head_dim);
+    tensor q = heads_of(s, s->query, rows.n, c->n_head);
     adapters some = {.n = 0};
-    const matmul_part part = part_of(s, layer, LORA_Q, q, &some);
+    const matmul_part part = part_of(s, layer, LORA_Q, flat(q), &some);
     op_matmul_group(s->backend, h, &part, 1);
+    if (w->q_norm.data) norm_rows(s, q, q, w->q_norm);
+    op_rope(s->backend, q, rows.position, rope_table(s, layer), style_of(c));
 }
 
-static void attention(session *s, const step *st, const layer_weights *w, int32_t layer,
-                      rows_view rows)
+static void attention(session *s, const step *st, int32_t layer, rows_view rows)
 {
     const model_config *c = s->model->config;
     tensor x = tensor_f32(rows.x, rows.n, c->d_model);
     tensor q = heads_of(s, s->query, rows.n, c->n_head);
     tensor o = heads_of(s, s->attended, rows.n, c->n_head);
-    if (w->q_norm.data) norm_rows(s, q, q, w->q_norm);
-    op_rope(s->backend, q, rows.position, rope_table(s, layer), style_of(c));
     attend_plan plan = {.span = rows.span,
                         .n_span = rows.n_span,
                         .range = st->range,
@@ -263,9 +280,9 @@ void session_forward(session *s, const step *st)
         if (last) {
             if (st->n_out == 0) return;
             rows = keep_out_rows(s, st);
-            write_queries(s, i, rows);
+            write_queries(s, w, i, rows);
         }
-        attention(s, st, w, i, rows);
+        attention(s, st, i, rows);
         feed_forward(s, w, i, rows);
     }
     if (!s->goes_on) read_out(s, st);

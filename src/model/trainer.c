@@ -180,6 +180,7 @@ static double answer_loss(trainer *t, const train_batch *b)
 typedef struct pass { /* of a micro-batch, forward or back: a graph each */
     trainer *t;
     const train_batch *b;
+    bool again; /* as graphs */
 } pass;
 
 static void run_forward(void *context)
@@ -202,15 +203,28 @@ static void run_back(void *context)
     }
 }
 
+/* Has a micro-batch of these sizes been there? Most that are cut from real texts come once. */
+static bool comes_again(trainer *t, const train_batch *b)
+{
+    const uint64_t sizes =
+        (uint64_t)b->n_row << 40 ^ (uint64_t)b->n_out << 20 ^ (uint64_t)b->n_span;
+    for (int32_t i = 0; i < t->n_met && i < TRAIN_MET; i++) {
+        if (t->met[i] == sizes) return true;
+    }
+    t->met[t->n_met % TRAIN_MET] = sizes;
+    t->n_met = t->n_met < 2 * TRAIN_MET - 1 ? t->n_met + 1 : TRAIN_MET;
+    return false;
+}
+
 static void start(pass *p, void (*body)(void *context))
 {
-    if (p->t->shape.no_graphs) body(p);
-    else graph_run(p->t->backend, body, p);
+    if (p->again) graph_run(p->t->backend, body, p);
+    else body(p);
 }
 
 bool trainer_add(trainer *t, const train_batch *b, double *loss, err *e)
 {
-    pass p = {t, b};
+    pass p = {t, b, !t->shape.no_graphs && comes_again(t, b)};
     assert(b->n_row > 0 && b->n_row <= t->shape.rows);
     assert(b->n_out > 0 && b->n_out <= t->shape.out_rows);
     cut_out_rows(t, b);

@@ -22,6 +22,8 @@
 #include "model/optim.h"
 #include "model/session.h"
 
+enum { TRAIN_MET = 32 };
+
 typedef struct train_shape { /* the largest of each */
     int32_t rows, out_rows;  /* of a micro-batch */
     int32_t positions;
@@ -63,6 +65,8 @@ typedef struct trainer {
     float *grad, *first, *second; /* [adapter->n_value] */
     float *total;    /* [n_value] the update's: what comm_add adds up; grad itself for one micro */
     int64_t updates; /* done so far */
+    uint64_t met[TRAIN_MET]; /* sizes of micro-batches; of those that come again graphs are made */
+    int32_t n_met;
     float *rope_global, *rope_local; /* [positions, rotary_dim] */
     void *normed;                    /* [rows, d] */
     float *x;                        /* [rows, d] on the way forward */

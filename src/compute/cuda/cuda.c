@@ -1,5 +1,6 @@
 /* cuda: cards, what is open on one, its memory, and the ops that work on rows; see cuda.h.
  * Products, attention and the answer head have their own files. Everything runs in one stream. */
+#include "compute/cache.h"
 #include "compute/cuda/cuda_in.h"
 
 #include <assert.h>
@@ -127,6 +128,11 @@ static void close_state(backend *b)
     for (int i = 0; i < 2; i++) {
         if (s->clock[i]) cudaEventDestroy(s->clock[i]);
     }
+    for (int i = 0; i < BRANCHES; i++) {
+        if (s->side[i]) cudaStreamDestroy(s->side[i]);
+        if (s->joined[i]) cudaEventDestroy(s->joined[i]);
+    }
+    if (s->forked) cudaEventDestroy(s->forked);
     if (s->stream) cudaStreamDestroy(s->stream);
     if (s->pinned) cudaFreeHost(s->pinned);
     arena own = s->own;
@@ -141,14 +147,15 @@ static bool reserve(backend *b, size_t bytes, err *e)
     void *block = NULL;
     release(b);
     cudaMemGetInfo(&left, &total);
-    cudaError_t r = cudaMalloc(&block, bytes > 0 ? bytes : 1);
+    cudaError_t r = cudaErrorMemoryAllocation;
+    if (left >= bytes + b->beside) r = cudaMalloc(&block, bytes > 0 ? bytes : 1);
     if (r != cudaSuccess) {
         cudaGetLastError();
         return err_set(
             e, ERR_RESOURCE,
             "GPU %d: %.2f GB are needed and %.2f GB of %.2f are free (%s); take a smaller "
             "or quantised model, fewer rows a step, or a larger card",
-            s->card, (double)bytes / 1e9, (double)left / 1e9, (double)total / 1e9,
+            s->card, (double)(bytes + b->beside) / 1e9, (double)left / 1e9, (double)total / 1e9,
             cudaGetErrorString(r));
     }
     b->memory = (arena){.block = block, .size = bytes, .name = "the GPU's block"};
@@ -312,15 +319,23 @@ cudaStream_t cuda_stream_of(const backend *b)
     return b->ops == &cuda_ops ? cuda_of(b)->stream : NULL;
 }
 
+static bool open_event(backend *b, cudaEvent_t *event)
+{
+    return cuda_checked(b, cudaEventCreateWithFlags(event, cudaEventDisableTiming), "opening");
+}
+
+static bool open_stream(backend *b, cudaStream_t *stream)
+{
+    return cuda_checked(b, cudaStreamCreateWithFlags(stream, cudaStreamNonBlocking), "opening");
+}
+
 static bool open_parts(backend *b, cuda_state *s, const cuda_card *card, err *e)
 {
     cudaSetDevice(s->card);
-    bool ok =
-        cuda_checked(b, cudaStreamCreateWithFlags(&s->stream, cudaStreamNonBlocking), "opening");
-    for (int i = 0; i < PASSES && ok; i++) {
-        ok = cuda_checked(b, cudaEventCreateWithFlags(&s->passed[i], cudaEventDisableTiming),
-                          "opening");
-    }
+    bool ok = open_stream(b, &s->stream) && open_event(b, &s->forked);
+    for (int i = 0; i < PASSES && ok; i++) ok = open_event(b, &s->passed[i]);
+    for (int i = 0; i < BRANCHES && ok; i++)
+        ok = open_stream(b, &s->side[i]) && open_event(b, &s->joined[i]);
     for (int i = 0; i < 2 && ok; i++)
         ok = cuda_checked(b, cudaEventCreate(&s->clock[i]), "opening");
     ok = ok &&
@@ -549,6 +564,30 @@ static void cuda_scatter(backend *b, tensor y, tensor x, const int32_t *rows)
     cuda_launched(b, "scattering rows");
 }
 
+static void cuda_cache(backend *b, const cache_rows *c)
+{
+    const int64_t n = c->k.dim[0];
+    k_cache h = {.q = c->q.data,
+                 .k = c->k.data,
+                 .v = c->v.data,
+                 .key = c->key.data,
+                 .value = c->value.data,
+                 .position = cuda_stage(b, c->position, (size_t)n * sizeof *c->position),
+                 .slot = cuda_stage(b, c->slot, (size_t)n * sizeof *c->slot),
+                 .table = c->table.data,
+                 .type = cuda_row_type(c->k.type),
+                 .heads = c->q.data ? (int32_t)c->q.dim[1] : 0,
+                 .heads_kv = (int32_t)c->k.dim[1],
+                 .head_dim = (int32_t)c->k.dim[2],
+                 .turned = (int32_t)c->table.dim[1],
+                 .pairs = c->style == ROPE_PAIRS,
+                 .n = n};
+    for (int64_t i = 0; i < n; i++) assert(c->slot[i] >= 0 && c->slot[i] < c->key.dim[0]);
+    if (!h.position || !h.slot) return;
+    k_cache_rows(cuda_of(b)->stream, &h);
+    cuda_launched(b, "putting rows into the cache");
+}
+
 /* ---- workspace ---- */
 
 static bool lay_out(backend *b, const backend_shape *shape, arena *a, err *e)
@@ -574,6 +613,7 @@ static const op_table cuda_ops = {
     .scatter = cuda_scatter,
     .head = cuda_head,
     .draw = cuda_draw,
+    .cache = cuda_cache,
     .lay_out = lay_out,
     .train = &cuda_train_ops,
 };

@@ -21,6 +21,7 @@ enum {
     PASSES = 4,            /* of them */
     PRODUCTS_MAX = 256,    /* shapes of product that one backend may meet */
     FEW_SIZES = 7,         /* up to 16, 32, .. 1024 rows: matmul.c */
+    BRANCHES = 2,          /* of a graph, beside the first */
 };
 
 typedef struct staged { /* a host array that is on the device */
@@ -79,6 +80,10 @@ typedef struct cuda_state { /* what is open */
     int n_product;
     pinned_product product[PRODUCTS_MAX];
     cuda_graphs graphs;
+    cudaStream_t side[BRANCHES]; /* while a graph is recorded: products beside each other */
+    cudaEvent_t forked, joined[BRANCHES];
+    int branch; /* under way; 0: the first */
+    bool side_by_side;
 } cuda_state;
 
 typedef uint16_t bf16_bits;

@@ -11,6 +11,7 @@
  *
  * Keys are 64 bits mixed of some hundred kilobytes; of the few graphs of a process two meet with a
  * chance of 1e-16. */
+#include "compute/cache.h"
 #include "compute/cuda/cuda_in.h"
 #include "compute/draw.h"
 
@@ -36,6 +37,7 @@ enum { /* which op it is */
        A_GATHER,
        A_SCATTER,
        A_DRAW,
+       A_CACHE,
        A_KEEP,
        A_BACK,
        A_PRODUCT_BACK,
@@ -214,6 +216,14 @@ static void noted_draw(backend *b, tensor logits, const draw_request *want)
     own_ops(b)->draw(b, logits, want);
 }
 
+static void noted_cache(backend *b, const cache_rows *c)
+{
+    const tensor *all[] = {&c->q, &c->k, &c->v, &c->key, &c->value, &c->table};
+    note_tensors(b, A_CACHE, all, countof(all));
+    note(b, (uint64_t)c->style);
+    own_ops(b)->cache(b, c);
+}
+
 /* The answers are read by the host: nothing for a graph. */
 static void noted_head(backend *b, tensor x, tensor w, const head_request *want, head_result *got)
 {
@@ -359,7 +369,7 @@ static void noted_adamw(backend *b, const adamw_state *s, const adamw_step *step
     graphs_of(b)->unfit = true;
 }
 
-_Static_assert(sizeof(op_table) == 17 * sizeof(void *), "an op is not written down here");
+_Static_assert(sizeof(op_table) == 18 * sizeof(void *), "an op is not written down here");
 _Static_assert(sizeof(train_table) == 20 * sizeof(void *), "an op is not written down here");
 
 /* The table that a body is walked through with. */
@@ -369,6 +379,7 @@ static op_table noted_table(const op_table *own, train_table *train)
     t.embed = noted_embed, t.rmsnorm = noted_rmsnorm, t.matmul = noted_matmul;
     t.rope = noted_rope, t.attend = noted_attend, t.glu = noted_glu, t.add = noted_add;
     t.gather = noted_gather, t.scatter = noted_scatter, t.head = noted_head, t.draw = noted_draw;
+    t.cache = noted_cache;
     t.train = train;
     *train = *own->train;
     train->attend_keep = noted_attend_keep, train->attend_back = noted_attend_back;
@@ -442,8 +453,8 @@ static void remember(cuda_graphs *g)
     *at = (graph_met){.key = g->key, .used = g->time};
 }
 
-/* Into the memory of the oldest graph where that is needed and the two are alike but for what their
- * kernels are given; a twentieth of the time of a new one. */
+/* New arguments for a graph that is there would take a twentieth of the time, but graphs of other
+ * numbers of rows have other kernels, and then that is refused. */
 static bool make(backend *b, graph_met *m, cudaGraph_t graph)
 {
     cuda_graphs *g = graphs_of(b);
@@ -451,19 +462,8 @@ static bool make(backend *b, graph_met *m, cudaGraph_t graph)
     if (!cuda_checked(b, cudaGraphGetNodes(graph, NULL, &m->nodes), what)) return false;
     const size_t bytes = m->nodes * GRAPH_NODE_BYTES;
     m->too_large = bytes > GRAPHS_BYTES;
-    while (!m->too_large && g->bytes + bytes > GRAPHS_BYTES) {
-        graph_met *old = oldest(g, true);
-        cudaGraphExecUpdateResultInfo changed;
-        if (old->nodes == m->nodes &&
-            cudaGraphExecUpdate(old->exec, graph, &changed) == cudaSuccess) {
-            m->exec = old->exec, old->exec = NULL;
-            g->counts.renewed++;
-            return true;
-        }
-        cudaGetLastError(); /* not alike */
-        forget(g, old);
-    }
     if (m->too_large) return true;
+    while (g->bytes + bytes > GRAPHS_BYTES) forget(g, oldest(g, true));
     if (!cuda_checked(b, cudaGraphInstantiate(&m->exec, graph, 0), what)) return false;
     g->bytes += bytes;
     return true;

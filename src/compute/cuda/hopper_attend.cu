@@ -65,7 +65,7 @@ template <int HD, int GROUPS> static constexpr size_t bytes_of(void)
 /* blockIdx: 0, K/V head, tile. Dynamic shared memory: keys, values (two stages each), queries. */
 /* long: one kernel, a pipeline whose stages hold the same registers */
 template <int HD, int GROUPS>
-static __global__ void __launch_bounds__(GROUPS *GROUP, 2) attend_wide(k_attention a)
+static __global__ void __launch_bounds__(GROUPS *GROUP, 1) attend_wide(k_attention a)
 {
     constexpr int HEIGHT = GROUPS * 64, THREADS = GROUPS * GROUP, BLOCK = KEYS * HD;
     extern __shared__ __align__(1024) unsigned char space[];
@@ -162,7 +162,7 @@ static __global__ void __launch_bounds__(GROUPS *GROUP, 2) attend_wide(k_attenti
 
 template <int HD> static void start_wide(k_stream s, const k_attention *a)
 {
-    constexpr int GROUPS = 1;
+    constexpr int GROUPS = 2;
     constexpr size_t bytes = bytes_of<HD, GROUPS>();
     cudaFuncSetAttribute(attend_wide<HD, GROUPS>, cudaFuncAttributeMaxDynamicSharedMemorySize,
                          (int)bytes);

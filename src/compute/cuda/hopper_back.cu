@@ -6,8 +6,8 @@
 #include "compute/cuda/back_in.h"
 #include "compute/cuda/hopper_in.h"
 
-enum { GROUPS = 1, HEIGHT = GROUPS * 64, THREADS = GROUPS * GROUP, STEP = 64 };
-enum { KEY_STAGES = 3, STAGES = 2 }; /* of two blocks of keys at a time, and of one of all else */
+enum { GROUPS = 2, HEIGHT = GROUPS * 64, THREADS = GROUPS * GROUP, STEP = 64 };
+enum { KEY_STAGES = 3, ROW_STAGES = 2 }; /* two blocks of keys are read at a time */
 
 /* d [64, 64] = 64 rows of `as` (of AR) times the STEP rows of `bs` */
 template <int HD, int AR>
@@ -45,16 +45,11 @@ static __device__ __forceinline__ coming take_block(const k_attention &a, const 
     return (coming){w->range.position + from, w->range.slot + from, left < STEP ? left : STEP};
 }
 
-template <int HD> struct key_stages { /* blocks of keys and values on their way */
-    bf16 k[KEY_STAGES][STEP * HD], v[STAGES][STEP * HD];
-};
-
 template <int HD>
-static __device__ __forceinline__ void copy_keys(key_stages<HD> *to, int turn, const k_attention &a,
-                                                 coming c)
+static __device__ __forceinline__ void copy_keys(bf16 *stage, const k_attention &a, coming c)
 {
-    slots_to_factor<HD, STEP, THREADS>(to->k[turn % KEY_STAGES], a.k, a, c.slot, c.n);
-    slots_to_factor<HD, STEP, THREADS>(to->v[turn % STAGES], a.v, a, c.slot, c.n);
+    slots_to_factor<HD, STEP, THREADS>(stage, a.k, a, c.slot, c.n);
+    slots_to_factor<HD, STEP, THREADS>(stage + STEP * HD, a.v, a, c.slot, c.n);
 }
 
 /* Dot products q . k and do . v become p and ds / scale, of rows of 64 and a block of keys. */
@@ -62,18 +57,14 @@ static __device__ __forceinline__ void pairs_of_keys(float s[STEP / 8][4], float
                                                      const k_attention &a, seen see,
                                                      const row_number row[2], coming c)
 {
+    const int column = (int)threadIdx.x % 4 * 2;
     const float factor = a.scale * TO_TWO;
     if (c.n < STEP || c.position + STEP - 1 > see.first || a.window > 0) {
-        stretch seen[2];
-#pragma unroll
-        for (int h = 0; h < 2; h++) {
-            seen[h] = seen_of(row[h].query, c.position, c.n, a.window);
-            seen[h].first -= (int)threadIdx.x % 4 * 2;
-        }
 #pragma unroll
         for (int i = 0; i < STEP / 2; i++) {
-            const bool there = is_in(seen[i % 4 / 2], i / 4 * 8 + i % 2);
-            s[i / 4][i % 4] = there ? s[i / 4][i % 4] : -CUDART_INF_F;
+            const int key = i / 4 * 8 + column + i % 2;
+            const bool is_seen = sees(row[i % 4 / 2].query, c.position + key, a.window);
+            s[i / 4][i % 4] = (key >= c.n) | !is_seen ? -CUDART_INF_F : s[i / 4][i % 4];
         }
     }
 #pragma unroll
@@ -91,15 +82,15 @@ static __device__ __forceinline__ void block_as_factor(uint32_t p[STEP / 16][4],
     for (int k = 0; k < STEP / 16; k++) columns_as_factor(p[k], x[2 * k], x[2 * k + 1]);
 }
 
-/* blockIdx: tile of HEIGHT packed rows, K/V head. Dynamic shared memory: q, do; stages
- * of k and v. */
+/* blockIdx: tile of HEIGHT packed rows, K/V head. Dynamic shared memory: q, do; KEY_STAGES of k,
+ * v. */
 /* long: one kernel, a pipeline whose stages hold the same registers */
 template <int HD>
-static __global__ void __launch_bounds__(THREADS, 2) queries_wide(k_attention_back b)
+static __global__ void __launch_bounds__(THREADS, 1) queries_wide(k_attention_back b)
 {
     extern __shared__ __align__(1024) unsigned char space[];
-    bf16 *qs = (bf16 *)space, *ds = qs + HEIGHT * HD;
-    key_stages<HD> *stage = (key_stages<HD> *)(ds + HEIGHT * HD);
+    constexpr int BLOCK = 2 * STEP * HD;
+    bf16 *qs = (bf16 *)space, *ds = qs + HEIGHT * HD, *stages = ds + HEIGHT * HD;
     const k_attention &a = b.a;
     const k_tile tile = a.tile[blockIdx.x];
     const k_span span = a.span[tile.span];
@@ -115,10 +106,10 @@ static __global__ void __launch_bounds__(THREADS, 2) queries_wide(k_attention_ba
     const void *const from[2] = {a.q, b.d_o};
     rows_to_factors<HD, HEIGHT, THREADS>(to, from, a, span, tile.first);
     coming now = take_block(a, tile, span, see, &at), next = {};
-    if (now.n > 0) copy_keys(stage, 0, a, now);
+    if (now.n > 0) copy_keys<HD>(stages, a, now);
     copies_end();
     if (now.n > 0) next = take_block(a, tile, span, see, &at);
-    if (next.n > 0) copy_keys(stage, 1, a, next);
+    if (next.n > 0) copy_keys<HD>(stages + BLOCK, a, next);
     copies_end();
     const row_number row[2] = {number_of(b, span, tile.first + mine + lane / 4),
                                number_of(b, span, tile.first + mine + lane / 4 + 8)};
@@ -128,26 +119,29 @@ static __global__ void __launch_bounds__(THREADS, 2) queries_wide(k_attention_ba
     __syncthreads();
     if (now.n > 0) {
         start_products();
-        rows_by_step<HD, HEIGHT>(s, q, stage->k[0]);
-        rows_by_step<HD, HEIGHT>(dp, d_o, stage->v[0]);
+        rows_by_step<HD, HEIGHT>(s, q, stages);
+        rows_by_step<HD, HEIGHT>(dp, d_o, stages + STEP * HD);
         wait_products<0>();
         hold(s), hold(dp);
         pairs_of_keys(s, dp, a, see, row, now);
         block_as_factor(p, dp);
     }
-    int turn = 0; /* modulo the numbers of stages */
-    for (; next.n > 0; turn = turn == KEY_STAGES * STAGES - 1 ? 0 : turn + 1) {
+    int turn = 0;
+    while (next.n > 0) {
+        const int turn1 = turn == KEY_STAGES - 1 ? 0 : turn + 1,
+                  turn2 = turn1 == KEY_STAGES - 1 ? 0 : turn1 + 1;
+        const bf16 *ks = stages + turn * BLOCK, *ks_next = stages + turn1 * BLOCK;
         copies_wait<0>();
         copies_to_products();
         __syncthreads(); /* the next block is there, and who read the one before this is done */
         const coming after = take_block(a, tile, span, see, &at);
-        if (after.n > 0) copy_keys(stage, turn + 2, a, after);
+        if (after.n > 0) copy_keys<HD>(stages + turn2 * BLOCK, a, after);
         copies_end();
         hold(dq);
         start_products();
-        rows_by_step<HD, HEIGHT>(s, q, stage->k[(turn + 1) % KEY_STAGES]);
-        rows_by_step<HD, HEIGHT>(dp, d_o, stage->v[(turn + 1) % STAGES]);
-        add_step<HD>(dq, p, stage->k[turn % KEY_STAGES]);
+        rows_by_step<HD, HEIGHT>(s, q, ks_next);
+        rows_by_step<HD, HEIGHT>(dp, d_o, ks_next + STEP * HD);
+        add_step<HD>(dq, p, ks);
         wait_products<1>();
         hold(s), hold(dp);
         pairs_of_keys(s, dp, a, see, row, next);
@@ -158,20 +152,20 @@ static __global__ void __launch_bounds__(THREADS, 2) queries_wide(k_attention_ba
         wait_products<0>();
         hold(dq);
         block_as_factor(p, dp);
-        now = next, next = after;
+        now = next, next = after, turn = turn1;
     }
     copies_wait<0>();
     if (now.n > 0) {
         hold(dq);
         start_products();
-        add_step<HD>(dq, p, stage->k[turn % KEY_STAGES]);
+        add_step<HD>(dq, p, stages + turn * BLOCK);
         wait_products<0>();
         hold(dq);
     }
     const float by[2] = {a.scale, a.scale};
     const rows_place place = {span.row, a.heads, group, tile.first + mine, packed};
     __syncthreads(); /* who reads stages is done: they are room for the warps' rows */
-    give_rows<HD>(b.dq, (bf16 *)stage + mine * (HD + LANES), dq, by, place);
+    give_rows<HD>(b.dq, stages + mine * (HD + LANES), dq, by, place);
 }
 
 template <int HD> struct row_stage { /* STEP packed rows on their way */
@@ -201,22 +195,17 @@ typedef struct sight {
     int32_t first, position;
 } sight;
 
-/* The rows that see a slot. */
-static __device__ __forceinline__ stretch rows_of_slot(const k_attention &a, const sight &s,
-                                                       int slot, int32_t group)
+static __device__ __forceinline__ bool sees_slot(const k_attention &a, const sight &s, int slot,
+                                                 int row, int32_t group)
 {
-    const int32_t query = s.own.position + slot - s.position; /* of the span, the first that does */
-    const int32_t from = query * group - s.first, first = from > 0 ? from : 0;
-    int32_t end = a.window > 0 ? from + a.window * group : STEP;
-    if (end > STEP) end = STEP;
-    if (slot < s.own.from || slot >= s.own.end) end = 0;
-    return (stretch){first, end > first ? end - first : 0};
+    const int32_t query = s.position + (s.first + row) / group;
+    return (slot >= s.own.from) & (slot < s.own.end) & sees(query, s.own.position + slot, a.window);
 }
 
-/* blockIdx: HEIGHT slots, K/V head. Dynamic shared memory: k, v; stages of rows; their numbers,
+/* blockIdx: HEIGHT slots, K/V head. Dynamic shared memory: k, v; ROW_STAGES of rows; their numbers,
  * log-sum-exp and term. */
 /* long: one kernel, a pipeline whose stages hold the same registers */
-template <int HD> static __global__ void __launch_bounds__(THREADS, 2) keys_wide(k_attention_back b)
+template <int HD> static __global__ void __launch_bounds__(THREADS, 1) keys_wide(k_attention_back b)
 {
     extern __shared__ __align__(1024) unsigned char space[];
     const k_attention &a = b.a;
@@ -226,7 +215,7 @@ template <int HD> static __global__ void __launch_bounds__(THREADS, 2) keys_wide
     const int first_slot = mine / 64 * 64;
     bf16 *ks = (bf16 *)space, *vs = ks + HEIGHT * HD;
     row_stage<HD> *stage = (row_stage<HD> *)(vs + HEIGHT * HD);
-    float *numbers = (float *)(stage + STAGES);
+    float *numbers = (float *)(stage + ROW_STAGES);
     const float factor = a.scale * TO_TWO;
     float dk[HD / 8][4] = {}, dv[HD / 8][4] = {};
     uint32_t p[STEP / 16][4], dsp[STEP / 16][4];
@@ -240,7 +229,7 @@ template <int HD> static __global__ void __launch_bounds__(THREADS, 2) keys_wide
         const sight see = {at.own, at.first, at.span.position};
         const row_stage<HD> *rows = stage + turn;
         const float *lse = numbers + turn * 2 * STEP + lane % 4 * 2, *term = lse + STEP;
-        turn = turn == STAGES - 1 ? 0 : turn + 1;
+        turn = turn == ROW_STAGES - 1 ? 0 : turn + 1;
         float s[STEP / 8][4], dp[STEP / 8][4];
         copies_wait<0>();
         copies_to_products();
@@ -256,16 +245,11 @@ template <int HD> static __global__ void __launch_bounds__(THREADS, 2) keys_wide
         hold(s);
         if (see.own.from > 0 || see.own.end < HEIGHT || a.window > 0 ||
             see.own.position + HEIGHT - 1 > see.position + see.first / group) {
-            stretch seen[2];
-#pragma unroll
-            for (int h = 0; h < 2; h++) {
-                seen[h] = rows_of_slot(a, see, mine + lane / 4 + 8 * h, group);
-                seen[h].first -= lane % 4 * 2;
-            }
 #pragma unroll
             for (int i = 0; i < STEP / 2; i++) {
-                const bool there = is_in(seen[i % 4 / 2], i / 4 * 8 + i % 2);
-                s[i / 4][i % 4] = there ? s[i / 4][i % 4] : -CUDART_INF_F;
+                const int row = i / 4 * 8 + lane % 4 * 2 + i % 2;
+                if (!sees_slot(a, see, mine + lane / 4 + i % 4 / 2 * 8, row, group))
+                    s[i / 4][i % 4] = -CUDART_INF_F;
             }
         }
 #pragma unroll
@@ -306,8 +290,8 @@ template <int HD> static __global__ void __launch_bounds__(THREADS, 2) keys_wide
 template <int HD> static void start_wide(k_stream s, const k_attention_back *b)
 {
     constexpr size_t held = (size_t)2 * HEIGHT * HD * sizeof(bf16);
-    constexpr size_t of_keys = sizeof(key_stages<HD>);
-    constexpr size_t of_rows = STAGES * (sizeof(row_stage<HD>) + 2 * STEP * sizeof(float));
+    constexpr size_t of_keys = (size_t)KEY_STAGES * 2 * STEP * HD * sizeof(bf16);
+    constexpr size_t of_rows = ROW_STAGES * (sizeof(row_stage<HD>) + 2 * STEP * sizeof(float));
     const dim3 slots(blocks_of(b->slots, HEIGHT), (unsigned)b->a.heads_kv);
     const dim3 tiles((unsigned)b->a.n_tile, (unsigned)b->a.heads_kv);
     cudaFuncSetAttribute(queries_wide<HD>, cudaFuncAttributeMaxDynamicSharedMemorySize,

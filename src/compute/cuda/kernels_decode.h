@@ -15,6 +15,19 @@ void k_differ(k_stream s, const void *a, const void *b, size_t bytes, uint32_t *
 /* rows.cu: x = hi + lo, both bf16, to 16 bits */
 void k_two_terms(k_stream s, void *hi, void *lo, const float *x, int64_t n);
 
+/* cache.cu: see cache.h */
+typedef struct k_cache {
+    void *q; /* may be NULL with heads 0 */
+    const void *k, *v;
+    void *key, *value;
+    const int32_t *position, *slot;
+    const float *table; /* [.., turned] */
+    int32_t type, heads, heads_kv, head_dim, turned;
+    int32_t pairs; /* 1: ROPE_PAIRS */
+    int64_t n;
+} k_cache;
+void k_cache_rows(k_stream s, const k_cache *c);
+
 /* draw.cu: see draw.h; a row of the request */
 typedef struct k_draw_row {
     float temperature, top_p, min_p, penalty;

@@ -20,6 +20,7 @@
 #include <string.h>
 
 enum { ROWS_TYPICAL = 8192, PROPOSALS = 32, FEW_LEAST = 16, FEW_ASKED = 3, TIMES = 3 };
+enum { BRANCH_BYTES = LT_BYTES / (BRANCHES + 2) / LT_ALIGN * LT_ALIGN };
 
 const void *cuda_factor(backend *b, tensor x, void *to)
 {
@@ -257,10 +258,12 @@ static void run(backend *b, const product_shape *p, const cublasLtMatmulAlgo_t *
 {
     lt_call c;
     const float one = 1, beta = p->add ? 1 : 0;
+    const cuda_state *s = cuda_of(b);
     if (!set_call(b, &c, p)) return;
+    unsigned char *space = (unsigned char *)cuda_space(b)->lt + s->branch * (ptrdiff_t)BRANCH_BYTES;
     cublasStatus_t r =
-        cublasLtMatmul(cuda_of(b)->lt, &c.how, &one, p->a, &c.a, p->b, &c.b, &beta, p->d, &c.d,
-                       p->d, &c.d, algorithm, cuda_space(b)->lt, LT_BYTES, cuda_of(b)->stream);
+        cublasLtMatmul(s->lt, &c.how, &one, p->a, &c.a, p->b, &c.b, &beta, p->d, &c.d, p->d, &c.d,
+                       algorithm, space, s->side_by_side ? BRANCH_BYTES : LT_BYTES, s->stream);
     cuda_checked_lt(b, r, "a product");
 }
 
@@ -379,6 +382,12 @@ void cuda_prepare(backend *b, int64_t n, tensor w, int64_t first, int64_t out, k
     find_few(b, kept, &p, size);
 }
 
+static const cublasLtMatmulAlgo_t *algorithm_of(const pinned_product *kept, const product_shape *p)
+{
+    const int size = size_of(p);
+    return size >= 0 && kept->has_few[size] ? &kept->few[size] : &kept->algorithm;
+}
+
 void cuda_multiply(backend *b, const product_shape *p)
 {
     const pinned_product *kept = is_wide(p) ? pin(b, p) : NULL;
@@ -387,8 +396,7 @@ void cuda_multiply(backend *b, const product_shape *p)
         multiply_plainly(b, p);
         return;
     }
-    const int size = size_of(p);
-    run(b, p, size >= 0 && kept->has_few[size] ? &kept->few[size] : &kept->algorithm);
+    run(b, p, algorithm_of(kept, p));
 }
 
 /* ---- x w^T ---- */
@@ -470,25 +478,86 @@ static void adapt(backend *b, tensor x, const void *factor, const matmul_part *p
     }
 }
 
+/* ---- side by side ---- */
+
+/* Has a branch's workspace room for this product? */
+static bool takes_little(backend *b, const product_shape *p)
+{
+    lt_call c;
+    cublasLtMatmulHeuristicResult_t fits;
+    const pinned_product *kept = is_wide(p) ? pin(b, p) : NULL;
+    if (!kept || !kept->found) return true;
+    if (!set_call(b, &c, p)) return false;
+    cublasStatus_t r = cublasLtMatmulAlgoCheck(cuda_of(b)->lt, &c.how, &c.a, &c.b, &c.d, &c.d,
+                                               algorithm_of(kept, p), &fits);
+    return r == CUBLAS_STATUS_SUCCESS && fits.workspaceSize <= BRANCH_BYTES;
+}
+
+/* While a graph is recorded, products of few rows of one x become branches: each alone leaves most
+ * of the card idle. Not where weights go through the one scratch. */
+static bool may_fork(backend *b, tensor x, const matmul_part *part, int n_part)
+{
+    const cuda_state *s = cuda_of(b);
+    if (!s->graphs.recording || s->precise || n_part < 2 || n_part > BRANCHES + 1) return false;
+    for (int i = 0; i < n_part; i++) {
+        const product_shape p =
+            shape_of(x.dim[0], part[i].w, part[i].w.dim[0], cuda_rows(part[i].y), part[i].w.dim[0]);
+        if (part[i].w.type != b->rows || size_of(&p) < 0 || !takes_little(b, &p)) return false;
+    }
+    return true;
+}
+
+/* The stream of branch i, from here on; that of the first is the graph's own. */
+static void take_branch(backend *b, int i, cudaStream_t own)
+{
+    cuda_state *s = cuda_of(b);
+    const char *what = "recording branches of a graph";
+    if (i == 0) cuda_checked(b, cudaEventRecord(s->forked, own), what);
+    else cuda_checked(b, cudaStreamWaitEvent(s->side[i - 1], s->forked, 0), what);
+    s->branch = i;
+    s->side_by_side = true;
+    s->stream = i == 0 ? own : s->side[i - 1];
+}
+
+static void join_branches(backend *b, int n, cudaStream_t own)
+{
+    cuda_state *s = cuda_of(b);
+    const char *what = "recording branches of a graph";
+    s->stream = own, s->branch = 0, s->side_by_side = false;
+    for (int i = 0; i + 1 < n; i++) {
+        cuda_checked(b, cudaEventRecord(s->joined[i], s->side[i]), what);
+        cuda_checked(b, cudaStreamWaitEvent(own, s->joined[i], 0), what);
+    }
+}
+
+/* One product of a group, in stretches of its weight; without a factor it is prepared only. */
+static void run_part(backend *b, int64_t n, const void *factor, const matmul_part *p)
+{
+    const tensor *w = &p->w;
+    const int64_t out = w->dim[0], stretch = stretch_of(b, w);
+    k_rows y = cuda_rows(p->y);
+    for (int64_t first = 0; first < out; first += stretch) {
+        const int64_t rows = out - first < stretch ? out - first : stretch;
+        k_rows to = y;
+        to.data = (char *)y.data + first * (y.type == ROWS_BF16 ? 2 : 4);
+        if (!factor) cuda_prepare(b, n, *w, first, rows, to, out);
+        else cuda_product(b, factor, n, *w, first, rows, to, out, p->add);
+    }
+    if (!factor || !p->bias) return;
+    k_add_bias(cuda_of(b)->stream, y, out, cuda_vector(b, p->bias));
+    cuda_launched(b, "a bias");
+}
+
 void cuda_matmul(backend *b, tensor x, const matmul_part *part, int n_part)
 {
-    const void *factor = NULL;
-    for (int i = 0; i < 2 * n_part; i++) { /* the scratch is free until all is prepared */
-        const matmul_part *p = &part[i % n_part];
-        const tensor *w = &p->w;
-        const int64_t out = w->dim[0], stretch = stretch_of(b, w);
-        k_rows y = cuda_rows(p->y);
-        if (i == n_part) factor = cuda_left(b, x);
-        for (int64_t first = 0; first < out; first += stretch) {
-            const int64_t n = out - first < stretch ? out - first : stretch;
-            k_rows to = y;
-            to.data = (char *)y.data + first * (y.type == ROWS_BF16 ? 2 : 4);
-            if (!factor) cuda_prepare(b, x.dim[0], *w, first, n, to, out);
-            else cuda_product(b, factor, x.dim[0], *w, first, n, to, out, p->add);
-        }
-        if (!factor || !p->bias) continue;
-        k_add_bias(cuda_of(b)->stream, y, out, cuda_vector(b, p->bias));
-        cuda_launched(b, "a bias");
+    const cudaStream_t own = cuda_of(b)->stream;
+    for (int i = 0; i < n_part; i++) run_part(b, x.dim[0], NULL, &part[i]);
+    const void *factor = cuda_left(b, x); /* the scratch was free until all was prepared */
+    const bool fork = may_fork(b, x, part, n_part);
+    for (int i = 0; i < n_part; i++) {
+        if (fork) take_branch(b, i, own);
+        run_part(b, x.dim[0], factor, &part[i]);
     }
+    if (fork) join_branches(b, n_part, own);
     adapt(b, x, factor, part, n_part);
 }
