@@ -274,7 +274,8 @@ static bool check_examples(spec_reader *r, const spec_arm *arm)
     if (arm->shots > 0 && !r->s->data.split.text.data && !r->s->data.split_file.text.data)
         return spec_fail(r->s, arm->line, r->e,
                          "arm '%s' wants %d examples, but 'data' names no 'split' column to take "
-                         "them from (rows whose split is 'train')",
+                         "them from (rows whose split is 'train'); without one, write "
+                         "'split_file: splits.csv' there and make it with `caseload split`",
                          arm->name.text.data, arm->shots);
     if (arm->shots == 0 && ask->draws * ask->orders > 1)
         return fail_arm(r, arm, ask->line_examples, "draws and orders need examples");

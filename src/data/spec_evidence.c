@@ -124,7 +124,8 @@ bool spec_check_evidence(spec_reader *r)
     if (spec_scores_tune(s) && !s->data.split.text.data && !s->data.split_file.text.data)
         return spec_fail(s, line, r->e,
                          "'%s' is chosen on tune rows, but 'data' names no 'split' column and no "
-                         "'split_file'",
+                         "'split_file'; write 'split_file: splits.csv' there and make it with "
+                         "`caseload split`",
                          v->point != SPEC_POINT_FIXED ? "operating_point" : "recalibrate");
     return true;
 }

@@ -312,7 +312,8 @@ bool spec_spread_lora(spec_reader *r)
         if (l && !s->data.split.text.data && !s->data.split_file.text.data)
             return spec_fail(s, l->line, r->e,
                              "arm '%s' is to be trained, but 'data' names no 'split' column and no "
-                             "'split_file' (rows whose split is 'train')",
+                             "'split_file' (rows whose split is 'train'); write 'split_file: "
+                             "splits.csv' there and make it with `caseload split`",
                              arm->name.text.data);
         if (l && !finish_seeds(r, arm, l)) return false;
         any = any || l;

@@ -3,6 +3,7 @@
 
 #include "study/form.h"
 
+#include "data/encoding.h"
 #include "data/options.h"
 
 #include <assert.h>
@@ -262,10 +263,16 @@ bool run_prepare(run *r, const run_options *o, err *e)
 
 bool run_describe_plan(run *r, buf *out, err *e)
 {
-    buf_printf(out, "%-20s %14s %14s\n", "arm", "tokens", "unshared");
+    int wide = 20;
+    for (int32_t i = 0; i < r->spec.n_arm; i++) {
+        const int n = (int)encoding_count_characters(r->spec.arms[i].name.text);
+        wide = n > wide ? n : wide;
+    }
+    buf_printf(out, "%-*s %14s %14s\n", wide, "arm", "tokens", "unshared");
     for (int32_t i = 0; i < r->spec.n_arm; i++) {
         str name = r->spec.arms[i].name.text;
-        buf_printf(out, "%-20.*s %14lld %14lld\n", (int)name.size, name.data,
+        buf_add_str(out, name);
+        buf_printf(out, "%*s %14lld %14lld\n", wide - (int)encoding_count_characters(name), "",
                    (long long)r->cost[i].shared, (long long)r->cost[i].unshared);
     }
     run_say_cost(r, out);
