@@ -1,7 +1,7 @@
 /* Agreement with transformers in float32 on real models: ids exact, log-probabilities within 2e-3
- * on cpu and cpu:int16 and 5e-4 on ref; on a GPU, where there is one, within 2e-3 in fp32 and 2e-2
- * in bf16x3. (In bf16 the smallest model is off by 0.1, transformers itself by 0.5: only a gross
- * fault fails.)
+ * on cpu, 1e-2 on cpu:int16 and 5e-4 on ref; on a GPU, where there is one, within 2e-3 in fp32 and
+ * 2e-2 in bf16x3. (In bf16 the smallest model is off by 0.1, transformers itself by 0.5: only a
+ * gross fault fails.)
  *
  * Needs a model in models/ and its answers in ../shared/data/models/reference; skips with a line
  * without. `t_reference full` takes all models, every path of this machine, and every case on ref
@@ -291,7 +291,7 @@ int main(int argc, char **argv)
         double limit;
     } devices[] = {{"cpu", 2e-3},       {"cpu:avx2", 2e-3},    {"ref", 5e-4},
                    {"cuda:fp32", 2e-3}, {"cuda:bf16x3", 2e-2}, {"cuda", 0.3},
-                   {"cpu:int16", 2e-3}};
+                   {"cpu:int16", 1e-2}};
     bool only_greedy = !strcmp(asked, "greedy");
     size_t n = add_greedy(tests, full || only_greedy || card, card ? "cuda:fp32" : "cpu");
     for (size_t i = 0; i < sizeof references / sizeof references[0] && !only_greedy; i++) {
