@@ -12,6 +12,7 @@ enum {
     TERMS_HEAD_MAX = 128
 };
 
+_Static_assert((int)HEIGHT_MIDDLE == (int)WIDE_HEIGHT, "a warpgroup's rows");
 _Static_assert(sizeof(k_span) == sizeof(attend_span), "spans go over as they are");
 _Static_assert(sizeof(k_range) == sizeof(attend_range), "ranges go over as they are");
 _Static_assert(offsetof(k_span, n_range) == offsetof(attend_span, n_range), "field by field");
@@ -42,8 +43,8 @@ static int32_t height_for(const k_attention *a, int64_t packed)
 {
     if (a->precise) return HEIGHT_PRECISE;
     if (packed <= HEIGHT_SMALL) return HEIGHT_SMALL;
-    return packed <= HEIGHT_MIDDLE || a->head_dim > 128 || a->two_terms ? HEIGHT_MIDDLE
-                                                                        : HEIGHT_LARGE;
+    const bool middle = packed <= HEIGHT_MIDDLE || a->head_dim > 128 || a->two_terms;
+    return middle || k_attend_is_wide(a) ? HEIGHT_MIDDLE : HEIGHT_LARGE;
 }
 
 /* The tiles of a height, from tile `n` of the workspace on; the number of all with them. A height

@@ -239,6 +239,14 @@ static __global__ void __launch_bounds__(WARPS *WARP) keys_back(k_attention_back
 
 /* ---- on the tensor units ---- */
 
+static __device__ __forceinline__ row_number number_of(const k_attention_back &b,
+                                                       const k_span &span, int32_t p)
+{
+    const int32_t group = b.a.heads / b.a.heads_kv;
+    const float term = p < span.count * group ? b.row_term[packed_at(b.a, span, p)] : 0;
+    return (row_number){lse_of(b, span, p), term, span.position + p / group};
+}
+
 /* s and dp of sixteen rows and N columns become p and ds / scale. lse and term stand by column
  * (those that a thread has) or by row (its two). Each step over all pairs at once: they do not wait
  * for each other. `hidden`: one bit a pair that sees nothing. */
@@ -590,11 +598,12 @@ template <typename T> static void start_terms(k_stream s, const k_attention_back
 
 void k_attend_back(k_stream s, const k_attention_back *b)
 {
-    if (b->a.type == ROWS_BF16) start_terms<bf16>(s, b);
-    else start_terms<float>(s, b);
+    const bool wide = k_attend_is_wide(&b->a); /* finds the terms on its way */
+    if (!wide && b->a.type == ROWS_BF16) start_terms<bf16>(s, b);
+    else if (!wide) start_terms<float>(s, b);
     if (b->slots == 0) return;
-    if (b->a.precise) start_precise(s, b);
-    else if (k_attend_is_wide(&b->a)) k_attend_back_wide(s, b);
+    if (wide) k_attend_back_wide(s, b);
+    else if (b->a.precise) start_precise(s, b);
     else if (b->a.type == ROWS_BF16) start_width<bf16>(s, b);
     else start_width<float>(s, b);
 }

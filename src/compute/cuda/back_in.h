@@ -6,19 +6,16 @@
 #include "compute/cuda/tiles_in.h"
 
 typedef struct row_number { /* what a row's pairs need */
-    float lse, term;        /* lse in units of log 2 */
+    float lse, term;        /* lse in units of log 2; do . o */
     int32_t query;
 } row_number;
 
-static __device__ __forceinline__ row_number number_of(const k_attention_back &b,
-                                                       const k_span &span, int32_t p)
+/* Past the span's end inf: p is 0 there. */
+static __device__ __forceinline__ float lse_of(const k_attention_back &b, const k_span &span,
+                                               int32_t p)
 {
-    const int32_t group = b.a.heads / b.a.heads_kv;
-    row_number r = {CUDART_INF_F, 0, span.position + p / group}; /* past the end: p is 0 */
-    if (p >= span.count * group) return r;
-    const int64_t at = packed_at(b.a, span, p);
-    r.lse = b.a.log_sum_exp[at] * TO_TWO, r.term = b.row_term[at];
-    return r;
+    if (p >= span.count * (b.a.heads / b.a.heads_kv)) return CUDART_INF_F;
+    return b.a.log_sum_exp[packed_at(b.a, span, p)] * TO_TWO;
 }
 
 typedef struct own_slots { /* of a block of slots, part of them in a range */

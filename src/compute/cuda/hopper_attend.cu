@@ -1,27 +1,14 @@
 /* hopper_attend: attend_tiles of attend.cu in Hopper's own instructions, for bf16 rows and heads of
  * 64 or 128 numbers without a soft-cap.
  *
- * A block takes 64 packed rows a warpgroup. The products of a block of keys run while the block
- * before it is added up: queries and weights stay in registers, keys and values come by two stages
- * each. The order of every sum is that of attend_tiles, so are the bits. */
+ * A block is a warpgroup with 64 packed rows; two of them share a multiprocessor. The products of a
+ * block of keys run while the block before it is added up: queries and weights stay in registers,
+ * keys and values come by two stages each. The order of every sum is that of attend_tiles, so are
+ * the bits. */
 #include "compute/cuda/hopper_in.h"
 #include "compute/cuda/soften_in.h"
 
 enum { TILES_MAX = 65535 /* of a launch */ };
-
-typedef struct coming { /* a block of keys that a tile looks at; n 0: no more */
-    int32_t position, slot, n, owner;
-} coming;
-
-static __device__ __forceinline__ coming take_block(const k_attention &a, const k_tile &tile,
-                                                    const k_span &span, seen s, walk *w)
-{
-    if (!walk_on(a, tile, span, s, KEYS, w)) return (coming){0, 0, 0, -1};
-    const int32_t from = w->from, left = w->range.count - from;
-    w->from += KEYS;
-    return (coming){w->range.position + from, w->range.slot + from, left < KEYS ? left : KEYS,
-                    owner_of(tile, span, w->i)};
-}
 
 static __device__ __forceinline__ void mask_block(float s[KEYS / 8][4], const k_attention &a,
                                                   seen see, const two_rows rows, coming c)
@@ -57,17 +44,16 @@ static __device__ __forceinline__ void weights_as_factor(uint32_t p[KEYS / 16][4
     for (int k = 0; k < KEYS / 16; k++) columns_as_factor(p[k], s[2 * k], s[2 * k + 1]);
 }
 
-template <int HD, int GROUPS> static constexpr size_t bytes_of(void)
+template <int HD> static constexpr size_t bytes_of(void)
 {
-    return ((size_t)4 * KEYS * HD + (size_t)GROUPS * 64 * (HD + LANES)) * sizeof(bf16);
+    return (4 * KEYS * HD + WIDE_HEIGHT * (HD + LANES)) * sizeof(bf16);
 }
 
 /* blockIdx: 0, K/V head, tile. Dynamic shared memory: keys, values (two stages each), queries. */
 /* long: one kernel, a pipeline whose stages hold the same registers */
-template <int HD, int GROUPS>
-static __global__ void __launch_bounds__(GROUPS *GROUP, 1) attend_wide(k_attention a)
+template <int HD> static __global__ void __launch_bounds__(GROUP, 2) attend_wide(k_attention a)
 {
-    constexpr int HEIGHT = GROUPS * 64, THREADS = GROUPS * GROUP, BLOCK = KEYS * HD;
+    constexpr int BLOCK = KEYS * HD;
     extern __shared__ __align__(1024) unsigned char space[];
     bf16 *ks = (bf16 *)space, *vs = ks + 2 * BLOCK, *qs = vs + 2 * BLOCK;
     const k_tile tile = a.tile[blockIdx.z];
@@ -76,7 +62,7 @@ static __global__ void __launch_bounds__(GROUPS *GROUP, 1) attend_wide(k_attenti
     const int32_t group = a.heads / a.heads_kv, packed = span.count * group;
     const int32_t step = tile.n_span > 1 ? 0 : 1; /* of the position, from query to query */
     const int lane = (int)threadIdx.x % WARP, mine = (int)threadIdx.x / WARP * M_ROWS;
-    const int32_t end = tile.first + HEIGHT < packed ? tile.first + HEIGHT : packed;
+    const int32_t end = tile.first + WIDE_HEIGHT < packed ? tile.first + WIDE_HEIGHT : packed;
     const seen see = {span.position + tile.first / group * step,
                       span.position + (end - 1) / group * step, a.window};
     const float factor = a.scale * TO_TWO;
@@ -88,13 +74,13 @@ static __global__ void __launch_bounds__(GROUPS *GROUP, 1) attend_wide(k_attenti
     float out[HD / 8][4] = {}, s[KEYS / 8][4], fade[2];
     running r = {{-CUDART_INF_F, -CUDART_INF_F}, {0, 0}};
     walk at = walk_begin();
-    copy_packed<bf16, HD, THREADS>(qs, (const bf16 *)a.q, a, span, tile.first, HEIGHT);
+    copy_packed<bf16, HD, GROUP>(qs, (const bf16 *)a.q, a, span, tile.first, WIDE_HEIGHT);
     coming now = take_block(a, tile, span, see, &at), next = {};
-    if (now.n > 0) slots_to_factor<HD, KEYS, THREADS>(ks, a.k, a, now.slot, now.n);
+    if (now.n > 0) slots_to_factor<HD, KEYS, GROUP>(ks, a.k, a, now.slot, now.n);
     copies_end();
     if (now.n > 0) next = take_block(a, tile, span, see, &at);
-    if (next.n > 0) slots_to_factor<HD, KEYS, THREADS>(ks + BLOCK, a.k, a, next.slot, next.n);
-    if (now.n > 0) slots_to_factor<HD, KEYS, THREADS>(vs, a.v, a, now.slot, now.n);
+    if (next.n > 0) slots_to_factor<HD, KEYS, GROUP>(ks + BLOCK, a.k, a, next.slot, next.n);
+    if (now.n > 0) slots_to_factor<HD, KEYS, GROUP>(vs, a.v, a, now.slot, now.n);
     copies_end();
     copies_wait<1>(); /* queries, the first keys */
     copies_to_products();
@@ -118,10 +104,10 @@ static __global__ void __launch_bounds__(GROUPS *GROUP, 1) attend_wide(k_attenti
         after = take_block(a, tile, span, see, &at);
         if (after.n > 0) {
             bf16 *to = ks + turn * BLOCK;
-            slots_to_factor<HD, KEYS, THREADS>(to, a.k, a, after.slot, after.n);
+            slots_to_factor<HD, KEYS, GROUP>(to, a.k, a, after.slot, after.n);
         }
         bf16 *to = vs + (turn ^ 1) * BLOCK;
-        slots_to_factor<HD, KEYS, THREADS>(to, a.v, a, next.slot, next.n);
+        slots_to_factor<HD, KEYS, GROUP>(to, a.v, a, next.slot, next.n);
         copies_end();
         hold(out);
         start_products();
@@ -162,16 +148,14 @@ static __global__ void __launch_bounds__(GROUPS *GROUP, 1) attend_wide(k_attenti
 
 template <int HD> static void start_wide(k_stream s, const k_attention *a)
 {
-    constexpr int GROUPS = 2;
-    constexpr size_t bytes = bytes_of<HD, GROUPS>();
-    cudaFuncSetAttribute(attend_wide<HD, GROUPS>, cudaFuncAttributeMaxDynamicSharedMemorySize,
-                         (int)bytes);
+    constexpr size_t bytes = bytes_of<HD>();
+    cudaFuncSetAttribute(attend_wide<HD>, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)bytes);
     for (int32_t first = 0; first < a->n_tile; first += TILES_MAX) {
         k_attention part = *a;
         part.tile += first;
         const int32_t n = a->n_tile - first < TILES_MAX ? a->n_tile - first : TILES_MAX;
         const dim3 grid(1, (unsigned)a->heads_kv, (unsigned)n);
-        attend_wide<HD, GROUPS><<<grid, GROUPS * GROUP, bytes, s>>>(part);
+        attend_wide<HD><<<grid, GROUP, bytes, s>>>(part);
     }
 }
 

@@ -1,23 +1,23 @@
 /* hopper_back: queries_tiles and keys_tiles of attend_back.cu in Hopper's own instructions, for
  * bf16 rows and heads of 64 or 128 numbers without a soft-cap.
  *
- * A block has two warpgroups of 64 rows (or slots) each, which run over blocks of 64 keys (or rows)
- * that come by stages. Every sum has one order, and no two blocks add to one number. */
+ * A block is a warpgroup with 64 rows (or slots), which runs over blocks of 64 keys (or rows) that
+ * come by stages; two of them share a multiprocessor. Every sum has the order that it has there. */
 #include "compute/cuda/back_in.h"
 #include "compute/cuda/hopper_in.h"
 
-enum { GROUPS = 2, HEIGHT = GROUPS * 64, THREADS = GROUPS * GROUP, STEP = 64 };
-enum { KEY_STAGES = 3, ROW_STAGES = 2 }; /* two blocks of keys are read at a time */
+enum { HEIGHT = 64, STEP = 64 };     /* rows (slots) of a block; keys (rows) at a time */
+enum { KEY_STAGES = 3, STAGES = 2 }; /* of two blocks of keys at a time, and of one of all else */
 
-/* d [64, 64] = 64 rows of `as` (of AR) times the STEP rows of `bs` */
-template <int HD, int AR>
+/* d = the HEIGHT rows of `as` times the STEP rows of `bs` */
+template <int HD>
 static __device__ __forceinline__ void rows_by_step(float (&d)[STEP / 8][4], const bf16 *as,
                                                     const bf16 *bs)
 {
     const uint64_t a = factor_at(as, 0), b = factor_at(bs, 0);
 #pragma unroll
     for (int k = 0; k < HD / 16; k++)
-        product(d, columns_on(a, AR, k), columns_on(b, STEP, k), k > 0);
+        product(d, columns_on(a, HEIGHT, k), columns_on(b, STEP, k), k > 0);
     end_products();
 }
 
@@ -32,24 +32,16 @@ static __device__ __forceinline__ void add_step(float (&out)[HD / 8][4],
     end_products();
 }
 
-typedef struct coming { /* a block of keys; n 0: no more */
-    int32_t position, slot, n;
-} coming;
-
-static __device__ __forceinline__ coming take_block(const k_attention &a, const k_tile &tile,
-                                                    const k_span &span, seen s, walk *w)
-{
-    if (!walk_on(a, tile, span, s, STEP, w)) return (coming){0, 0, 0};
-    const int32_t from = w->from, left = w->range.count - from;
-    w->from += STEP;
-    return (coming){w->range.position + from, w->range.slot + from, left < STEP ? left : STEP};
-}
+template <int HD> struct key_stages { /* blocks of keys and values on their way */
+    bf16 k[KEY_STAGES][STEP * HD], v[STAGES][STEP * HD];
+};
 
 template <int HD>
-static __device__ __forceinline__ void copy_keys(bf16 *stage, const k_attention &a, coming c)
+static __device__ __forceinline__ void copy_keys(key_stages<HD> *to, int turn, const k_attention &a,
+                                                 coming c)
 {
-    slots_to_factor<HD, STEP, THREADS>(stage, a.k, a, c.slot, c.n);
-    slots_to_factor<HD, STEP, THREADS>(stage + STEP * HD, a.v, a, c.slot, c.n);
+    slots_to_factor<HD, STEP, GROUP>(to->k[turn % KEY_STAGES], a.k, a, c.slot, c.n);
+    slots_to_factor<HD, STEP, GROUP>(to->v[turn % STAGES], a.v, a, c.slot, c.n);
 }
 
 /* Dot products q . k and do . v become p and ds / scale, of rows of 64 and a block of keys. */
@@ -57,14 +49,18 @@ static __device__ __forceinline__ void pairs_of_keys(float s[STEP / 8][4], float
                                                      const k_attention &a, seen see,
                                                      const row_number row[2], coming c)
 {
-    const int column = (int)threadIdx.x % 4 * 2;
     const float factor = a.scale * TO_TWO;
     if (c.n < STEP || c.position + STEP - 1 > see.first || a.window > 0) {
+        stretch seen[2];
+#pragma unroll
+        for (int h = 0; h < 2; h++) {
+            seen[h] = seen_of(row[h].query, c.position, c.n, a.window);
+            seen[h].first -= (int)threadIdx.x % 4 * 2;
+        }
 #pragma unroll
         for (int i = 0; i < STEP / 2; i++) {
-            const int key = i / 4 * 8 + column + i % 2;
-            const bool is_seen = sees(row[i % 4 / 2].query, c.position + key, a.window);
-            s[i / 4][i % 4] = (key >= c.n) | !is_seen ? -CUDART_INF_F : s[i / 4][i % 4];
+            const bool there = is_in(seen[i % 4 / 2], i / 4 * 8 + i % 2);
+            s[i / 4][i % 4] = there ? s[i / 4][i % 4] : -CUDART_INF_F;
         }
     }
 #pragma unroll
@@ -82,15 +78,45 @@ static __device__ __forceinline__ void block_as_factor(uint32_t p[STEP / 16][4],
     for (int k = 0; k < STEP / 16; k++) columns_as_factor(p[k], x[2 * k], x[2 * k + 1]);
 }
 
-/* blockIdx: tile of HEIGHT packed rows, K/V head. Dynamic shared memory: q, do; KEY_STAGES of k,
- * v. */
+/* A thread's part of o of its row: a quarter, every fourth chunk. */
+template <int HD>
+static __device__ __forceinline__ void take_output(uint4 (&o)[HD / 32], const k_attention_back &b,
+                                                   const k_span &span, int32_t p)
+{
+    const bool there = p < span.count * (b.a.heads / b.a.heads_kv);
+    const int64_t at = there ? packed_at(b.a, span, p) : 0;
+    const uint4 *row = (const uint4 *)((const bf16 *)b.a.o + at * HD) + threadIdx.x % 4;
+#pragma unroll
+    for (int k = 0; k < HD / 32; k++) o[k] = there ? row[4 * k] : make_uint4(0, 0, 0, 0);
+}
+
+/* do . o of row r of those in shared memory, for the keys too: added as row_terms_wide does. */
+template <int HD>
+static __device__ __forceinline__ float term_of(const uint4 (&o)[HD / 32], const bf16 *ds, int r)
+{
+    float sum[HD / 32], x[LANES], y[LANES];
+#pragma unroll
+    for (int k = 0; k < HD / 32; k++) {
+        load8(x, ds + swizzled<HEIGHT>(r, (int)threadIdx.x % 4 + 4 * k));
+        load8(y, (const bf16 *)&o[k]);
+        sum[k] = 0;
+#pragma unroll
+        for (int i = 0; i < LANES; i++) sum[k] += x[i] * y[i];
+    }
+    float all = HD == 64 ? sum[0] + sum[1] : (sum[0] + sum[HD / 64]) + (sum[1] + sum[HD / 32 - 1]);
+    all += __shfl_xor_sync(0xffffffffu, all, 2);
+    return all + __shfl_xor_sync(0xffffffffu, all, 1);
+}
+
+/* blockIdx: tile of HEIGHT packed rows, K/V head. Dynamic shared memory: q, do; stages of k and v.
+ * Writes the rows' terms, which keys_wide reads. */
 /* long: one kernel, a pipeline whose stages hold the same registers */
 template <int HD>
-static __global__ void __launch_bounds__(THREADS, 1) queries_wide(k_attention_back b)
+static __global__ void __launch_bounds__(GROUP, 2) queries_wide(k_attention_back b)
 {
     extern __shared__ __align__(1024) unsigned char space[];
-    constexpr int BLOCK = 2 * STEP * HD;
-    bf16 *qs = (bf16 *)space, *ds = qs + HEIGHT * HD, *stages = ds + HEIGHT * HD;
+    bf16 *qs = (bf16 *)space, *ds = qs + HEIGHT * HD;
+    key_stages<HD> *stage = (key_stages<HD> *)(ds + HEIGHT * HD);
     const k_attention &a = b.a;
     const k_tile tile = a.tile[blockIdx.x];
     const k_span span = a.span[tile.span];
@@ -104,44 +130,53 @@ static __global__ void __launch_bounds__(THREADS, 1) queries_wide(k_attention_ba
     walk at = walk_begin();
     bf16 *const to[2] = {qs, ds};
     const void *const from[2] = {a.q, b.d_o};
-    rows_to_factors<HD, HEIGHT, THREADS>(to, from, a, span, tile.first);
+    rows_to_factors<HD, HEIGHT, GROUP>(to, from, a, span, tile.first);
     coming now = take_block(a, tile, span, see, &at), next = {};
-    if (now.n > 0) copy_keys<HD>(stages, a, now);
+    if (now.n > 0) copy_keys(stage, 0, a, now);
     copies_end();
     if (now.n > 0) next = take_block(a, tile, span, see, &at);
-    if (next.n > 0) copy_keys<HD>(stages + BLOCK, a, next);
+    if (next.n > 0) copy_keys(stage, 1, a, next);
     copies_end();
-    const row_number row[2] = {number_of(b, span, tile.first + mine + lane / 4),
-                               number_of(b, span, tile.first + mine + lane / 4 + 8)};
-    const bf16 *const q = qs + mine / 64 * 64 * PANEL, *const d_o = ds + mine / 64 * 64 * PANEL;
+    const int32_t top = tile.first + mine + lane / 4;
+    row_number row[2];
+    uint4 o[2][HD / 32];
+#pragma unroll
+    for (int h = 0; h < 2; h++) {
+        take_output<HD>(o[h], b, span, top + 8 * h);
+        row[h].lse = lse_of(b, span, top + 8 * h);
+        row[h].query = span.position + (top + 8 * h) / group;
+    }
     copies_wait<1>();
     copies_to_products();
     __syncthreads();
+#pragma unroll
+    for (int h = 0; h < 2; h++) {
+        row[h].term = term_of<HD>(o[h], ds, mine + lane / 4 + 8 * h);
+        if (lane % 4 == 0 && top + 8 * h < packed)
+            b.row_term[packed_at(a, span, top + 8 * h)] = row[h].term;
+    }
     if (now.n > 0) {
         start_products();
-        rows_by_step<HD, HEIGHT>(s, q, stages);
-        rows_by_step<HD, HEIGHT>(dp, d_o, stages + STEP * HD);
+        rows_by_step<HD>(s, qs, stage->k[0]);
+        rows_by_step<HD>(dp, ds, stage->v[0]);
         wait_products<0>();
         hold(s), hold(dp);
         pairs_of_keys(s, dp, a, see, row, now);
         block_as_factor(p, dp);
     }
-    int turn = 0;
-    while (next.n > 0) {
-        const int turn1 = turn == KEY_STAGES - 1 ? 0 : turn + 1,
-                  turn2 = turn1 == KEY_STAGES - 1 ? 0 : turn1 + 1;
-        const bf16 *ks = stages + turn * BLOCK, *ks_next = stages + turn1 * BLOCK;
+    int turn = 0; /* modulo the numbers of stages */
+    for (; next.n > 0; turn = turn == KEY_STAGES * STAGES - 1 ? 0 : turn + 1) {
         copies_wait<0>();
         copies_to_products();
         __syncthreads(); /* the next block is there, and who read the one before this is done */
         const coming after = take_block(a, tile, span, see, &at);
-        if (after.n > 0) copy_keys<HD>(stages + turn2 * BLOCK, a, after);
+        if (after.n > 0) copy_keys(stage, turn + 2, a, after);
         copies_end();
         hold(dq);
         start_products();
-        rows_by_step<HD, HEIGHT>(s, q, ks_next);
-        rows_by_step<HD, HEIGHT>(dp, d_o, ks_next + STEP * HD);
-        add_step<HD>(dq, p, ks);
+        rows_by_step<HD>(s, qs, stage->k[(turn + 1) % KEY_STAGES]);
+        rows_by_step<HD>(dp, ds, stage->v[(turn + 1) % STAGES]);
+        add_step<HD>(dq, p, stage->k[turn % KEY_STAGES]);
         wait_products<1>();
         hold(s), hold(dp);
         pairs_of_keys(s, dp, a, see, row, next);
@@ -152,20 +187,20 @@ static __global__ void __launch_bounds__(THREADS, 1) queries_wide(k_attention_ba
         wait_products<0>();
         hold(dq);
         block_as_factor(p, dp);
-        now = next, next = after, turn = turn1;
+        now = next, next = after;
     }
     copies_wait<0>();
     if (now.n > 0) {
         hold(dq);
         start_products();
-        add_step<HD>(dq, p, stages + turn * BLOCK);
+        add_step<HD>(dq, p, stage->k[turn % KEY_STAGES]);
         wait_products<0>();
         hold(dq);
     }
     const float by[2] = {a.scale, a.scale};
     const rows_place place = {span.row, a.heads, group, tile.first + mine, packed};
     __syncthreads(); /* who reads stages is done: they are room for the warps' rows */
-    give_rows<HD>(b.dq, stages + mine * (HD + LANES), dq, by, place);
+    give_rows<HD>(b.dq, (bf16 *)stage + mine * (HD + LANES), dq, by, place);
 }
 
 template <int HD> struct row_stage { /* STEP packed rows on their way */
@@ -179,7 +214,7 @@ static __device__ __forceinline__ void copy_rows(row_stage<HD> *to, float *numbe
 {
     bf16 *const places[2] = {to->q, to->d_o};
     const void *const from[2] = {b.a.q, b.d_o};
-    rows_to_factors<HD, STEP, THREADS>(places, from, b.a, at.span, at.first);
+    rows_to_factors<HD, STEP, GROUP>(places, from, b.a, at.span, at.first);
     if (threadIdx.x >= 2 * STEP) return;
     const int r = (int)threadIdx.x % STEP;
     const int32_t p = at.first + r;
@@ -195,32 +230,36 @@ typedef struct sight {
     int32_t first, position;
 } sight;
 
-static __device__ __forceinline__ bool sees_slot(const k_attention &a, const sight &s, int slot,
-                                                 int row, int32_t group)
+/* The rows that see a slot. */
+static __device__ __forceinline__ stretch rows_of_slot(const k_attention &a, const sight &s,
+                                                       int slot, int32_t group)
 {
-    const int32_t query = s.position + (s.first + row) / group;
-    return (slot >= s.own.from) & (slot < s.own.end) & sees(query, s.own.position + slot, a.window);
+    const int32_t query = s.own.position + slot - s.position; /* of the span, the first that does */
+    const int32_t from = query * group - s.first, first = from > 0 ? from : 0;
+    int32_t end = a.window > 0 ? from + a.window * group : STEP;
+    if (end > STEP) end = STEP;
+    if (slot < s.own.from || slot >= s.own.end) end = 0;
+    return (stretch){first, end > first ? end - first : 0};
 }
 
-/* blockIdx: HEIGHT slots, K/V head. Dynamic shared memory: k, v; ROW_STAGES of rows; their numbers,
+/* blockIdx: HEIGHT slots, K/V head. Dynamic shared memory: k, v; stages of rows; their numbers,
  * log-sum-exp and term. */
 /* long: one kernel, a pipeline whose stages hold the same registers */
-template <int HD> static __global__ void __launch_bounds__(THREADS, 1) keys_wide(k_attention_back b)
+template <int HD> static __global__ void __launch_bounds__(GROUP, 2) keys_wide(k_attention_back b)
 {
     extern __shared__ __align__(1024) unsigned char space[];
     const k_attention &a = b.a;
     const int32_t slot0 = (int32_t)blockIdx.x * HEIGHT, group = a.heads / a.heads_kv;
     const int32_t left = (int32_t)b.slots - slot0 < HEIGHT ? (int32_t)b.slots - slot0 : HEIGHT;
     const int lane = (int)threadIdx.x % WARP, mine = (int)threadIdx.x / WARP * M_ROWS;
-    const int first_slot = mine / 64 * 64;
     bf16 *ks = (bf16 *)space, *vs = ks + HEIGHT * HD;
     row_stage<HD> *stage = (row_stage<HD> *)(vs + HEIGHT * HD);
-    float *numbers = (float *)(stage + ROW_STAGES);
+    float *numbers = (float *)(stage + STAGES);
     const float factor = a.scale * TO_TWO;
     float dk[HD / 8][4] = {}, dv[HD / 8][4] = {};
     uint32_t p[STEP / 16][4], dsp[STEP / 16][4];
-    slots_to_factor<HD, HEIGHT, THREADS>(ks, a.k, a, slot0, left);
-    slots_to_factor<HD, HEIGHT, THREADS>(vs, a.v, a, slot0, left);
+    slots_to_factor<HD, HEIGHT, GROUP>(ks, a.k, a, slot0, left);
+    slots_to_factor<HD, HEIGHT, GROUP>(vs, a.v, a, slot0, left);
     rows_walk at = rows_begin();
     bool more = rows_on(b, slot0, left, STEP, &at);
     if (more) copy_rows<HD>(stage, numbers, b, at);
@@ -229,7 +268,7 @@ template <int HD> static __global__ void __launch_bounds__(THREADS, 1) keys_wide
         const sight see = {at.own, at.first, at.span.position};
         const row_stage<HD> *rows = stage + turn;
         const float *lse = numbers + turn * 2 * STEP + lane % 4 * 2, *term = lse + STEP;
-        turn = turn == ROW_STAGES - 1 ? 0 : turn + 1;
+        turn = turn == STAGES - 1 ? 0 : turn + 1;
         float s[STEP / 8][4], dp[STEP / 8][4];
         copies_wait<0>();
         copies_to_products();
@@ -239,17 +278,22 @@ template <int HD> static __global__ void __launch_bounds__(THREADS, 1) keys_wide
         if (more) copy_rows<HD>(stage + turn, numbers + turn * 2 * STEP, b, at);
         copies_end();
         start_products();
-        rows_by_step<HD, HEIGHT>(s, ks + first_slot * PANEL, rows->q);
-        rows_by_step<HD, HEIGHT>(dp, vs + first_slot * PANEL, rows->d_o);
+        rows_by_step<HD>(s, ks, rows->q);
+        rows_by_step<HD>(dp, vs, rows->d_o);
         wait_products<1>();
         hold(s);
         if (see.own.from > 0 || see.own.end < HEIGHT || a.window > 0 ||
             see.own.position + HEIGHT - 1 > see.position + see.first / group) {
+            stretch seen[2];
+#pragma unroll
+            for (int h = 0; h < 2; h++) {
+                seen[h] = rows_of_slot(a, see, mine + lane / 4 + 8 * h, group);
+                seen[h].first -= lane % 4 * 2;
+            }
 #pragma unroll
             for (int i = 0; i < STEP / 2; i++) {
-                const int row = i / 4 * 8 + lane % 4 * 2 + i % 2;
-                if (!sees_slot(a, see, mine + lane / 4 + i % 4 / 2 * 8, row, group))
-                    s[i / 4][i % 4] = -CUDART_INF_F;
+                const bool there = is_in(seen[i % 4 / 2], i / 4 * 8 + i % 2);
+                s[i / 4][i % 4] = there ? s[i / 4][i % 4] : -CUDART_INF_F;
             }
         }
 #pragma unroll
@@ -290,16 +334,16 @@ template <int HD> static __global__ void __launch_bounds__(THREADS, 1) keys_wide
 template <int HD> static void start_wide(k_stream s, const k_attention_back *b)
 {
     constexpr size_t held = (size_t)2 * HEIGHT * HD * sizeof(bf16);
-    constexpr size_t of_keys = (size_t)KEY_STAGES * 2 * STEP * HD * sizeof(bf16);
-    constexpr size_t of_rows = ROW_STAGES * (sizeof(row_stage<HD>) + 2 * STEP * sizeof(float));
+    constexpr size_t of_keys = sizeof(key_stages<HD>);
+    constexpr size_t of_rows = STAGES * (sizeof(row_stage<HD>) + 2 * STEP * sizeof(float));
     const dim3 slots(blocks_of(b->slots, HEIGHT), (unsigned)b->a.heads_kv);
     const dim3 tiles((unsigned)b->a.n_tile, (unsigned)b->a.heads_kv);
     cudaFuncSetAttribute(queries_wide<HD>, cudaFuncAttributeMaxDynamicSharedMemorySize,
                          (int)(held + of_keys));
     cudaFuncSetAttribute(keys_wide<HD>, cudaFuncAttributeMaxDynamicSharedMemorySize,
                          (int)(held + of_rows));
-    if (b->a.n_tile > 0) queries_wide<HD><<<tiles, THREADS, held + of_keys, s>>>(*b);
-    keys_wide<HD><<<slots, THREADS, held + of_rows, s>>>(*b);
+    if (b->a.n_tile > 0) queries_wide<HD><<<tiles, GROUP, held + of_keys, s>>>(*b);
+    keys_wide<HD><<<slots, GROUP, held + of_rows, s>>>(*b);
 }
 
 void k_attend_back_wide(k_stream s, const k_attention_back *b)

@@ -167,6 +167,22 @@ static __device__ __forceinline__ void give_rows(void *to, bf16 *room, const flo
     }
 }
 
+/* ---- blocks of keys ---- */
+
+typedef struct coming { /* a block of keys that a tile looks at; n 0: no more */
+    int32_t position, slot, n, owner;
+} coming;
+
+static __device__ __forceinline__ coming take_block(const k_attention &a, const k_tile &tile,
+                                                    const k_span &span, seen s, walk *w)
+{
+    if (!walk_on(a, tile, span, s, KEYS, w)) return (coming){0, 0, 0, -1};
+    const int32_t from = w->from, left = w->range.count - from;
+    w->from += KEYS;
+    return (coming){w->range.position + from, w->range.slot + from, left < KEYS ? left : KEYS,
+                    owner_of(tile, span, w->i)};
+}
+
 /* ---- products ---- */
 
 /* d [64, 64] (+)= a b^T for 16 columns of a's 64 rows and of b's. */

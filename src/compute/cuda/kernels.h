@@ -80,13 +80,13 @@ typedef struct k_attention {
     const k_span *span;
     const k_range *range;
     const k_tile *tile;
-    int32_t n_tile, height; /* packed rows a tile: 16, 64, 128 (back: 64; wide 128); precise 4 */
+    int32_t n_tile, height; /* packed rows a tile: 16, 64, 128 (64 in attend_back); precise: 4 */
     float scale, softcap;
     int32_t window;
 } k_attention;
 void k_attend(k_stream s, const k_attention *a);
 /* hopper_attend.cu: tiles of WIDE_HEIGHT rows where k_attend_is_wide (the card, heads, rows). */
-enum { WIDE_HEIGHT = 128 };
+enum { WIDE_HEIGHT = 64 };
 bool k_attend_is_wide(const k_attention *a);
 void k_attend_wide(k_stream s, const k_attention *a);
 

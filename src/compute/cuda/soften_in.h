@@ -40,20 +40,22 @@ static __device__ __forceinline__ void mask(float s[KEYS / 8][4], const k_attent
                                             const two_rows rows, key_block keys)
 {
     const int column = (int)threadIdx.x % 4 * 2;
+    stretch seen[2];
 #pragma unroll
-    for (int i = 0; i < KEYS / 8; i++) {
+    for (int h = 0; h < 2; h++) {
+        const bool other = keys.owner >= 0 && rows.span[h] != keys.owner;
+        seen[h] = seen_of(rows.query[h], keys.position, other ? 0 : keys.n, a.window);
+        seen[h].first -= column;
+    }
 #pragma unroll
-        for (int j = 0; j < 4; j++) {
-            const int key = i * 8 + column + j % 2;
-            const bool other = (keys.owner >= 0) & (rows.span[j / 2] != keys.owner);
-            const bool seen = sees(rows.query[j / 2], keys.position + key, a.window);
-            s[i][j] = other | (key >= keys.n) | !seen ? -CUDART_INF_F : s[i][j]; /* no branches */
-        }
+    for (int i = 0; i < KEYS / 8 * 4; i++) {
+        const bool there = is_in(seen[i % 4 / 2], i / 4 * 8 + i % 2);
+        s[i / 4][i % 4] = there ? s[i / 4][i % 4] : -CUDART_INF_F; /* no branches */
     }
 }
 
-/* The same; dot products are to be multiplied by logit_factor() for
- * logits in units of log 2; with a soft-cap they become such logits here, and the factor is 1. */
+/* The same; dot products are to be multiplied by logit_factor() for logits in units of log 2; with
+ * a soft-cap they become such logits here, and the factor is 1. */
 static __device__ __forceinline__ void cap_and_mask(float s[KEYS / 8][4], const k_attention &a,
                                                     const two_rows rows, key_block keys)
 {
@@ -118,7 +120,7 @@ static __device__ __forceinline__ void fade_rows(float out[HD / 8][4], const flo
 /* Of a row's weights; 0 for a row that sees nothing. */
 static __device__ __forceinline__ float log_of(float largest, float sum)
 {
-    return sum > 0 ? largest * 0.69314718055994531f + logf(sum) : 0;
+    return sum > 0 ? __fmaf_rn(largest, 0.69314718055994531f, logf(sum)) : 0;
 }
 
 template <typename T, int HD>

@@ -18,6 +18,24 @@ static __device__ __forceinline__ bool sees(int32_t query, int32_t key, int32_t 
     return (key <= query) & ((window == 0) | (query - key < window));
 }
 
+typedef struct stretch { /* columns of a block */
+    int32_t first, count;
+} stretch;
+
+/* Which of n keys from `position` on a query sees. */
+static __device__ __forceinline__ stretch seen_of(int32_t query, int32_t position, int32_t n,
+                                                  int32_t window)
+{
+    const int32_t on = query - position + 1, end = on < n ? on : n;
+    const int32_t first = window > 0 && on > window ? on - window : 0;
+    return (stretch){first, end > first ? end - first : 0};
+}
+
+static __device__ __forceinline__ bool is_in(stretch s, int32_t column)
+{
+    return (uint32_t)(column - s.first) < (uint32_t)s.count;
+}
+
 static __device__ __forceinline__ float exp_two(float x)
 {
     float y;

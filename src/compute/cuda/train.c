@@ -5,8 +5,6 @@
 #include <assert.h>
 #include <math.h>
 
-enum { BACK_HEIGHT = 64 };
-
 static k_attention attention_of(backend *b, const attend_tape *t)
 {
     return (k_attention){.q = t->q.data,
@@ -42,8 +40,7 @@ static void cuda_attend_back(backend *b, const attend_tape *t, const attend_grad
                              .slots = t->k.dim[0],
                              .n_span = plan->n_span};
     assert(tensor_count(&t->q) / t->q.dim[2] <= s->row_terms);
-    back.a.softcap = plan->softcap;
-    if (!back.a.precise) back.a.height = k_attend_is_wide(&back.a) ? WIDE_HEIGHT : BACK_HEIGHT;
+    if (!back.a.precise) back.a.height = WIDE_HEIGHT;
     k_attention tiled[TILE_PARTS];
     if (cuda_tiles(b, &back.a, plan, tiled) == 0) back.n_span = 0;
     back.a = tiled[0];
