@@ -142,6 +142,16 @@ static void t_rmsnorm_back(backend *b, tensor dx, tensor dy, tensor x, const nor
     end(op);
 }
 
+static void t_matmul_turned(backend *b, tensor x, const matmul_part *part, const rope_turn *turn,
+                            int n)
+{
+    char name[48];
+    const timed op = begin(widths(name, x.dim[0] < 64 ? "few rows" : "product and rope", n,
+                                  x.dim[1], part[0].w.dim[0]));
+    now->own->train->matmul_turned(b, x, part, turn, n);
+    end(op);
+}
+
 static void t_gates(backend *b, tensor x, const gate_block *g)
 {
     const timed op = begin(x.dim[0] < 64 ? "few rows, gates" : "gates");
@@ -149,11 +159,12 @@ static void t_gates(backend *b, tensor x, const gate_block *g)
     end(op);
 }
 
-static void t_gates_back(backend *b, const gate_block *g, const back_part *down)
+static bool t_gates_back(backend *b, const gate_block *g, const back_part *down)
 {
     const timed op = begin("gates and their last product back");
-    now->own->train->gates_back(b, g, down);
+    const bool done = now->own->train->gates_back(b, g, down);
     end(op);
+    return done;
 }
 
 static void t_rmsnorm_keep(backend *b, tensor y, tensor kept, tensor x, const norm_shape *norm)
@@ -218,6 +229,7 @@ void profile_open(profile *p, backend *b)
     t->matmul_back = t_matmul_back, t->rmsnorm_back = t_rmsnorm_back;
     t->rope_back = t_rope_back, t->glu_back = t_glu_back, t->zero = t_zero;
     t->scatter_add = t_scatter_add, t->sum_squares = t_sum_squares, t->adamw = t_adamw;
+    if (t->matmul_turned) t->matmul_turned = t_matmul_turned;
     if (t->group_back) t->group_back = t_group_back;
     if (t->gates) t->gates = t_gates, t->gates_back = t_gates_back;
     if (t->rmsnorm_keep) t->rmsnorm_keep = t_rmsnorm_keep;

@@ -92,16 +92,18 @@ void op_rmsnorm_keep(backend *b, tensor y, tensor kept, tensor x, norm_shape nor
         return;
     }
     assert(!b->device);
+    if (norm.adapter) op_matmul(b, x, norm.low, norm.adapter->b, NULL, true);
     memcpy(kept.data, x.data, (size_t)tensor_count(&x) * sizeof(float));
     op_rmsnorm(b, y, x, norm.w, norm.eps, norm.w_plus);
 }
 
+bool op_norm_adds(const backend *b) { return b->ops->train->rmsnorm_keep != NULL; }
+
 void op_rmsnorm_back(backend *b, tensor dx, tensor dy, tensor x, norm_shape norm, bool add)
 {
     assert(same_shape(&dx, &dy) && same_shape(&x, &dy) && dx.data != x.data);
-    assert(is_rows(b, &dx) && dx.type == dy.type && is_rows(b, &x));
-    assert(dx.type == x.type || is_f32(&dx));
-    assert(!norm.rounded.data || (norm.rounded.type == b->rows && b->ops->train->rmsnorm_keep));
+    assert(is_rows(b, &dx) && is_rows(b, &dy) && is_rows(b, &x));
+    assert(dx.type == dy.type || dx.data != dy.data);
     assert(norm.w.rank == 1 && norm.w.dim[0] == x.dim[x.rank - 1] && b->train_space);
     assert(!add || dx.data != dy.data);
     if (tensor_count(&x) == 0) return;
@@ -133,14 +135,14 @@ void op_scale(backend *b, tensor y, float factor)
 
 void op_zero(backend *b, tensor y)
 {
-    assert(is_f32(&y));
+    assert(is_rows(b, &y));
     if (tensor_count(&y) > 0) b->ops->train->zero(b, y);
 }
 
 void op_scatter_add(backend *b, tensor y, tensor x, const int32_t *rows)
 {
     y = as_rows(y), x = as_rows(x);
-    assert(y.dim[1] == x.dim[1] && y.data != x.data);
+    assert(y.dim[1] == x.dim[1] && y.data != x.data && is_rows(b, &y) && is_f32(&x));
     if (x.dim[0] == 0) return;
     assert(rows);
     b->ops->train->scatter_add(b, y, x, rows);
@@ -174,11 +176,29 @@ void product_back_by_ops(backend *b, const back_part *p)
     if (p->dx) op_matmul_back(b, *p->dx, p->dy, p->w, p->add);
     if (!p->adapter) return;
     const lora_pair *pair = p->adapter;
-    op_weight_grad(b, pair->db, p->dy, p->low);
+    if (p->low.data) op_weight_grad(b, pair->db, p->dy, p->low);
     op_matmul_back(b, p->dlow, p->dy, pair->b, false);
     op_scale(b, p->dlow, pair->scale);
     op_weight_grad(b, pair->da, p->dlow, p->x);
     if (p->dx) op_matmul_back(b, *p->dx, p->dlow, pair->a, true);
+}
+
+void products_norm_x(backend *b, back_part *p, int n)
+{
+    const norm_shape *norm = p->normed;
+    if (!norm) return;
+    op_rmsnorm(b, p->h, p->x, norm->w, norm->eps, norm->w_plus);
+    for (int i = 0; i < n; i++) p[i].x = p->h, p[i].normed = NULL;
+}
+
+void part_turn_back(backend *b, back_part *p)
+{
+    const rope_turn *turn = p->turn;
+    tensor heads = p->dy;
+    p->turn = NULL;
+    if (!turn || !turn->table.data) return;
+    heads.rank = 3, heads.dim[1] /= turn->head_dim, heads.dim[2] = turn->head_dim;
+    op_rope_back(b, heads, turn->positions, turn->table, turn->style);
 }
 
 static void check_part(const backend *b, const back_part *p)
@@ -213,12 +233,15 @@ void op_products_back(backend *b, const back_part *p, int n)
         flat[i].add = p->add || i > 0;
         check_part(b, &flat[i]);
         assert(flat[i].x.data == flat[0].x.data && flat[i].x.dim[0] == flat[0].x.dim[0]);
+        assert(flat[i].normed == flat[0].normed);
     }
     if (flat[0].dy.dim[0] == 0) return;
     if (ops->group_back) {
         ops->group_back(b, flat, n);
         return;
     }
+    products_norm_x(b, flat, n);
+    for (int i = 0; i < n; i++) part_turn_back(b, &flat[i]);
     for (int i = 0; i < n; i++) {
         if (ops->product_back) ops->product_back(b, &flat[i]);
         else product_back_by_ops(b, &flat[i]);
@@ -226,6 +249,30 @@ void op_products_back(backend *b, const back_part *p, int n)
 }
 
 void op_product_back(backend *b, const back_part *p) { op_products_back(b, p, 1); }
+
+void matmul_turned_by_ops(backend *b, tensor x, const matmul_part *part, const rope_turn *turn,
+                          int n)
+{
+    op_matmul_group(b, x, part, n);
+    for (int i = 0; i < n; i++) {
+        tensor heads = part[i].y;
+        if (!turn[i].table.data) continue;
+        heads.rank = 3, heads.dim[1] /= turn[i].head_dim, heads.dim[2] = turn[i].head_dim;
+        op_rope(b, heads, turn[i].positions, turn[i].table, turn[i].style);
+    }
+}
+
+void op_matmul_turned(backend *b, tensor x, const matmul_part *part, const rope_turn *turn, int n)
+{
+    assert(n >= 1 && n <= ADAPTER_PARTS_MAX);
+    for (int i = 0; i < n; i++) {
+        assert(part[i].y.rank == 2);
+        assert(!turn[i].table.data || part[i].y.dim[1] % turn[i].head_dim == 0);
+    }
+    if (b->ops->train->matmul_turned && x.dim[0] > 0)
+        b->ops->train->matmul_turned(b, x, part, turn, n);
+    else matmul_turned_by_ops(b, x, part, turn, n);
+}
 
 void gates_by_ops(backend *b, tensor x, const gate_block *g)
 {
@@ -248,12 +295,14 @@ void gates_back_by_ops(backend *b, const gate_block *g, const back_part *down)
     op_glu_back(b, g->gate.y, g->up.y, *down->dx, g->kind);
 }
 
-void op_gates_back(backend *b, const gate_block *g, const back_part *down)
+bool op_gates_back(backend *b, const gate_block *g, const back_part *down)
 {
     assert(down->dx && !down->add && down->x.data == g->act.data);
     check_part(b, down);
-    if (b->ops->train->gates_back && down->dy.dim[0] > 0) b->ops->train->gates_back(b, g, down);
-    else gates_back_by_ops(b, g, down);
+    if (b->ops->train->gates_back && down->dy.dim[0] > 0)
+        return b->ops->train->gates_back(b, g, down);
+    gates_back_by_ops(b, g, down);
+    return false;
 }
 
 /* Rows [from, from + n) of a matrix, in place. */

@@ -1,8 +1,8 @@
 /* train: the operations that only training needs, beside those of backend.h: what goes backward
  * through each op, the adapter pair, the loss, and the optimiser.
  *
- * Weights of the model are frozen: nothing here computes their gradients. Gradients of adapters and
- * of the residual stream are f32; those of rows between products are of the rows' type.
+ * Weights of the model are frozen: nothing here computes their gradients. Gradients of adapters are
+ * f32; those of the residual stream and of rows between products are of the rows' type.
  *
  * Accumulate or assign: a gradient of rows (dx, dq, ..) is assigned, unless a parameter `add` says
  * otherwise; a gradient of an adapter's matrix is always added to.
@@ -31,7 +31,9 @@ typedef struct attend_grad {
 typedef struct norm_shape { /* of the forward op */
     tensor w;               /* [d] */
     float eps, w_plus;
-    tensor rounded; /* way back: dx once more in the rows' type; data NULL: not wanted */
+    float *scale; /* [n] a norm that keeps fills it where it is not NULL: (mean x^2 + eps)^-1/2 */
+    const lora_pair *adapter; /* a norm that keeps: x += low B^T first; NULL: nothing */
+    tensor low;
 } norm_shape;
 
 typedef struct loss_rows {   /* one target a row */
@@ -58,13 +60,25 @@ typedef struct adamw_state { /* all [n] */
     int64_t n;
 } adamw_state;
 
+typedef struct rope_turn { /* op_rope of a product's output; table.data NULL: none */
+    const int32_t *positions;
+    tensor table;
+    rope_style style;
+    int32_t head_dim;
+} rope_turn;
+
 typedef struct back_part {    /* one product y = x w^T and its adapter, backwards */
     tensor dy, x, w;          /* [n,out], [n,in], [out,in] */
     const tensor *dx;         /* [n,in]; NULL: not wanted */
     bool add;                 /* dx holds something already */
     const lora_pair *adapter; /* NULL: none */
-    tensor low;               /* [n,r] scale x A^T, as the forward product left it; rows */
+    tensor low;               /* [n,r] scale x A^T, as the forward product left it; rows; data NULL:
+                                 dB has this product's share already */
     tensor dlow;              /* [n,r] scratch, rows */
+    const rope_turn *turn;    /* dy turns back first, in place; NULL: it does not */
+    const norm_shape
+        *normed; /* NULL, or the product's x was this norm (its scale filled) of this x */
+    tensor h;    /* [n,in] rows, scratch for that */
 } back_part;
 
 typedef struct gate_block { /* a gated feed-forward but for its last product */
@@ -88,9 +102,10 @@ void op_matmul_back(backend *b, tensor dx, tensor dy, tensor w, bool add);
 /* dw [out,in] += dy^T x over the rows of dy [n,out], x [n,in]. */
 void op_weight_grad(backend *b, tensor dw, tensor dy, tensor x);
 /* y = op_rmsnorm(x) of x [n,d] f32, and kept = x, both of the rows' type. */
+bool op_norm_adds(const backend *b); /* is it faster there to leave an adapter to the next norm? */
 void op_rmsnorm_keep(backend *b, tensor y, tensor kept, tensor x, norm_shape norm);
-/* Through y = op_rmsnorm(x); dx may be dy, not x. With add: dx += , and dx is not dy. x may be of
- * the rows' type where dx and dy are f32. */
+/* Through y = op_rmsnorm(x); dx may be dy, not x. With add: dx += , and dx is not dy. Each of the
+ * three is f32 or of the rows' type. */
 void op_rmsnorm_back(backend *b, tensor dx, tensor dy, tensor x, norm_shape norm, bool add);
 void op_rope_back(backend *b, tensor dx, const int32_t *positions, tensor table,
                   rope_style style); /* in place: the transposed rotation */
@@ -106,6 +121,9 @@ void op_lora_low(backend *b, tensor low, tensor x, const lora_pair *pair);
 /* y += scale (x A^T) B^T; t [n,r] is scratch (t = scale x A^T afterwards). */
 void op_lora(backend *b, tensor y, tensor x, const lora_pair *pair, tensor t);
 
+/* op_matmul_group of at most ADAPTER_PARTS_MAX parts; their outputs, adapters included, turn. */
+void op_matmul_turned(backend *b, tensor x, const matmul_part *part, const rope_turn *turn, int n);
+
 /* dx (+)= dy (w + scale B A); the adapter's dA += scale (dy B)^T x, dB += dy^T low. Several
  * products of one x and dx at once (`add` is the first one's; the others add to it), at most
  * ADAPTER_PARTS_MAX, each with a dlow of its own. */
@@ -115,9 +133,10 @@ void op_product_back(backend *b, const back_part *p);
 /* gate and up = their products of x, act = op_glu of them. A device may leave what the adapters add
  * out of gate and up, but not out of act, until the way back, which takes the same block. */
 void op_gates(backend *b, tensor x, const gate_block *g);
-/* The way back through `down`, whose x is g->act (filled again) and whose dx is scratch, and then
- * through the gates: gate and up become the gradients of their products' outputs. */
-void op_gates_back(backend *b, const gate_block *g, const back_part *down);
+/* The way back through `down`, whose x is g->act (filled again where that is needed) and whose dx
+ * is scratch, and then through the gates: gate and up become the gradients of their products'
+ * outputs. True: dB of gate's and up's adapters has been added to, too. */
+bool op_gates_back(backend *b, const gate_block *g, const back_part *down);
 
 /* Cross-entropy of rows x [m,d] over w [V,d], in chunks of ids: returns the sum of weight x loss;
  * dx [m,d] becomes the gradient of that sum. */

@@ -14,8 +14,10 @@ typedef struct train_table { /* one device */
     void (*product_back)(backend *b, const back_part *p);
     void (*group_back)(backend *b, const back_part *p, int n);
     void (*lora_low)(backend *b, tensor low, tensor x, const lora_pair *pair);
+    void (*matmul_turned)(backend *b, tensor x, const matmul_part *part, const rope_turn *turn,
+                          int n);
     void (*gates)(backend *b, tensor x, const gate_block *g);
-    void (*gates_back)(backend *b, const gate_block *g, const back_part *down);
+    bool (*gates_back)(backend *b, const gate_block *g, const back_part *down);
     void (*rmsnorm_keep)(backend *b, tensor y, tensor kept, tensor x, const norm_shape *norm);
     void (*rmsnorm_back)(backend *b, tensor dx, tensor dy, tensor x, const norm_shape *norm,
                          bool add);
@@ -33,7 +35,12 @@ typedef struct train_table { /* one device */
 
 /* For a device that passes a case on: by the smaller ops. */
 void product_back_by_ops(backend *b, const back_part *p);
+/* x of the parts becomes what their norm makes of it, in its scratch h. */
+void products_norm_x(backend *b, back_part *p, int n);
+void part_turn_back(backend *b, back_part *p); /* dy of the part turns back, if it has to */
 void lora_low_by_ops(backend *b, tensor low, tensor x, const lora_pair *pair);
+void matmul_turned_by_ops(backend *b, tensor x, const matmul_part *part, const rope_turn *turn,
+                          int n);
 void gates_by_ops(backend *b, tensor x, const gate_block *g);
 void gates_back_by_ops(backend *b, const gate_block *g, const back_part *down);
 

@@ -82,29 +82,24 @@ static void norm_rows(const layer_at *l, tensor y, tensor x, tensor w)
     op_rmsnorm(l->t->backend, y, x, w, l->c->norm_eps, l->c->norm_plus);
 }
 
-/* h = norm(x) of the stream, which stays in `kept` as well. */
-static void norm_stream(const layer_at *l, tensor h, void *kept, tensor x, tensor w)
+/* h = norm(x) of the stream, which stays in `kept` as well; x gets what it still lacks. */
+static void norm_stream(const layer_at *l, tensor h, void *kept, tensor x, norm_shape norm)
 {
-    op_rmsnorm_keep(l->t->backend, h, h_rows(l, kept, (int32_t)x.dim[0]), x,
-                    (norm_shape){.w = w, .eps = l->c->norm_eps, .w_plus = l->c->norm_plus});
+    trainer *t = l->t;
+    norm.adapter = t->pending_low.data ? &t->pending_pair : NULL, norm.low = t->pending_low;
+    op_rmsnorm_keep(t->backend, h, h_rows(l, kept, (int32_t)x.dim[0]), x, norm);
+    t->pending_low = (tensor){0};
 }
 
-/* The gradient of the stream goes through one of its norms; but in the last layer it is rounded
- * for the products that read it next. */
+static norm_shape norm_of(const layer_at *l, tensor w, float *scale)
+{
+    return (norm_shape){.w = w, .eps = l->c->norm_eps, .w_plus = l->c->norm_plus, .scale = scale};
+}
+
+/* The gradient of the stream goes through one of its norms. */
 static void stream_back(const layer_at *l, tensor dx, tensor dh, tensor x, tensor w)
 {
-    norm_shape norm = {.w = w, .eps = l->c->norm_eps, .w_plus = l->c->norm_plus};
-    if (l->t->dx_rounded && dx.data == l->t->dx) {
-        norm.rounded = h_rows(l, l->t->dx_rounded, (int32_t)dx.dim[0]);
-    }
-    op_rmsnorm_back(l->t->backend, dx, dh, x, norm, true);
-}
-
-/* The stream's gradient as the next product reads it. */
-static tensor stream_rows(const layer_at *l, tensor dx)
-{
-    return l->t->dx_rounded && dx.data == l->t->dx ? h_rows(l, l->t->dx_rounded, (int32_t)dx.dim[0])
-                                                   : dx;
+    op_rmsnorm_back(l->t->backend, dx, dh, x, norm_of(l, w, NULL), true);
 }
 
 static void norm_back(const layer_at *l, tensor dx, tensor dy, tensor x, tensor w)
@@ -113,13 +108,20 @@ static void norm_back(const layer_at *l, tensor dx, tensor dy, tensor x, tensor 
                     (norm_shape){.w = w, .eps = l->c->norm_eps, .w_plus = l->c->norm_plus}, false);
 }
 
-static void rotate(const layer_at *l, tensor x, const int32_t *position, bool back)
+static rope_turn turn_of(const layer_at *l, const int32_t *position)
 {
     float *table = l->c->layer_is_local[l->layer] ? l->t->rope_local : l->t->rope_global;
-    tensor angles = tensor_f32(table, l->t->shape.positions, l->c->rotary_dim);
-    rope_style style = l->c->from_gguf ? l->c->family->rope_gguf : l->c->family->rope_hf;
-    if (back) op_rope_back(l->t->backend, x, position, angles, style);
-    else op_rope(l->t->backend, x, position, angles, style);
+    return (rope_turn){.positions = position,
+                       .table = tensor_f32(table, l->t->shape.positions, l->c->rotary_dim),
+                       .style = l->c->from_gguf ? l->c->family->rope_gguf : l->c->family->rope_hf,
+                       .head_dim = l->c->head_dim};
+}
+
+static void rotate(const layer_at *l, tensor x, const int32_t *position, bool back)
+{
+    const rope_turn turn = turn_of(l, position);
+    if (back) op_rope_back(l->t->backend, x, position, turn.table, turn.style);
+    else op_rope(l->t->backend, x, position, turn.table, turn.style);
 }
 
 /* y = x w^T with its adapter, whose pair is put into `pair`. */
@@ -136,9 +138,16 @@ static matmul_part part_of(const layer_at *l, lora_target target, tensor y, lora
     return part;
 }
 
+typedef struct input_back { /* of products: rows, or those and their norm, for which h is scratch */
+    tensor x, h;
+    const norm_shape *norm;
+} input_back;
+
 typedef struct way_back { /* through one product */
     lora_target target;
     tensor dy;
+    bool b_done;           /* its dB has been added to already */
+    const rope_turn *turn; /* dy turns back first; NULL: not here */
 } way_back;
 
 /* `i`: of those that go at once. */
@@ -151,6 +160,7 @@ static back_part back_of(const layer_at *l, way_back way, int i, const tensor *d
     if (!forward.adapter) return part;
     part.adapter = pair;
     part.low = forward.low;
+    if (way.b_done) part.low.data = NULL;
     part.dlow = rows_of(l, l->t->dlow, x.dim[0], rank);
     part.dlow.data =
         (char *)l->t->dlow + i * rows * rank * dtype_get(l->t->backend->rows)->block_bytes;
@@ -158,17 +168,28 @@ static back_part back_of(const layer_at *l, way_back way, int i, const tensor *d
 }
 
 /* The way back through products of one x and their adapters: dx = sum dy W; NULL: not wanted. */
-static void products_back(const layer_at *l, const way_back *way, int n, const tensor *dx, tensor x)
+static void products_back(const layer_at *l, const way_back *way, int n, const tensor *dx,
+                          input_back input)
 {
     lora_pair pair[ADAPTER_PARTS_MAX];
     back_part part[ADAPTER_PARTS_MAX];
-    for (int i = 0; i < n; i++) part[i] = back_of(l, way[i], i, dx, x, &pair[i]);
+    for (int i = 0; i < n; i++) {
+        part[i] = back_of(l, way[i], i, dx, input.x, &pair[i]);
+        part[i].normed = input.norm, part[i].h = input.h, part[i].turn = way[i].turn;
+    }
     op_products_back(l->t->backend, part, n);
 }
 
 static void copy_rows(const layer_at *l, tensor y, tensor x)
 {
     op_gather(l->t->backend, y, x, l->t->count_up);
+}
+
+/* Does the next norm of x add what the adapter of the target makes? Not where x is read before. */
+static bool leaves(const layer_at *l, lora_target target)
+{
+    if (!op_norm_adds(l->t->backend)) return false;
+    return target == LORA_O || (!l->last && !l->t->keep[l->layer + 1].full);
 }
 
 /* x += w(input), through the block's own norm where the family has one; `out` keeps its input. */
@@ -181,6 +202,11 @@ static void add_block(const layer_at *l, lora_target target, tensor x, tensor in
     lora_pair pair;
     matmul_part part = part_of(l, target, out, &pair);
     part.add = !post->data;
+    if (part.add && part.adapter && leaves(l, target)) {
+        op_lora_low(l->t->backend, part.low, input, &pair);
+        l->t->pending_low = part.low, l->t->pending_pair = pair;
+        part.adapter = NULL;
+    }
     op_matmul_group(l->t->backend, input, &part, 1);
     if (!post->data) return;
     tensor normed = h_rows(l, l->t->normed, l->m);
@@ -214,19 +240,17 @@ static void project(const layer_at *l, tensor x)
     tensor h = h_rows(l, t->normed, l->n), out_h = h;
     tensor k = flat(kv_heads(l, l->keep->key)), v = flat(kv_heads(l, l->keep->value));
     tensor q = flat(q_heads(l, l->keep->query));
-    norm_stream(l, h, l->keep->x, x, w->attn_norm);
+    norm_stream(l, h, l->keep->x, x, norm_of(l, w->attn_norm, l->keep->x_scale));
     lora_pair pair[3];
     const matmul_part part[3] = {part_of(l, LORA_K, k, &pair[0]), part_of(l, LORA_V, v, &pair[1]),
                                  part_of(l, LORA_Q, q, &pair[2])};
-    op_matmul_group(t->backend, h, part, l->last ? 2 : 3);
-    if (l->last) {
-        out_h = h_rows(l, t->out_normed, l->m);
-        op_gather(t->backend, out_h, h, l->b->out_row);
-        op_matmul_group(t->backend, out_h, &part[2], 1);
-    }
-    if (w->q_norm.data) return;
-    rotate(l, q_heads(l, l->keep->query), l->position, false);
-    rotate(l, kv_heads(l, l->keep->key), l->b->position, false);
+    rope_turn turn[3] = {turn_of(l, l->b->position), {0}, turn_of(l, l->position)};
+    if (w->q_norm.data) turn[0] = turn[2] = (rope_turn){0};
+    op_matmul_turned(t->backend, h, part, turn, l->last ? 2 : 3);
+    if (!l->last) return;
+    out_h = h_rows(l, t->out_normed, l->m);
+    op_gather(t->backend, out_h, h, l->b->out_row);
+    op_matmul_turned(t->backend, out_h, &part[2], &turn[2], 1);
 }
 
 /* A rerun's last want: what the adapter of the last product keeps of its input. */
@@ -262,7 +286,7 @@ void layer_forward(trainer *t, const train_batch *b, int32_t i, bool again)
     }
     add_block(l, LORA_O, x, flat(tape.o), l->keep->attn_out);
     tensor h = h_rows(l, t->normed, l->m);
-    norm_stream(l, h, l->keep->middle, x, w->ffn_norm);
+    norm_stream(l, h, l->keep->middle, x, norm_of(l, w->ffn_norm, l->keep->middle_scale));
     lora_pair pair[2];
     const gate_block gates = gates_of(l, pair);
     op_gates(t->backend, h, &gates);
@@ -275,18 +299,20 @@ static void feed_forward_back(const layer_at *l, tensor dx)
     trainer *t = l->t;
     const layer_weights *w = l->w;
     tensor dact = f_rows(l, t->dact), middle = h_rows(l, l->keep->middle, l->m);
-    tensor h = h_rows(l, t->normed, l->m), dh = d_rows(l, t->dh, l->m), dy = stream_rows(l, dx);
+    tensor h = h_rows(l, t->normed, l->m), dh = d_rows(l, t->dh, l->m), dy = dx;
     if (w->post_ffn_norm.data) {
         dy = dh;
         norm_back(l, dy, dx, d_rows(l, l->keep->ffn_out, l->m), w->post_ffn_norm);
     }
     lora_pair pair[3];
     const gate_block gates = gates_of(l, pair);
-    const back_part down = back_of(l, (way_back){LORA_DOWN, dy}, 0, &dact, gates.act, &pair[2]);
-    op_gates_back(t->backend, &gates, &down);
-    norm_rows(l, h, middle, w->ffn_norm);
-    const way_back way[] = {{LORA_GATE, gates.gate.y}, {LORA_UP, gates.up.y}};
-    products_back(l, way, 2, &dh, h);
+    const back_part down =
+        back_of(l, (way_back){.target = LORA_DOWN, .dy = dy}, 0, &dact, gates.act, &pair[2]);
+    const bool done = op_gates_back(t->backend, &gates, &down);
+    const norm_shape norm = norm_of(l, w->ffn_norm, l->keep->middle_scale);
+    const way_back way[] = {{LORA_GATE, gates.gate.y, done, NULL},
+                            {LORA_UP, gates.up.y, done, NULL}};
+    products_back(l, way, 2, &dh, (input_back){middle, h, &norm});
     stream_back(l, dx, dh, middle, w->ffn_norm);
 }
 
@@ -300,16 +326,17 @@ static void attention_back(const layer_at *l, tensor dx)
                         .dq = q_heads(l, t->dq),
                         .dk = kv_heads(l, t->dk),
                         .dv = kv_heads(l, t->dv)};
-    tensor dy = stream_rows(l, dx), d_o = flat(grad.d_o);
+    tensor dy = dx, d_o = flat(grad.d_o);
     if (w->post_attn_norm.data) {
         dy = d_rows(l, t->dh, l->m);
         norm_back(l, dy, dx, d_rows(l, l->keep->attn_out, l->m), w->post_attn_norm);
     }
-    products_back(l, &(way_back){LORA_O, dy}, 1, &d_o, flat(tape.o));
+    products_back(l, &(way_back){.target = LORA_O, .dy = dy}, 1, &d_o,
+                  (input_back){.x = flat(tape.o)});
     op_attend_back(t->backend, &tape, &grad, &l->plan);
+    if (!w->q_norm.data) return; /* project_back turns them */
     rotate(l, grad.dq, l->position, true);
     rotate(l, grad.dk, l->b->position, true);
-    if (!w->q_norm.data) return;
     norm_back(l, grad.dq, grad.dq, q_heads(l, l->keep->query), w->q_norm);
     norm_back(l, grad.dk, grad.dk, kv_heads(l, l->keep->key), w->k_norm);
 }
@@ -321,15 +348,20 @@ static void project_back(const layer_at *l)
     tensor h = h_rows(l, t->normed, l->n), x = h_rows(l, l->keep->x, l->n);
     tensor dh = d_rows(l, t->dh, l->n), out_dh = d_rows(l, t->out_dh, l->m);
     tensor dq = flat(q_heads(l, t->dq)), dk = flat(kv_heads(l, t->dk));
-    tensor dv = flat(kv_heads(l, t->dv)), dx = d_rows(l, t->dx, l->n);
+    tensor dv = flat(kv_heads(l, t->dv)), dx = h_rows(l, t->dx, l->n);
     const bool below = l->layer > 0; /* does anybody ask for dx? */
-    norm_rows(l, h, x, l->w->attn_norm);
-    const way_back way[] = {{LORA_K, dk}, {LORA_V, dv}, {LORA_Q, dq}};
-    products_back(l, way, l->last ? 2 : 3, below ? &dh : NULL, h);
+    const norm_shape norm = norm_of(l, l->w->attn_norm, l->keep->x_scale);
+    const rope_turn turn[] = {turn_of(l, l->b->position), turn_of(l, l->position)};
+    const bool turns = !l->w->q_norm.data;
+    const way_back way[] = {{LORA_K, dk, false, turns ? &turn[0] : NULL},
+                            {LORA_V, dv, false, NULL},
+                            {LORA_Q, dq, false, turns ? &turn[1] : NULL}};
+    products_back(l, way, l->last ? 2 : 3, below ? &dh : NULL, (input_back){x, h, &norm});
     if (l->last) {
         tensor out_h = h_rows(l, t->out_normed, l->m);
+        norm_rows(l, h, x, l->w->attn_norm);
         op_gather(t->backend, out_h, h, l->b->out_row);
-        products_back(l, &way[2], 1, below ? &out_dh : NULL, out_h);
+        products_back(l, &way[2], 1, below ? &out_dh : NULL, (input_back){.x = out_h});
     }
     if (!below) return;
     if (l->last) {
@@ -343,7 +375,7 @@ static void project_back(const layer_at *l)
 void layer_backward(trainer *t, const train_batch *b, int32_t i)
 {
     layer_at at = layer_of(t, b, i), *l = &at;
-    tensor dx = d_rows(l, l->last ? t->out_dx : t->dx, l->m);
+    tensor dx = l->last ? d_rows(l, t->out_dx, l->m) : h_rows(l, t->dx, l->m);
     feed_forward_back(l, dx);
     attention_back(l, dx);
     project_back(l);

@@ -19,6 +19,10 @@ static void take_keep(trainer *t, layer_keep *keep, int64_t rows, int64_t out, a
     keep->log_sum_exp = take_floats(t->backend, a, out, c->n_head, e);
     keep->x = take_rows(t->backend, a, rows, c->d_model, e);
     keep->middle = take_rows(t->backend, a, out, c->d_model, e);
+    if (t->backend->rows != DTYPE_F32) {
+        keep->x_scale = take_floats(t->backend, a, rows, 1, e);
+        keep->middle_scale = take_floats(t->backend, a, out, 1, e);
+    }
     keep->gate = take_rows(t->backend, a, out, c->d_ff, e);
     keep->up = take_rows(t->backend, a, out, c->d_ff, e);
     for (int i = 0; i < LORA_TARGETS; i++) {
@@ -54,11 +58,11 @@ static void take_scratch(trainer *t, arena *a, err *e)
     const model_config *c = t->model->config;
     const int64_t rows = t->shape.rows, out = t->shape.out_rows, d = c->d_model;
     const int64_t q = (int64_t)c->n_head * c->head_dim, kv = (int64_t)c->n_head_kv * c->head_dim;
-    float **wide[] = {&t->x, &t->dx, &t->dh};
+    float **wide[] = {&t->x, &t->dh};
     float **narrow[] = {&t->out_x, &t->out_dx, &t->out_dh};
     for (size_t i = 0; i < countof(wide); i++) *wide[i] = take_floats(t->backend, a, rows, d, e);
     for (size_t i = 0; i < countof(narrow); i++) *narrow[i] = take_floats(t->backend, a, out, d, e);
-    if (t->backend->rows != DTYPE_F32) t->dx_rounded = take_rows(t->backend, a, rows, d, e);
+    t->dx = take_rows(t->backend, a, rows, d, e);
     t->normed = take_rows(t->backend, a, rows, d, e);
     t->out_normed = take_rows(t->backend, a, out, d, e);
     if (c->family->qk_norm) {

@@ -42,15 +42,17 @@ typedef struct train_batch { /* K/V slots are row numbers */
     const float *weight;    /* [n_out] what its loss counts */
 } train_batch;
 
-typedef struct layer_keep {  /* n: rows, but out rows in the last layer where marked *;
+typedef struct layer_keep { /* n: rows, but out rows in the last layer where marked *;
                                   void: in the backend's `rows` type */
-    float *full;             /* [n, d] the layer's input; layers that are forwarded again only */
-    void *x;                 /* [n, d] it as attention's norm read it */
-    void *query;             /* [n*, h hd] rotated; before its norm where the family has one */
-    void *key, *value;       /* [n, g hd] likewise */
-    void *attended;          /* [n*, h hd] */
-    float *log_sum_exp;      /* [n*, h] */
-    void *middle;            /* [n*, d] x after attention */
+    float *full;            /* [n, d] the layer's input; layers that are forwarded again only */
+    void *x;                /* [n, d] it as attention's norm read it */
+    void *query;            /* [n*, h hd] rotated; before its norm where the family has one */
+    void *key, *value;      /* [n, g hd] likewise */
+    void *attended;         /* [n*, h hd] */
+    float *log_sum_exp;     /* [n*, h] */
+    void *middle;           /* [n*, d] x after attention */
+    float *x_scale;         /* [n] of the norm of x, and [n*] of middle; NULL where rows are f32 */
+    float *middle_scale;
     void *gate, *up;         /* [n*, f] as op_gates leaves them; their gradients on the way back */
     void *low[LORA_TARGETS]; /* [n*, r] what the adapter's A made of the product's input */
     float *attn_out, *ffn_out; /* [n*, d] before the post-norms; families with them only */
@@ -70,22 +72,24 @@ typedef struct trainer {
     float *rope_global, *rope_local; /* [positions, rotary_dim] */
     void *normed;                    /* [rows, d] */
     float *x;                        /* [rows, d] on the way forward */
-    float *dx, *dh;                  /* [rows, d] */
-    void *dx_rounded;                /* [rows, d] dx in the rows' type; NULL where that is f32 */
-    void *query, *key;               /* [rows, heads] normed and rotated; qk-norm families only */
-    void *dq, *d_o;                  /* [rows, h hd] */
-    void *dk, *dv;                   /* [rows, g hd] */
-    void *act, *dact;                /* [rows, f] */
-    void *dlow;                      /* [ADAPTER_PARTS_MAX, rows, r] */
-    void *out_normed;                /* [out_rows, d] */
-    float *out_x, *out_dx, *out_dh;  /* [out_rows, d] */
-    int32_t *out_position;           /* [out_rows] */
-    attend_span *out_span;           /* [out_rows] */
-    int32_t *count_up;               /* [rows] 0, 1, 2, .. */
-    int64_t *one_each;               /* [out_rows + 1] 0, 1, 2, .. */
-    double *answer_log_sum_exp;      /* [out_rows] of the last micro-batch */
-    float *answer_logit;             /* [out_rows] */
-    float *chunk;                    /* [out_rows, chunk_ids] */
+    lora_pair pending_pair;         /* x still lacks what this adapter makes of these inner rows: */
+    tensor pending_low;             /* the next norm of x adds it; data NULL: nothing */
+    float *dh;                      /* [rows, d] */
+    void *dx;                       /* [rows, d] */
+    void *query, *key;              /* [rows, heads] normed and rotated; qk-norm families only */
+    void *dq, *d_o;                 /* [rows, h hd] */
+    void *dk, *dv;                  /* [rows, g hd] */
+    void *act, *dact;               /* [rows, f] */
+    void *dlow;                     /* [ADAPTER_PARTS_MAX, rows, r] */
+    void *out_normed;               /* [out_rows, d] */
+    float *out_x, *out_dx, *out_dh; /* [out_rows, d] */
+    int32_t *out_position;          /* [out_rows] */
+    attend_span *out_span;          /* [out_rows] */
+    int32_t *count_up;              /* [rows] 0, 1, 2, .. */
+    int64_t *one_each;              /* [out_rows + 1] 0, 1, 2, .. */
+    double *answer_log_sum_exp;     /* [out_rows] of the last micro-batch */
+    float *answer_logit;            /* [out_rows] */
+    float *chunk;                   /* [out_rows, chunk_ids] */
     int64_t chunk_ids;
     size_t bytes_optimiser, bytes_workspace; /* where the device keeps its numbers */
 } trainer;

@@ -207,6 +207,7 @@ void cpu_product_back(backend *b, const back_part *part)
     cpu_workspace *s = b->workspace;
     const lora_pair *pair = part->adapter;
     const int64_t n = part->dy.dim[0];
+    assert(!pair || part->low.data);
     if (part->dx || pair) cpu_pack_rows(b, part->dy.data, n, part->dy.dim[1]);
     product p = {.space = s, .w = part->w, .n = n, .add = part->add};
     if (pair) {

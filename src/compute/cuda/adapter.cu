@@ -1,7 +1,6 @@
 /* adapter: see kernels_adapter.h. Products on the tensor units, float32 sums. Each number is one
  * sum in one order: `reduce` along the width, `spread` along the slots, `grad` along the rows of a
  * split and then over the splits. */
-#include "compute/cuda/gates_in.h"
 #include "compute/cuda/tiles_in.h"
 
 extern "C" {
@@ -9,11 +8,9 @@ extern "C" {
 }
 
 enum {
-    ROWS = 64,     /* of a block of reduce and spread */
-    DEPTH = 64,    /* numbers of the width at a time in reduce, */
+    ROWS = 64,     /* of a block of spread */
     DEPTH_N = 32,  /* rows at a time in grad */
-    STAGES = 4,    /* of them on their way, */
-    MORE = 7,      /* or so many in reduce, of one adapter alone */
+    STAGES = 4,    /* of them on their way */
     SPREAD_W = 512 /* numbers of the width to a block of spread */
 };
 
@@ -66,88 +63,122 @@ void k_adapter_pack(k_stream s, const k_pack *job, int32_t n)
 
 /* ---- reduce ---- */
 
-/* Rows first .. first + COUNT of [n, width], numbers from .. from + DEPTH, into rows of LD. */
-template <int COUNT, int THREADS>
-static __device__ __forceinline__ void copy_block(bf16 *to, const bf16 *rows, int64_t first,
-                                                  int64_t n, int64_t from, int64_t width)
+/* Sixteen bytes of a row, or zeros. */
+static __device__ __forceinline__ uint4 eight_at(const bf16 *from, bool there)
 {
-    constexpr int CHUNKS = DEPTH / LANES, LD = DEPTH + LANES;
+    return there ? __ldg((const uint4 *)from) : make_uint4(0, 0, 0, 0);
+}
+
+/* One step of a warp: 32 numbers of the width for 32 rows and all slots. A thread has eight numbers
+ * in a row of every row that it takes part in; which of them are k 0, 1, 8 and 9 of a product
+ * is the same for both factors, so none has to move. */
+template <int SLICES> struct reduce_step {
+    uint4 rows[4], m[SLICES][2];
+};
+
+template <int SLICES>
+static __device__ __forceinline__ void take_step(reduce_step<SLICES> *s, const bf16 *rows,
+                                                 const bf16 *m, int64_t width, int at, int left)
+{
 #pragma unroll
-    for (int i = (int)threadIdx.x; i < COUNT * CHUNKS; i += THREADS) {
-        const int64_t row = first + i / CHUNKS, j = from + i % CHUNKS * LANES;
-        const bool there = row < n && j < width;
-        copy_or_zero(to + i / CHUNKS * LD + i % CHUNKS * LANES,
-                     there ? rows + row * width + j : rows, there);
+    for (int i = 0; i < 4; i++) {
+        s->rows[i] = eight_at(rows + i * 8 * width + at, at < (int)width && 8 * i < left);
+    }
+#pragma unroll
+    for (int i = 0; i < 2 * SLICES; i++) {
+        s->m[i / 2][i % 2] = eight_at(m + i * 8 * width + at, at < (int)width);
     }
 }
 
-/* blockIdx: 64 rows, job. A warp has 16 of the rows. Dynamic shared memory: STAGES of rows, m. */
-template <int SLOTS, int STAGED>
-static __global__ void __launch_bounds__(4 * WARP) reduce(k_adapter a)
+template <int SLICES>
+static __device__ __forceinline__ void add_step(float sum[2][2 * SLICES][4],
+                                                const reduce_step<SLICES> &s)
 {
-    constexpr int LD = DEPTH + LANES, THREADS = 4 * WARP, STAGE = (ROWS + SLOTS) * LD;
-    extern __shared__ __align__(16) unsigned char space[];
+#pragma unroll
+    for (int r = 0; r < 2; r++) {
+        const uint4 x = s.rows[2 * r], y = s.rows[2 * r + 1];
+        const uint32_t first[4] = {x.x, y.x, x.y, y.y}, second[4] = {x.z, y.z, x.w, y.w};
+#pragma unroll
+        for (int i = 0; i < 2 * SLICES; i++) {
+            const uint4 w = s.m[i / 2][i % 2];
+            const uint32_t low[2] = {w.x, w.y}, high[2] = {w.z, w.w};
+            multiply(sum[r][i], first, low);
+            multiply(sum[r][i], second, high);
+        }
+    }
+}
+
+/* blockIdx: 32 rows, job. Each warp sums over every eighth step of the width; then the warps' sums
+ * are added in their order. */
+template <int SLICES>
+static __global__ void __launch_bounds__(8 * WARP, SLICES <= 2 ? 2 : 1) reduce(k_adapter a)
+{
+    constexpr int WARPS = 8, ROWS_B = 32, SLOTS = SLICES * ADAPTER_SLICE,
+                  AHEAD_R = SLICES == 1 ? 3 : 2;
+    __shared__ float space[WARPS / 2][ROWS_B][SLOTS + 4];
     const k_wide job = a.job[blockIdx.y];
-    const int64_t first = (int64_t)blockIdx.x * ROWS, n = a.low.n;
-    const int64_t steps = (job.width + DEPTH - 1) / DEPTH;
-    const int lane = (int)threadIdx.x % WARP, mine = (int)threadIdx.x / WARP * M_ROWS;
-    const int at_a = (mine + lane % 8 + lane / 8 % 2 * 8) * LD + lane / 16 * 8;
-    const int at_b = (ROWS + lane % 8 + lane / 16 * 8) * LD + lane / 8 % 2 * 8;
-    bf16 *stages = (bf16 *)space;
-    float sum[SLOTS / 8][4] = {};
-    for (int64_t step = 0; step < steps + STAGED - 1; step++) { /* copies run STAGED - 1 ahead */
-        const int64_t now = step - (STAGED - 1);
-        if (now >= 0) {
-            copies_wait<STAGED - 2>();
-            __syncthreads(); /* the copy is whole, and the stage filled next is read */
+    const int lane = (int)threadIdx.x % WARP, warp = (int)threadIdx.x / WARP;
+    const int64_t first = (int64_t)blockIdx.x * ROWS_B, width = job.width;
+    const int steps = (int)((width + 31) / 32), n = (int)(a.low.n - first);
+    const int left = n - lane / 4;
+    const bf16 *rows = (const bf16 *)job.rows + (first + lane / 4) * width;
+    const bf16 *m = (const bf16 *)job.m + lane / 4 * width;
+    float sum[2][2 * SLICES][4] = {};
+    for (int step = warp; step < steps; step += WARPS * AHEAD_R) {
+        reduce_step<SLICES> s[AHEAD_R];
+#pragma unroll
+        for (int k = 0; k < AHEAD_R; k++) {
+            take_step<SLICES>(&s[k], rows, m, width, (step + k * WARPS) * 32 + lane % 4 * LANES,
+                              left);
         }
-        if (step < steps) {
-            bf16 *to = stages + step % STAGED * STAGE;
-            copy_block<ROWS, THREADS>(to, (const bf16 *)job.rows, first, n, step * DEPTH,
-                                      job.width);
-            copy_block<SLOTS, THREADS>(to + ROWS * LD, (const bf16 *)job.m, 0, SLOTS, step * DEPTH,
-                                       job.width);
-        }
-        copies_end();
-        if (now < 0) continue;
-        const bf16 *from = stages + now % STAGED * STAGE;
 #pragma unroll
-        for (int d = 0; d < DEPTH; d += 16) {
-            uint32_t rows[4], m[SLOTS / 16][4];
-            load_matrices(rows, from + at_a + d);
+        for (int k = 0; k < AHEAD_R; k++) add_step<SLICES>(sum, s[k]);
+    }
+    /* the upper half of the warps gives its sums to the lower, and so on: always the same order */
 #pragma unroll
-            for (int i = 0; i < SLOTS / 16; i++) load_matrices(m[i], from + at_b + i * 16 * LD + d);
+    for (int half = WARPS / 2; half > 0; half /= 2) {
+        if (warp >= half && warp < 2 * half) {
 #pragma unroll
-            for (int i = 0; i < SLOTS / 16; i++) {
-                multiply(sum[2 * i], rows, m[i]);
-                multiply(sum[2 * i + 1], rows, m[i] + 2);
+            for (int i = 0; i < 2 * 2 * SLICES * 4; i++) {
+                const int r = i / (8 * SLICES), t = i / 4 % (2 * SLICES), e = i % 4;
+                space[warp - half][r * 16 + lane / 4 + e / 2 * 8][t * 8 + lane % 4 * 2 + e % 2] =
+                    sum[r][t][e];
             }
         }
-    }
+        __syncthreads();
+        if (warp < half) {
 #pragma unroll
-    for (int i = 0; i < SLOTS / 8; i++) {
-        const int slot = i * 8 + lane % 4 * 2;
+            for (int i = 0; i < 2 * 2 * SLICES * 4; i++) {
+                const int r = i / (8 * SLICES), t = i / 4 % (2 * SLICES), e = i % 4;
+                sum[r][t][e] +=
+                    space[warp][r * 16 + lane / 4 + e / 2 * 8][t * 8 + lane % 4 * 2 + e % 2];
+            }
+        }
+        __syncthreads();
+    }
+    if (warp > 0) return;
+#pragma unroll
+    for (int i = 0; i < 2 * 2 * SLICES * 2; i++) {
+        const int r = i / (4 * SLICES), t = i / 2 % (2 * SLICES), h = i % 2;
+        const int slot = t * 8 + lane % 4 * 2;
         const int part = a.n_job > 1 ? (int)blockIdx.y : slot / a.low.slot;
         const int j = slot % a.low.slot, rank = a.low.rank[part];
+        const int row = r * 16 + lane / 4 + 8 * h;
+        if (row >= n || j >= rank) continue;
         const float scale = a.low.scale[part];
-#pragma unroll
-        for (int h = 0; h < 2; h++) {
-            const int64_t row = first + mine + lane / 4 + 8 * h;
-            if (row >= n || j >= rank) continue;
-            *(uint32_t *)((bf16 *)a.low.rows[part] + row * rank + j) =
-                two_bf16(sum[i][2 * h] * scale, sum[i][2 * h + 1] * scale);
-        }
+        const float x = sum[r][t][2 * h] * scale, y = sum[r][t][2 * h + 1] * scale;
+        const int64_t at = (first + row) * rank + j;
+        *(uint32_t *)((bf16 *)a.low.rows[part] + at) = two_bf16(x, y);
+        if (!a.low.scaled[part]) continue;
+        const float by = a.low.row_scale[first + row];
+        *(uint32_t *)((bf16 *)a.low.scaled[part] + at) = two_bf16(x * by, y * by);
     }
 }
 
-template <int SLOTS> static void start_reduce(k_stream s, const k_adapter *a)
+template <int SLICES> static void start_reduce(k_stream s, const k_adapter *a)
 {
-    constexpr int staged = SLOTS <= ADAPTER_SLICE ? MORE : STAGES;
-    const size_t bytes = (size_t)staged * (ROWS + SLOTS) * (DEPTH + LANES) * sizeof(bf16);
-    const dim3 grid(blocks_of(a->low.n, ROWS), (unsigned)a->n_job);
-    cudaFuncSetAttribute(reduce<SLOTS, staged>, cudaFuncAttributeMaxDynamicSharedMemorySize,
-                         (int)bytes);
-    reduce<SLOTS, staged><<<grid, 4 * WARP, bytes, s>>>(*a);
+    const dim3 grid(blocks_of(a->low.n, 32), (unsigned)a->n_job);
+    reduce<SLICES><<<grid, 8 * WARP, 0, s>>>(*a);
 }
 
 static int32_t slots_of(const k_adapter *a)
@@ -159,10 +190,10 @@ void k_adapter_reduce(k_stream s, const k_adapter *a)
 {
     if (a->low.n == 0) return;
     switch (slots_of(a) / ADAPTER_SLICE) {
-    case 1: start_reduce<16>(s, a); break;
-    case 2: start_reduce<32>(s, a); break;
-    case 3: start_reduce<48>(s, a); break;
-    default: start_reduce<64>(s, a); break;
+    case 1: start_reduce<1>(s, a); break;
+    case 2: start_reduce<2>(s, a); break;
+    case 3: start_reduce<3>(s, a); break;
+    default: start_reduce<4>(s, a); break;
     }
 }
 
@@ -344,113 +375,6 @@ void k_adapter_spread(k_stream s, const k_adapter *a, int32_t type, int32_t add)
     else start_spread<float, false>(s, a, grid);
 }
 
-/* ---- gates ---- */
-
-/* As spread, of MT x 16 rows. */
-template <int SLOTS, int MT>
-static __global__ void __launch_bounds__(8 * WARP, SLOTS <= 16 ? 3 : 1) gates(k_gates a)
-{
-    constexpr int SLICES = SLOTS / ADAPTER_SLICE;
-    const int64_t first = (int64_t)blockIdx.y * MT * M_ROWS, n = a.low.n, width = a.width;
-    const int64_t stretch = (int64_t)blockIdx.x * SPREAD_W;
-    const int lane = (int)threadIdx.x % WARP, g = lane / 4, q = lane % 4;
-    uint32_t low[2][MT][SLICES][4];
-#pragma unroll
-    for (int r = 0; r < 2 * MT; r++) {
-        take_low<SLICES>(low[r / MT][r % MT], a.low, r / MT, first + r % MT * M_ROWS);
-    }
-    for (int64_t at = stretch + threadIdx.x / WARP * 32; at < stretch + SPREAD_W && at < width;
-         at += 8 * 32) {
-        const int64_t column = at + q * 8;
-        uint32_t m[2][4][SLICES][2];
-        raw_rows<bf16> gate[MT], up[MT];
-        take_m<SLICES>(m[0], a.m[0], at, width), take_m<SLICES>(m[1], a.m[1], at, width);
-#pragma unroll
-        for (int r = 0; r < MT; r++) {
-            take_raw(&gate[r], a.gate, first + r * M_ROWS + g, column, n, width);
-            take_raw(&up[r], a.up, first + r * M_ROWS + g, column, n, width);
-        }
-#pragma unroll
-        for (int r = 0; r < MT; r++) {
-            float x[2][LANES], u[2][LANES];
-            add_adapter<bf16, SLICES>(x, gate[r], low[0][r], m[0]);
-            add_adapter<bf16, SLICES>(u, up[r], low[1][r], m[1]);
-#pragma unroll
-            for (int i = 0; i < 2 * LANES; i++) {
-                x[i / LANES][i % LANES] =
-                    activate<true>(x[i / LANES][i % LANES], a.gelu) * u[i / LANES][i % LANES];
-            }
-            give_rows<bf16>(a.act, x, first + r * M_ROWS + g, column, n, width);
-        }
-    }
-}
-
-template <int SLOTS, int MT>
-static __global__ void __launch_bounds__(8 * WARP, SLOTS <= 16 ? 2 : 1) gates_back(k_gates a)
-{
-    constexpr int SLICES = SLOTS / ADAPTER_SLICE;
-    const int64_t first = (int64_t)blockIdx.y * MT * M_ROWS, n = a.low.n, width = a.width;
-    const int64_t stretch = (int64_t)blockIdx.x * SPREAD_W;
-    const int lane = (int)threadIdx.x % WARP, g = lane / 4, q = lane % 4;
-    uint32_t low[3][MT][SLICES][4];
-#pragma unroll
-    for (int r = 0; r < 3 * MT; r++) {
-        take_low<SLICES>(low[r / MT][r % MT], a.low, r / MT, first + r % MT * M_ROWS);
-    }
-    for (int64_t at = stretch + threadIdx.x / WARP * 32; at < stretch + SPREAD_W && at < width;
-         at += 8 * 32) {
-        const int64_t column = at + q * 8;
-        uint32_t m[3][4][SLICES][2];
-        raw_rows<bf16> gate[MT], up[MT], dy[MT];
-#pragma unroll
-        for (int i = 0; i < 3; i++) take_m<SLICES>(m[i], a.m[i], at, width);
-#pragma unroll
-        for (int r = 0; r < MT; r++) {
-            const int64_t row = first + r * M_ROWS + g;
-            take_raw(&gate[r], a.gate, row, column, n, width);
-            take_raw(&up[r], a.up, row, column, n, width);
-            take_raw(&dy[r], a.d_act, row, column, n, width);
-        }
-#pragma unroll
-        for (int r = 0; r < MT; r++) {
-            const int64_t row = first + r * M_ROWS + g;
-            float x[2][LANES], u[2][LANES], d[2][LANES];
-            add_adapter<bf16, SLICES>(x, gate[r], low[0][r], m[0]);
-            add_adapter<bf16, SLICES>(u, up[r], low[1][r], m[1]);
-            add_adapter<bf16, SLICES>(d, dy[r], low[2][r], m[2]);
-#pragma unroll
-            for (int i = 0; i < 2 * LANES; i++) {
-                const int h = i / LANES, k = i % LANES;
-                d[h][k] = glu_pair<true>(&x[h][k], &u[h][k], d[h][k], a.gelu);
-            }
-            give_rows<bf16>(a.gate, x, row, column, n, width);
-            give_rows<bf16>(a.up, u, row, column, n, width);
-            give_rows<bf16>(a.act, d, row, column, n, width);
-        }
-    }
-}
-
-template <int SLOTS, int MT> static void start_gates(k_stream s, const k_gates *g, bool back)
-{
-    const dim3 grid(blocks_of(g->width, SPREAD_W), blocks_of(g->low.n, MT * M_ROWS));
-    if (back) gates_back<SLOTS, MT><<<grid, 8 * WARP, 0, s>>>(*g);
-    else gates<SLOTS, MT><<<grid, 8 * WARP, 0, s>>>(*g);
-}
-
-static void start_gates_of(k_stream s, const k_gates *g, bool back)
-{
-    if (g->low.n == 0 || g->width == 0) return;
-    switch (g->low.slot / ADAPTER_SLICE) {
-    case 1: start_gates<16, 1>(s, g, back); break;
-    case 2: start_gates<32, 1>(s, g, back); break;
-    case 3: start_gates<48, 1>(s, g, back); break;
-    default: start_gates<64, 1>(s, g, back); break;
-    }
-}
-
-void k_adapter_gates(k_stream s, const k_gates *g) { start_gates_of(s, g, false); }
-void k_adapter_gates_back(k_stream s, const k_gates *g) { start_gates_of(s, g, true); }
-
 /* ---- gradients ---- */
 
 /* Rows first .. of low, SLOTS of each, and of a stretch of the wide rows. */
@@ -565,7 +489,7 @@ static __global__ void add_splits(k_adapter a, k_adapter_sums to, int32_t splits
     for (int32_t i = 0; i < splits; i++) {
         add += to.scratch[(((int64_t)i * a.n_job + job) * slots + slot) * ld + column];
     }
-    *sum += add;
+    *sum += to.w ? add * (to.w[column] + to.w_plus) : add;
 }
 
 int32_t k_adapter_splits(const k_adapter *a)

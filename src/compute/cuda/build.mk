@@ -24,7 +24,7 @@ $(BUILD)/src/compute/cuda/hopper_%.o: NVCC_ARCHS = -gencode arch=compute_90a,cod
 GPU_BENCHES = $(patsubst bench/%.c,$(BUILD)/bench/%,$(sort $(wildcard bench/gpu/b_*.c)))
 GPU_TESTS   = $(patsubst tests/%.c,$(BUILD)/tests/%,$(sort $(wildcard tests/gpu_*.c)))
 
-$(BUILD)/%.cu.o: %.cu $(addprefix src/compute/cuda/,kernels.h kernels_decode.h lanes_in.h tiles_in.h best_in.h kernels_adapter.h \
+$(BUILD)/%.cu.o: %.cu $(addprefix src/compute/cuda/,kernels.h kernels_decode.h lanes_in.h tiles_in.h best_in.h kernels_adapter.h kernels_fused.h ring_in.h \
                       gates_in.h kernels_train.h soften_in.h back_in.h hopper_in.h)
 	@mkdir -p $(@D)
 	@echo "  NVCC $<"

@@ -130,12 +130,23 @@ bool cuda_adapter_fits(const backend *b, const lora_pair *pair, const tensor *lo
 void cuda_adapter_low(backend *b, tensor low, tensor x, const lora_pair *pair);
 /* y += what the adapters of the parts add; x as products read it. */
 void cuda_adapter_forward(backend *b, const void *x, const matmul_part *part, int n_part);
+/* The stream x with what norm->adapter adds, and its norm; see adapter.c. */
+bool cuda_adapter_norm(backend *b, const k_norm_keep *keep, float *x, const norm_shape *norm);
+/* Does cuda_adapter_back turn dy of the parts that have adapters, and read it once for all? */
+bool cuda_adapter_turns_back(const backend *b, const back_part *part, int n);
 /* The adapters' gradients, and their share of dx; `dy` as products read it. False: no part has an
  * adapter, and nothing was done. */
 bool cuda_adapter_back(backend *b, const back_part *part, int n, const void *const *dy);
+/* The positions of rows that turn, on their way; NULL: they do not. */
+const int32_t *cuda_stage_turn(backend *b, const rope_turn *turn, tensor y);
+/* Products whose outputs turn, by the kernel that does both or by ops. */
+void cuda_matmul_turned(backend *b, tensor x, const matmul_part *part, const rope_turn *turn,
+                        int n);
 /* Gates by the kernels that take adapters along, or by ops. */
 void cuda_gates(backend *b, tensor x, const gate_block *g);
-void cuda_gates_back(backend *b, const gate_block *g, const back_part *down);
+bool cuda_gates_add_b(const backend *b, const gate_block *g,
+                      const back_part *down); /* its answer */
+bool cuda_gates_back(backend *b, const gate_block *g, const back_part *down);
 /* dx (+)= dy w, dy as products read it. */
 void cuda_multiply_back(backend *b, tensor dx, const void *dy, tensor w, bool add);
 

@@ -52,7 +52,8 @@ enum { /* which op it is */
        A_GATE_BACK,
        A_SCALE,
        A_ZERO,
-       A_SCATTER_ADD
+       A_SCATTER_ADD,
+       A_TURNED
 };
 
 static cuda_graphs *graphs_of(const backend *b) { return &cuda_of(b)->graphs; }
@@ -102,23 +103,37 @@ static void note_part(backend *b, const matmul_part *p)
     if (p->adapter) note_tensor(b, &p->low);
 }
 
+static void note_norm(backend *b, const norm_shape *norm)
+{
+    note_place(b, norm ? norm->w.data : NULL);
+    if (!norm) return;
+    note_tensor(b, &norm->w);
+    note_place(b, norm->scale);
+    note_float(b, norm->eps);
+    note_float(b, norm->w_plus);
+    note_pair(b, norm->adapter);
+    if (norm->adapter) note_tensor(b, &norm->low);
+}
+
+static void note_turn(backend *b, const rope_turn *turn)
+{
+    const tensor none = {.data = NULL};
+    note_tensor(b, turn ? &turn->table : &none);
+    if (turn) note(b, (uint64_t)turn->style << 32 | (uint32_t)turn->head_dim);
+}
+
 static void note_back(backend *b, const back_part *p)
 {
     const tensor none = {.data = NULL};
     const tensor *all[] = {&p->dy, &p->x, &p->w, p->dx ? p->dx : &none};
     note_tensors(b, p->add, all, countof(all));
+    note_turn(b, p->turn);
+    note_norm(b, p->normed);
+    if (p->normed) note_tensor(b, &p->h);
     note_pair(b, p->adapter);
     if (!p->adapter) return;
     note_tensor(b, &p->low);
     note_tensor(b, &p->dlow);
-}
-
-static void note_norm(backend *b, const norm_shape *norm)
-{
-    note_tensor(b, &norm->w);
-    note_tensor(b, &norm->rounded);
-    note_float(b, norm->eps);
-    note_float(b, norm->w_plus);
 }
 
 static void note_plan(backend *b, const attend_plan *plan)
@@ -268,6 +283,19 @@ static void noted_group_back(backend *b, const back_part *part, int n)
 {
     note(b, A_GROUP_BACK);
     for (int i = 0; i < n; i++) note_back(b, &part[i]);
+    for (int i = 0; i < n; i++) cuda_stage_turn(b, part[i].turn, part[i].dy);
+}
+
+static void noted_matmul_turned(backend *b, tensor x, const matmul_part *part,
+                                const rope_turn *turn, int n)
+{
+    const tensor *all[] = {&x};
+    note_tensors(b, A_TURNED, all, countof(all));
+    for (int i = 0; i < n; i++) {
+        note_part(b, &part[i]);
+        note_turn(b, &turn[i]);
+        cuda_stage_turn(b, &turn[i], part[i].y);
+    }
 }
 
 static void noted_lora_low(backend *b, tensor low, tensor x, const lora_pair *pair)
@@ -292,10 +320,11 @@ static void noted_gates(backend *b, tensor x, const gate_block *g)
     note_tensor(b, &x);
 }
 
-static void noted_gates_back(backend *b, const gate_block *g, const back_part *down)
+static bool noted_gates_back(backend *b, const gate_block *g, const back_part *down)
 {
     note_gates(b, GATES_BACK, g);
     note_back(b, down);
+    return cuda_gates_add_b(b, g, down);
 }
 
 static void noted_rmsnorm_keep(backend *b, tensor y, tensor kept, tensor x, const norm_shape *norm)
@@ -370,7 +399,7 @@ static void noted_adamw(backend *b, const adamw_state *s, const adamw_step *step
 }
 
 _Static_assert(sizeof(op_table) == 18 * sizeof(void *), "an op is not written down here");
-_Static_assert(sizeof(train_table) == 20 * sizeof(void *), "an op is not written down here");
+_Static_assert(sizeof(train_table) == 21 * sizeof(void *), "an op is not written down here");
 
 /* The table that a body is walked through with. */
 static op_table noted_table(const op_table *own, train_table *train)
@@ -385,6 +414,7 @@ static op_table noted_table(const op_table *own, train_table *train)
     train->attend_keep = noted_attend_keep, train->attend_back = noted_attend_back;
     train->matmul_back = noted_matmul_back, train->weight_grad = noted_weight_grad;
     train->group_back = noted_group_back, train->lora_low = noted_lora_low;
+    train->matmul_turned = noted_matmul_turned;
     train->gates = noted_gates, train->gates_back = noted_gates_back;
     train->rmsnorm_keep = noted_rmsnorm_keep, train->rmsnorm_back = noted_rmsnorm_back;
     train->rope_back = noted_rope_back, train->glu_back = noted_glu_back;

@@ -10,16 +10,19 @@
 #ifndef CASELOAD_COMPUTE_CUDA_KERNELS_ADAPTER_H
 #define CASELOAD_COMPUTE_CUDA_KERNELS_ADAPTER_H
 
-#include "compute/cuda/kernels.h"
+#include "compute/cuda/kernels_train.h"
 
 enum {
     ADAPTER_PARTS = 3,     /* adapters at once */
     ADAPTER_SLICE = 16,    /* slots come in slices of 16, */
     ADAPTER_SLOTS = 64,    /* at most so many in one pass */
+    ADAPTER_TILE_W = 64,   /* numbers of a width that k_adapter_norm takes at once */
     ADAPTER_STRETCH = 128, /* of a width, to a block of k_adapter_grad */
     ADAPTER_BLOCKS = 600,  /* blocks that k_adapter_grad aims at by splitting the rows, */
     ADAPTER_SPLITS = 8,    /* into so many at most */
 };
+
+static inline int64_t larger_of(int64_t a, int64_t b) { return a > b ? a : b; }
 
 typedef struct k_lows { /* the adapters' inner rows */
     void *rows[ADAPTER_PARTS];
@@ -27,6 +30,8 @@ typedef struct k_lows { /* the adapters' inner rows */
     float scale[ADAPTER_PARTS];
     int32_t n_part, slot;
     int64_t n;
+    void *scaled[ADAPTER_PARTS]; /* reduce: low x row_scale as well; NULL: not wanted */
+    const float *row_scale;      /* [n] */
 } k_lows;
 
 typedef struct k_wide { /* the wide rows of a job and the small matrix that goes with them */
@@ -49,29 +54,25 @@ typedef struct k_pack { /* an adapter's matrix, float32, becomes bf16 where the 
     int32_t rank, slot;
 } k_pack;
 void k_adapter_pack(k_stream s, const k_pack *job, int32_t n);
+/* In the order of k_adapter_write and k_adapter_norm: jobs of one slot and width to one place,
+ * side by side; takes the slots x the width up to the next multiple of ADAPTER_TILE_W. */
+void k_adapter_pack_tiles(k_stream s, const k_pack *job, int32_t n);
 
 void k_adapter_reduce(k_stream s, const k_adapter *a);
 /* type: of the job's rows. One job for several adapters: their sum. */
 void k_adapter_spread(k_stream s, const k_adapter *a, int32_t type, int32_t add);
 
+/* One job: y = sum low m^T, m by k_adapter_pack_tiles; at most ADAPTER_SLOTS. */
+void k_adapter_write(k_stream s, const k_adapter *a, int32_t type);
+
 typedef struct k_adapter_sums {
     float *to[ADAPTER_PARTS]; /* [rank, width]; turned: [width, rank] */
     int32_t turned;
+    const float *w; /* [width] times this + w_plus; NULL: times 1 */
+    float w_plus;
     float *scratch; /* [splits, job, slots of a job, width] */
 } k_adapter_sums;
 int32_t k_adapter_splits(const k_adapter *a);
 void k_adapter_grad(k_stream s, const k_adapter *a, const k_adapter_sums *to);
-
-/* A gated feed-forward's inner rows [n, width], adapters going by: gate and up stay as the products
- * left them, without what their adapters add, until the way back makes them their gradients. */
-typedef struct k_gates {
-    void *gate, *up, *act, *d_act; /* bf16; d_act: without the share of the last adapter */
-    const void *m[ADAPTER_PARTS];  /* [width, slot] of gate, up and (back) the last product; NULL */
-    int64_t width;
-    int32_t gelu;
-    k_lows low; /* their inner rows, the last's gradient of them; rank 0: no adapter */
-} k_gates;
-void k_adapter_gates(k_stream s, const k_gates *g);      /* act = act(gate) up */
-void k_adapter_gates_back(k_stream s, const k_gates *g); /* and gate, up become gradients */
 
 #endif

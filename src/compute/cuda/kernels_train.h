@@ -5,11 +5,11 @@
 #include "compute/cuda/kernels.h"
 
 /* train.cu; float32 where no type is said */
-typedef struct k_norm_back { /* dx and dy of one type; rounded: NULL, or dx in bf16 too */
-    void *dx, *rounded;
+typedef struct k_norm_back {
+    void *dx;
     const void *dy, *x;
     const float *w;
-    int32_t type, type_x;
+    int32_t type, type_dy, type_x;
     float eps, w_plus;
     int32_t add;
     int64_t n, width;
@@ -18,6 +18,7 @@ void k_rmsnorm_back(k_stream s, const k_norm_back *h);
 typedef struct k_norm_keep { /* y and kept of `type` */
     void *y, *kept;
     const float *x, *w;
+    float *scale; /* [n] (mean x^2 + eps)^-1/2; NULL: not wanted */
     int32_t type;
     float eps, w_plus;
     int64_t n, width;

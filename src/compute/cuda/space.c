@@ -1,7 +1,7 @@
 /* space: see space.h. */
 #include "compute/cuda/space.h"
 
-#include "compute/cuda/kernels_adapter.h"
+#include "compute/cuda/kernels_fused.h"
 #include "compute/device.h"
 
 static int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
@@ -57,7 +57,9 @@ static void take_adapters(backend *b, cuda_workspace *s, const backend_shape *sh
     const int64_t rank = shape->adapter_rank;
     const int64_t slot = (rank + ADAPTER_SLICE - 1) / ADAPTER_SLICE * ADAPTER_SLICE;
     const int64_t heads = (int64_t)shape->n_head * shape->head_dim;
-    const int64_t width = larger(larger(shape->d_model, shape->d_ff), heads);
+    const int64_t rows = larger(shape->rows, shape->head_rows);
+    const int64_t most = larger(larger(shape->d_model, shape->d_ff), heads);
+    const int64_t width = (most + ADAPTER_TILE_W - 1) / ADAPTER_TILE_W * ADAPTER_TILE_W;
     const int64_t stretches = (width + ADAPTER_STRETCH - 1) / ADAPTER_STRETCH;
     const int64_t slots = smaller(ADAPTER_PARTS * slot, ADAPTER_SLOTS);
     s->adapter_slot = 0;
@@ -65,7 +67,20 @@ static void take_adapters(backend *b, cuda_workspace *s, const backend_shape *sh
     s->adapter_slot = (int32_t)slot;
     s->adapter_sums_max = larger(ADAPTER_BLOCKS, ADAPTER_PARTS * stretches) * ADAPTER_STRETCH;
     s->adapter_sums_max *= slots;
+    const int64_t inner = gate_splits(rows, shape->d_ff, (int32_t)slot);
+    const int64_t gates = inner * ADAPTER_PARTS * slot * shape->d_ff;
+    s->turn_width = larger(shape->d_model, heads), s->adapter_inner_max = 0;
+    if (slot <= GATE_SLOTS) {
+        s->adapter_sums_max = larger(s->adapter_sums_max, gates);
+        s->adapter_inner_max = turn_back_inner(rows, s->turn_width, (int32_t)slot, ADAPTER_PARTS);
+    }
+    for (int32_t i = 1; i <= ADAPTER_PARTS && slot <= GATE_SLOTS; i++) {
+        const int64_t turned = turn_back_sums(rows, s->turn_width, (int32_t)slot, i);
+        s->adapter_sums_max = larger(s->adapter_sums_max, turned);
+    }
     s->adapter_m = take(b, a, 2 * ADAPTER_PARTS * slot, width, sizeof(uint16_t), e);
+    s->adapter_inner = take(b, a, s->adapter_inner_max, 1, sizeof(float), e);
+    s->adapter_scaled = take(b, a, ADAPTER_PARTS * rows, rank, sizeof(uint16_t), e);
     s->adapter_sums = take(b, a, s->adapter_sums_max, 1, sizeof(float), e);
 }
 

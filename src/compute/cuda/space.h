@@ -35,9 +35,11 @@ typedef struct cuda_workspace {
     double *partial; /* train: sums of squares */
     float *row_term; /* train: [row_terms] of attention's way back */
     int64_t row_terms;
-    void *adapter_m;     /* train: two sets of three adapters' matrices in bf16 */
-    float *adapter_sums; /* train: [adapter_sums_max] sums of splits of the rows */
-    int64_t adapter_sums_max;
+    void *adapter_m;      /* train: two sets of three adapters' matrices in bf16 */
+    void *adapter_scaled; /* train: three adapters' inner rows times their rows' scale */
+    float *adapter_sums;  /* train: [adapter_sums_max] sums of splits of the rows */
+    float *adapter_inner; /* train: sums of k_adapter_turn_back for rows up to turn_width wide */
+    int64_t adapter_sums_max, adapter_inner_max, turn_width;
     int32_t adapter_slot; /* 0: adapters go through plain products */
 } cuda_workspace;
 

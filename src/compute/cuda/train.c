@@ -81,18 +81,26 @@ static void cuda_matmul_back(backend *b, tensor dx, tensor dy, tensor w, bool ad
 
 /* Products of one x and dx, and their adapters: what the adapters give to dx comes first, and each
  * product adds to it. */
-static void cuda_group_back(backend *b, const back_part *part, int n)
+static void cuda_group_back(backend *b, const back_part *given, int n)
 {
     const void *dy[ADAPTER_PARTS_MAX] = {0};
+    back_part part[ADAPTER_PARTS_MAX] = {{.adapter = NULL}};
     bool together = n <= ADAPTER_PARTS_MAX;
+    for (int i = 0; i < n; i++) cuda_stage_turn(b, given[i].turn, given[i].dy);
     for (int i = 0; i < n; i++) {
-        const lora_pair *pair = part[i].adapter;
+        const lora_pair *pair = given[i].adapter;
+        part[i] = given[i];
         if (pair && (!cuda_adapter_fits(b, pair, &part[i].low) ||
                      !cuda_adapter_fits(b, pair, &part[i].dlow)))
             together = false;
         if (n > 1 && part[i].dy.type != b->rows) together = false; /* one scratch for one of them */
     }
+    const bool turns = together && cuda_adapter_turns_back(b, part, n);
+    for (int i = 0; i < n; i++) {
+        if (!turns || !part[i].adapter) part_turn_back(b, &part[i]);
+    }
     if (!together) {
+        products_norm_x(b, part, n);
         for (int i = 0; i < n; i++) product_back_by_ops(b, &part[i]);
         return;
     }
@@ -138,8 +146,8 @@ static void cuda_rmsnorm_back(backend *b, tensor dx, tensor dy, tensor x, const 
                      .x = x.data,
                      .w = cuda_vector(b, &norm->w),
                      .type = cuda_row_type(dx.type),
+                     .type_dy = cuda_row_type(dy.type),
                      .type_x = cuda_row_type(x.type),
-                     .rounded = b->rows == DTYPE_BF16 ? norm->rounded.data : NULL,
                      .eps = norm->eps,
                      .w_plus = norm->w_plus,
                      .add = add,
@@ -156,11 +164,14 @@ static void cuda_rmsnorm_keep(backend *b, tensor y, tensor kept, tensor x, const
                      .kept = kept.data,
                      .x = x.data,
                      .w = cuda_vector(b, &norm->w),
+                     .scale = norm->scale,
                      .type = cuda_row_type(y.type),
                      .eps = norm->eps,
                      .w_plus = norm->w_plus,
                      .n = tensor_count(&x) / width,
                      .width = width};
+    if (norm->adapter && cuda_adapter_norm(b, &h, x.data, norm)) return;
+    if (norm->adapter) op_matmul(b, x, norm->low, norm->adapter->b, NULL, true);
     k_rmsnorm_keep(cuda_of(b)->stream, &h);
     cuda_launched(b, "a norm");
 }
@@ -196,7 +207,7 @@ static void cuda_scale(backend *b, tensor y, float factor)
 
 static void cuda_zero(backend *b, tensor y)
 {
-    const size_t bytes = (size_t)tensor_count(&y) * sizeof(float);
+    const size_t bytes = (size_t)tensor_count(&y) * (size_t)dtype_get(y.type)->block_bytes;
     cuda_checked(b, cudaMemsetAsync(y.data, 0, bytes, cuda_of(b)->stream), "zeroing");
 }
 
@@ -262,6 +273,7 @@ const train_table cuda_train_ops = {
     .weight_grad = cuda_weight_grad,
     .group_back = cuda_group_back,
     .lora_low = cuda_lora_low,
+    .matmul_turned = cuda_matmul_turned,
     .gates = cuda_gates,
     .gates_back = cuda_gates_back,
     .rmsnorm_keep = cuda_rmsnorm_keep,

@@ -3,7 +3,7 @@
  * fixed. */
 #include "compute/cuda/gates_in.h"
 
-enum { THREADS = 256, SHORT_ROW = 1024 };
+enum { THREADS = 256, SHORT_ROW = 1024, HELD = 2 /* eights of a row that a thread keeps */ };
 
 /* ---- norms: a warp a row where rows are short, else a block ---- */
 
@@ -58,6 +58,7 @@ template <typename T, int EACH, bool SHORT> static __global__ void rmsnorm_keep(
         for (int i = 0; i < EACH; i++) sum += v[i] * v[i];
     }
     const float scale = 1 / sqrtf(row_sum<SHORT>(sum, space) / (float)h.width + h.eps);
+    if (r.me == 0 && h.scale) h.scale[r.row] = scale;
     for (int64_t j = (int64_t)r.me * EACH; j < h.width; j += (int64_t)r.threads * EACH) {
         read_each<float, EACH>(v, x + j);
 #pragma unroll
@@ -66,58 +67,111 @@ template <typename T, int EACH, bool SHORT> static __global__ void rmsnorm_keep(
     }
 }
 
+/* Two sums over a row at once, for all threads that share it. */
+template <bool SHORT> static __device__ __forceinline__ void row_sums(float x[2], float *space)
+{
+    x[0] = warp_sum(x[0]), x[1] = warp_sum(x[1]);
+    if (SHORT) return;
+    const int warp = (int)threadIdx.x / WARP;
+    if (threadIdx.x % WARP == 0) space[2 * warp] = x[0], space[2 * warp + 1] = x[1];
+    __syncthreads();
+    x[0] = x[1] = 0;
+#pragma unroll
+    for (int i = 0; i < THREADS / WARP; i++) x[0] += space[2 * i], x[1] += space[2 * i + 1];
+}
+
+/* d becomes g = dy w. */
+template <int EACH>
+static __device__ __forceinline__ void add_along(float sums[2], const float at[LANES],
+                                                 float d[LANES], const k_norm_back &h, int64_t j)
+{
+    float w[LANES];
+    read_each<float, EACH>(w, h.w + j);
+#pragma unroll
+    for (int i = 0; i < EACH; i++) {
+        d[i] *= w[i] + h.w_plus;
+        sums[0] += at[i] * at[i];
+        sums[1] += d[i] * at[i];
+    }
+}
+
+template <typename D, int EACH>
+static __device__ __forceinline__ void give_back(D *dx, const float at[LANES], const float g[LANES],
+                                                 float scale, float along, bool add)
+{
+    float to[LANES];
+#pragma unroll
+    for (int i = 0; i < EACH; i++) to[i] = 0;
+    if (add) read_each<D, EACH>(to, dx);
+#pragma unroll
+    for (int i = 0; i < EACH; i++) to[i] += scale * (g[i] - at[i] * along);
+    write_each<D, EACH>(dx, to);
+}
+
 /* y_j = x_j s w_j with s = (mean(x^2) + eps)^-1/2, so dx_j = s (g_j - x_j s^2 mean(g x)), g = dy w.
  */
-template <typename D, typename X, int EACH, bool SHORT>
+template <typename D, typename G, typename X, int EACH, bool SHORT>
 static __global__ void rmsnorm_back(k_norm_back h)
 {
-    __shared__ float space[THREADS / WARP];
+    __shared__ float space[2 * THREADS / WARP];
     const my_row r = row_of_thread<SHORT>();
     if (r.row >= h.n) return;
     const X *x = (const X *)h.x + r.row * h.width;
-    const D *dy = (const D *)h.dy + r.row * h.width;
+    const G *dy = (const G *)h.dy + r.row * h.width;
     D *dx = (D *)h.dx + r.row * h.width;
-    bf16 *rounded = h.rounded ? (bf16 *)h.rounded + r.row * h.width : NULL;
-    float at[LANES], d[LANES], squares = 0, along = 0;
-    for (int64_t j = (int64_t)r.me * EACH; j < h.width; j += (int64_t)r.threads * EACH) {
-        read_each<X, EACH>(at, x + j), read_each<D, EACH>(d, dy + j);
+    const int64_t first = (int64_t)r.me * EACH, stride = (int64_t)r.threads * EACH;
+    float at[LANES], d[LANES], kept_x[HELD][LANES], kept_g[HELD][LANES];
+    float sums[2] = {0, 0}; /* of x^2, of g x */
 #pragma unroll
-        for (int i = 0; i < EACH; i++) {
-            squares += at[i] * at[i];
-            along += d[i] * (h.w[j + i] + h.w_plus) * at[i];
-        }
+    for (int k = 0; k < HELD; k++) {
+        const int64_t j = first + k * stride;
+        if (j >= h.width) continue;
+        read_each<X, EACH>(kept_x[k], x + j), read_each<G, EACH>(kept_g[k], dy + j);
+        add_along<EACH>(sums, kept_x[k], kept_g[k], h, j);
     }
-    squares = row_sum<SHORT>(squares, space), along = row_sum<SHORT>(along, space);
-    const float scale = 1 / sqrtf(squares / (float)h.width + h.eps);
-    along *= scale * scale / (float)h.width;
-    for (int64_t j = (int64_t)r.me * EACH; j < h.width; j += (int64_t)r.threads * EACH) {
-        float old[LANES];
-        read_each<X, EACH>(at, x + j), read_each<D, EACH>(d, dy + j);
-        if (h.add) read_each<D, EACH>(old, dx + j);
+    for (int64_t j = first + HELD * stride; j < h.width; j += stride) {
+        read_each<X, EACH>(at, x + j), read_each<G, EACH>(d, dy + j);
+        add_along<EACH>(sums, at, d, h, j);
+    }
+    row_sums<SHORT>(sums, space);
+    const float scale = 1 / sqrtf(sums[0] / (float)h.width + h.eps);
+    const float along = sums[1] * scale * scale / (float)h.width;
 #pragma unroll
-        for (int i = 0; i < EACH; i++) {
-            const float g = scale * (d[i] * (h.w[j + i] + h.w_plus) - at[i] * along);
-            d[i] = h.add ? old[i] + g : g;
-        }
-        write_each<D, EACH>(dx + j, d);
-        if (rounded) write_each<bf16, EACH>(rounded + j, d);
+    for (int k = 0; k < HELD; k++) {
+        const int64_t j = first + k * stride;
+        if (j < h.width) give_back<D, EACH>(dx + j, kept_x[k], kept_g[k], scale, along, h.add);
     }
+    for (int64_t j = first + HELD * stride; j < h.width; j += stride) {
+        read_each<X, EACH>(at, x + j), read_each<G, EACH>(d, dy + j);
+#pragma unroll
+        for (int i = 0; i < EACH; i++) d[i] *= h.w[j + i] + h.w_plus;
+        give_back<D, EACH>(dx + j, at, d, scale, along, h.add);
+    }
+}
+
+template <typename D, typename G, int EACH, bool SHORT>
+static void start_back_of(k_stream s, const k_norm_back *h)
+{
+    const unsigned blocks = SHORT ? blocks_of(h->n, THREADS / WARP) : (unsigned)h->n;
+    if (h->type_x == ROWS_BF16)
+        rmsnorm_back<D, G, bf16, EACH, SHORT><<<blocks, THREADS, 0, s>>>(*h);
+    else rmsnorm_back<D, G, float, EACH, SHORT><<<blocks, THREADS, 0, s>>>(*h);
 }
 
 template <int EACH, bool SHORT> static void start_back(k_stream s, const k_norm_back *h)
 {
-    const unsigned blocks = SHORT ? blocks_of(h->n, THREADS / WARP) : (unsigned)h->n;
-    if (h->type == ROWS_BF16) rmsnorm_back<bf16, bf16, EACH, SHORT><<<blocks, THREADS, 0, s>>>(*h);
-    else if (h->type_x == ROWS_BF16)
-        rmsnorm_back<float, bf16, EACH, SHORT><<<blocks, THREADS, 0, s>>>(*h);
-    else rmsnorm_back<float, float, EACH, SHORT><<<blocks, THREADS, 0, s>>>(*h);
+    const bool low_dx = h->type == ROWS_BF16, low_dy = h->type_dy == ROWS_BF16;
+    if (low_dx && low_dy) start_back_of<bf16, bf16, EACH, SHORT>(s, h);
+    else if (low_dx) start_back_of<bf16, float, EACH, SHORT>(s, h);
+    else if (low_dy) start_back_of<float, bf16, EACH, SHORT>(s, h);
+    else start_back_of<float, float, EACH, SHORT>(s, h);
 }
 
 void k_rmsnorm_back(k_stream s, const k_norm_back *h)
 {
     if (h->n == 0) return;
     const bool wide = h->width % LANES == 0 && is_aligned(h->dx) && is_aligned(h->dy) &&
-                      is_aligned(h->x) && is_aligned(h->w) && is_aligned(h->rounded);
+                      is_aligned(h->x) && is_aligned(h->w);
     const bool is_short = h->width <= SHORT_ROW;
     if (wide && is_short) start_back<LANES, true>(s, h);
     else if (wide) start_back<LANES, false>(s, h);
@@ -195,18 +249,21 @@ void k_scale(k_stream s, k_rows y, float factor)
     else scale_all<<<blocks, THREADS, 0, s>>>((float *)y.data, factor, n);
 }
 
-static __global__ void scatter_add(float *y, const float *x, const int32_t *rows, int64_t width)
+template <typename Y>
+static __global__ void scatter_add(Y *y, const float *x, const int32_t *rows, int64_t width)
 {
-    float *to = y + rows[blockIdx.x] * width;
+    Y *to = y + rows[blockIdx.x] * width;
     const float *from = x + blockIdx.x * width;
-    for (int64_t j = threadIdx.x; j < width; j += THREADS) to[j] += from[j];
+    for (int64_t j = threadIdx.x; j < width; j += THREADS) put(to + j, number(to[j]) + from[j]);
 }
 
 void k_scatter_add(k_stream s, k_rows y, k_rows x, const int32_t *rows)
 {
     if (x.n == 0) return;
-    scatter_add<<<(unsigned)x.n, THREADS, 0, s>>>((float *)y.data, (const float *)x.data, rows,
-                                                  x.width);
+    const float *from = (const float *)x.data;
+    if (y.type == ROWS_BF16)
+        scatter_add<<<(unsigned)x.n, THREADS, 0, s>>>((bf16 *)y.data, from, rows, x.width);
+    else scatter_add<<<(unsigned)x.n, THREADS, 0, s>>>((float *)y.data, from, rows, x.width);
 }
 
 /* Logits of ids first .. become the gradient of weight x (log-sum-exp - the target's logit). */
