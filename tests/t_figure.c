@@ -1,6 +1,9 @@
 /* Tests of src/view/figure: four forms of one drawing: headers, sizes, density, embedded fonts,
  * words for who cannot see, the same bytes again, words that fit. */
 #include "view/figure.h"
+#include "view/png.h"
+
+#include <cairo.h>
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -149,6 +152,69 @@ static void test_png(void **state)
     figure_close(&f);
 }
 
+typedef struct reading {
+    const buf *file;
+    size_t at;
+} reading;
+
+static cairo_status_t give_bytes(void *context, unsigned char *data, unsigned size)
+{
+    reading *r = context;
+    if (size > r->file->size - r->at) return CAIRO_STATUS_READ_ERROR;
+    memcpy(data, r->file->data + r->at, size);
+    r->at += size;
+    return CAIRO_STATUS_SUCCESS;
+}
+
+/* Another reader finds the same pixels: flat, noisy, repeating after three bytes, small. */
+static void test_png_pixels(void **state)
+{
+    (void)state;
+    static const int32_t sizes[][2] = {{1, 1},   {1, 9},  {2, 3},    {7, 5},
+                                       {86, 40}, {87, 3}, {700, 300}};
+    static uint32_t pixel[700 * 300 + 10];
+    for (int kind = 0; kind < 4; kind++) {
+        for (size_t k = 0; k < sizeof sizes / sizeof sizes[0]; k++) {
+            const int32_t w = sizes[k][0], h = sizes[k][1], pad = 3;
+            uint32_t seed = 1;
+            if ((size_t)(w + pad) * (size_t)h > sizeof pixel / sizeof pixel[0]) continue;
+            for (int32_t i = 0; i < (w + pad) * h; i++) {
+                seed = seed * 1664525 + 1013904223;
+                const uint32_t flat = i / 301 % 2 ? 0xffffff : 0x0072b2;
+                pixel[i] = kind == 0   ? flat
+                           : kind == 1 ? seed >> 8
+                           : kind == 2 ? (seed >> 28 ? flat : seed >> 8)
+                                       : 0x010101u * (uint32_t)(i % (w + pad) / 43);
+            }
+            buf b = buf_up_to(BUF_MAX);
+            png_write(&b, &(png_image){.pixels = (unsigned char *)pixel,
+                                       .width = w,
+                                       .height = h,
+                                       .stride = 4 * (w + pad),
+                                       .dots_per_inch = 600,
+                                       .title = "t",
+                                       .description = "d"});
+            assert_false(b.failed);
+            reading r = {.file = &b};
+            cairo_surface_t *s = cairo_image_surface_create_from_png_stream(give_bytes, &r);
+            assert_int_equal(cairo_surface_status(s), CAIRO_STATUS_SUCCESS);
+            assert_int_equal(cairo_image_surface_get_width(s), w);
+            assert_int_equal(cairo_image_surface_get_height(s), h);
+            for (int32_t y = 0; y < h; y++) {
+                const unsigned char *row =
+                    cairo_image_surface_get_data(s) + y * cairo_image_surface_get_stride(s);
+                for (int32_t x = 0; x < w; x++) {
+                    uint32_t got;
+                    memcpy(&got, row + 4 * x, 4);
+                    assert_int_equal(got & 0xffffff, pixel[y * (w + pad) + x] & 0xffffff);
+                }
+            }
+            cairo_surface_destroy(s);
+            buf_close(&b);
+        }
+    }
+}
+
 static void test_inline(void **state)
 {
     (void)state;
@@ -233,8 +299,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_svg),        cmocka_unit_test(test_pdf),
         cmocka_unit_test(test_png),        cmocka_unit_test(test_inline),
-        cmocka_unit_test(test_same_bytes), cmocka_unit_test(test_words_fit),
-        cmocka_unit_test(test_too_large),
+        cmocka_unit_test(test_png_pixels), cmocka_unit_test(test_same_bytes),
+        cmocka_unit_test(test_words_fit),  cmocka_unit_test(test_too_large),
     };
     return cmocka_run_group_tests_name("figure", tests, NULL, NULL);
 }

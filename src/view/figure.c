@@ -2,6 +2,7 @@
  * buffers of their own. Drawing it for a paper is cairo's and pango's work; the page's form is
  * written by hand. */
 #include "view/figure.h"
+#include "view/png.h"
 
 #include <assert.h>
 #include <cairo-pdf.h>
@@ -280,6 +281,19 @@ static bool list_is_whole(const figure *f, err *e)
            buf_check(&f->texts, "a figure", e);
 }
 
+static void write_png(const figure *f, cairo_surface_t *surface, buf *out)
+{
+    cairo_surface_flush(surface);
+    const png_image image = {.pixels = cairo_image_surface_get_data(surface),
+                             .width = cairo_image_surface_get_width(surface),
+                             .height = cairo_image_surface_get_height(surface),
+                             .stride = cairo_image_surface_get_stride(surface),
+                             .dots_per_inch = FIGURE_DPI,
+                             .title = f->title,
+                             .description = f->description};
+    png_write(out, &image);
+}
+
 /* Draws on the surface, scaled, ends it and hands the failure on. `png` NULL: the surface writes
  * itself. */
 static bool press(const figure *f, cairo_surface_t *surface, double scale, buf *png, err *e)
@@ -293,8 +307,7 @@ static bool press(const figure *f, cairo_surface_t *surface, double scale, buf *
     draw_all(f, cr);
     cairo_status_t status = cairo_status(cr);
     cairo_destroy(cr);
-    if (png && status == CAIRO_STATUS_SUCCESS)
-        status = cairo_surface_write_to_png_stream(surface, take_bytes, png);
+    if (png && status == CAIRO_STATUS_SUCCESS) write_png(f, surface, png);
     cairo_surface_finish(surface);
     if (status == CAIRO_STATUS_SUCCESS) status = cairo_surface_status(surface);
     cairo_surface_destroy(surface);
@@ -359,79 +372,17 @@ bool figure_pdf(const figure *f, buf *out, err *e)
     return press(f, s, 1, NULL, e) && buf_check(out, "a figure", e);
 }
 
-/* --- PNG: cairo's, with chunks of ours behind the header --- */
-
-static void add_number(buf *b, uint32_t x)
-{
-    const unsigned char bytes[4] = {(unsigned char)(x >> 24), (unsigned char)(x >> 16),
-                                    (unsigned char)(x >> 8), (unsigned char)x};
-    buf_add(b, bytes, sizeof bytes);
-}
-
-/* CRC-32 of PNG (ISO 3309). */
-static uint32_t crc_of(str s)
-{
-    uint32_t c = 0xFFFFFFFFu;
-    for (size_t i = 0; i < s.size; i++) {
-        c ^= (unsigned char)s.data[i];
-        for (int k = 0; k < 8; k++) c = c & 1 ? 0xEDB88320u ^ (c >> 1) : c >> 1;
-    }
-    return ~c;
-}
-
-/* length, type, data, CRC over type and data */
-static void add_chunk(buf *out, const buf *typed)
-{
-    add_number(out, (uint32_t)typed->size - 4);
-    buf_add_str(out, buf_view(typed));
-    add_number(out, crc_of(buf_view(typed)));
-}
-
-static void add_png_text(buf *out, const char *keyword, const char *text)
-{
-    buf typed = buf_up_to(1 << 20);
-    buf_add_text(&typed, "iTXt");
-    buf_add(&typed, keyword, strlen(keyword) + 1);
-    buf_add(&typed, "\0\0\0\0", 4); /* not compressed; no language, no translated keyword */
-    buf_add_text(&typed, text);
-    add_chunk(out, &typed);
-    buf_close(&typed);
-}
-
-static void add_png_density(buf *out)
-{
-    buf typed = buf_up_to(100);
-    uint32_t per_metre = (uint32_t)lround(FIGURE_DPI / 0.0254);
-    buf_add_text(&typed, "pHYs");
-    add_number(&typed, per_metre);
-    add_number(&typed, per_metre);
-    buf_add(&typed, "\1", 1); /* per metre */
-    add_chunk(out, &typed);
-    buf_close(&typed);
-}
+/* --- PNG --- */
 
 bool figure_png(const figure *f, buf *out, err *e)
 {
-    enum { HEADER = 8 + 25 }; /* the signature and the chunk IHDR */
     if (!list_is_whole(f, e)) return false;
     double scale = FIGURE_DPI / 72.0;
     long width = lround(f->width * scale), height = lround(f->height * scale);
     if (width > PIXELS_MAX || height > PIXELS_MAX)
         return err_set(e, ERR_RESOURCE, "a figure of %ld x %ld pixels is too large", width, height);
-    buf raw = buf_up_to(OUT_BYTES_MAX);
     cairo_surface_t *s = cairo_image_surface_create(CAIRO_FORMAT_RGB24, (int)width, (int)height);
-    bool ok = press(f, s, scale, &raw, e) && buf_check(&raw, "a figure", e);
-    assert(!ok || raw.size > HEADER);
-    if (ok) {
-        str all = buf_view(&raw);
-        buf_add_str(out, str_part(all, 0, HEADER));
-        add_png_density(out);
-        add_png_text(out, "Title", f->title);
-        add_png_text(out, "Description", f->description);
-        buf_add_str(out, str_part(all, HEADER, all.size - HEADER));
-    }
-    buf_close(&raw);
-    return ok && buf_check(out, "a figure", e);
+    return press(f, s, scale, out, e) && buf_check(out, "a figure", e);
 }
 
 /* --- the page's form --- */
