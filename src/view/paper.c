@@ -289,6 +289,9 @@ static const struct {
     {0, "What each part holds",
      "The parts of the table side by side; a difference near 0 says "
      "that the judged part is like the others."},
+    {8, "The texts that were judged",
+     "By class: who they are, how long, and how many were cut to fit. A class that is cut more "
+     "often is judged on less."},
     {2, "Ways of asking", "What each way of asking changes, on the same texts."},
     {3, "Models and their size", "Memory and speed against what the model finds."},
     {4, "Tuning", "Adapters, over their seeds."},

@@ -28,6 +28,8 @@ for arm in baseline-prevalence baseline-keywords baseline-tfidf; do
     grep -q "\"name\":\"$arm\",\"kind\":\"baseline\"" "$work/a/results.json" || fail "$arm is not in results.json"
     grep -q "$arm" "$work/a/report.html" || fail "$arm is not in the report"
 done
+grep -q "<h2>What each part holds</h2>" "$work/a/report.html" || fail "no table of the parts"
+grep -q "texts cut to fit" "$work/a/report.html" || fail "the report does not tell the share cut, by class"
 grep -q "3 folds of the training rows" "$work/a/report.html" || fail "the folds of the split file are not used"
 grep -q "random by patient, 80/0/20, stratified, seed 1, 3 folds" "$work/a/report.html" || fail "no rule in the report"
 "$CASELOAD" compare "$work/a" zero-shot baseline-tfidf | grep -q "paired difference" || fail "no comparison"
