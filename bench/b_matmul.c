@@ -2,11 +2,14 @@
  * peak.
  *   --device cpu|cpu:int16|cpu:avx2|cpu:avx512   --threads N   --rows 512   --repeats 9
  *   --csv FILE   --only NAME
- * Weights are random, rows of x too; a figure is the median over the repeats, the peak is measured
- * between them. Ratio: of the peak. */
+ * Weights are random, woven for up to four rows; rows of x are random too. A figure is the median
+ * over the repeats, the peak is measured between them. Ratio: of the peak. */
 #include "bench_ops.h"
 
 #include "base/rng.h"
+#include "compute/weave.h"
+
+enum { FEW_ROWS = 4 };
 
 typedef struct shape {
     const char *name;
@@ -68,6 +71,15 @@ static tensor weight(bench *k, rng *r, const shape *s)
     return (tensor){.data = data, .type = s->type, .rank = 2, .dim = {s->out, s->in, 1, 1}};
 }
 
+/* As they are when tokens are drawn one after another. */
+static void weave(bench *k, tensor *w)
+{
+    err e = {0};
+    int64_t bytes = 0;
+    if (!backend_weaves(&k->b, w->type) || !dtype_row_bytes(w->type, w->dim[1], &bytes)) return;
+    backend_weave(&k->b, w, arena_take(&k->data, (size_t)(bytes * w->dim[0]), 1, &e));
+}
+
 static void run(bench *k, const shape *s)
 {
     err e = {0};
@@ -79,6 +91,7 @@ static void run(bench *k, const shape *s)
     for (int i = 0; i < s->parts; i++) {
         float *y = arena_take(&k->data, (size_t)(k->rows * s->out), 4, &e);
         p.part[i] = (matmul_part){.y = tensor_f32(y, k->rows, s->out), .w = weight(k, &r, s)};
+        if (k->rows <= FEW_ROWS) weave(k, &p.part[i].w);
     }
     double flop = 2.0 * (double)k->rows * (double)s->in * (double)s->out * s->parts;
     char name[100];

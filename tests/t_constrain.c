@@ -202,7 +202,8 @@ static void test_json_of_a_schema(void **state)
         "{\"serious\":true}",
         "{\"serious\":true,\"grade\":6,\"signs\":[\"fever\"],\"note\":null,\"dose\":1}",
         "{\"serious\":true,\"grade\":3,\"signs\":[],\"note\":null,\"dose\":1}",
-        "{\"serious\":true,\"grade\":3,\"signs\":[\"열\"],\"note\":\"over twelve here\",\"dose\":1}",
+        "{\"serious\":true,\"grade\":3,\"signs\":[\"열\"],\"note\":\"over twelve "
+        "here\",\"dose\":1}",
         "{\"serious\":true,\"grade\":3,\"signs\":[\"fever\"],\"note\":null,\"dose\":01}"};
     err e = {0};
     automaton m;
@@ -210,6 +211,47 @@ static void test_json_of_a_schema(void **state)
     if (!automaton_schema(&m, STR(SCHEMA), &a, &e)) fail_msg("%s", e.text);
     for (size_t i = 0; i < countof(yes); i++) assert_true(accepts(&m, yes[i]));
     for (size_t i = 0; i < countof(no); i++) assert_false(accepts(&m, no[i]));
+    arena_close(&a);
+}
+
+/* What `required` leaves out may be left out, commas included; nested objects, lists of objects,
+ * enums of any kind. */
+static void test_optional_and_nested(void **state)
+{
+    (void)state;
+    static const char schema[] =
+        "{\"type\": \"object\", \"required\": [\"b\"], \"properties\": {"
+        "\"a\": {\"type\": \"boolean\"}, \"b\": {\"enum\": [1, \"x\", null, [2], {\"k\": 3}]}, "
+        "\"c\": {\"type\": \"array\", \"maxItems\": 2, \"items\": {\"type\": \"object\", "
+        "\"required\": [], \"properties\": {\"d\": {\"type\": \"null\"}, \"e\": {\"type\": "
+        "\"object\", \"properties\": {\"f\": {\"const\": \"열\"}}}}}}}}";
+    static const char *const yes[] = {
+        "{\"a\":true,\"b\":1,\"c\":[]}",
+        "{\"b\":\"x\"}",
+        "{\"a\": false, \"b\": null}",
+        "{\"b\":[2],\"c\":[{}]}",
+        "{\"b\":{\"k\":3},\"c\":[{\"d\":null},{\"e\":{\"f\":\"열\"}}]}",
+        "{ \"b\":1, \"c\":[{\"d\":null, \"e\":{ \"f\":\"열\" } }] }"};
+    static const char *const no[] = {"{}",
+                                     "{\"a\":true}",
+                                     "{,\"b\":1}",
+                                     "{\"b\":1,}",
+                                     "{\"a\":true \"b\":1}",
+                                     "{\"b\":1,\"a\":true}",
+                                     "{\"b\":2}",
+                                     "{\"b\":1,\"c\":[{},{},{}]}",
+                                     "{\"b\":1,\"c\":[{\"e\":{}}]}",
+                                     "{\"b\":1,\"c\":[{\"d\":null,}]}"};
+    err e = {0};
+    automaton m;
+    arena a = open_memory();
+    if (!automaton_schema(&m, STR(schema), &a, &e)) fail_msg("%s", e.text);
+    for (size_t i = 0; i < countof(yes); i++) {
+        if (!accepts(&m, yes[i])) fail_msg("not taken: %s", yes[i]);
+    }
+    for (size_t i = 0; i < countof(no); i++) {
+        if (accepts(&m, no[i])) fail_msg("taken: %s", no[i]);
+    }
     arena_close(&a);
 }
 
@@ -266,7 +308,11 @@ static void test_what_schemas_refuse(void **state)
         {"{\"type\": \"object\", \"properties\": {\"a\": {\"type\": \"null\"}}, "
          "\"additionalProperties\": true}",
          "additionalProperties"},
-        {"{\"type\": \"object\", \"properties\": {\"a\": {\"type\": \"null\"}}, \"required\": []}",
+        {"{\"type\": \"object\", \"properties\": {\"a\": {\"type\": \"null\"}}, \"required\": "
+         "[\"b\"]}",
+         "`required` names what is no property: 'b'"},
+        {"{\"type\": \"object\", \"properties\": {\"a\": {\"type\": \"null\"}}, \"required\": "
+         "\"a\"}",
          "required"},
     };
     for (size_t i = 0; i < countof(wrong); i++) {
@@ -338,6 +384,7 @@ int main(void)
         cmocka_unit_test(test_what_patterns_refuse),
         cmocka_unit_test(test_choices),
         cmocka_unit_test(test_json_of_a_schema),
+        cmocka_unit_test(test_optional_and_nested),
         cmocka_unit_test(test_walks_give_json),
         cmocka_unit_test(test_what_schemas_refuse),
         cmocka_unit_test(test_masks_are_what_trying_gives),

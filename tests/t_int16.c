@@ -116,7 +116,7 @@ static void round_row(rounded *r, const float *x, int64_t in)
 static int64_t k_block(const tensor *w)
 {
     const int64_t in = w->dim[1], unit = dtype_get(w->type)->block_size > 32 ? 256 : 32;
-    const int64_t blocks = (in + 767) / 768,
+    const int64_t blocks = (in + 1023) / 1024,
                   k = ((in + blocks - 1) / blocks + unit - 1) / unit * unit;
     return k < in ? k : in;
 }
@@ -124,7 +124,7 @@ static int64_t k_block(const tensor *w)
 static float plain_sum(const rounded *x, const stored *w, dtype type, int64_t first, int64_t k)
 {
     const int64_t group = group_of(type);
-    float sum = 0;
+    float sum = 0, least = 0;
     for (int turn = 0; turn < 2; turn++) {
         for (int64_t g = first; g < first + k; g += group) {
             int64_t dot = 0, all = 0;
@@ -134,13 +134,13 @@ static float plain_sum(const rounded *x, const stored *w, dtype type, int64_t fi
             }
             assert_true(dot <= INT32_MAX && dot >= -INT32_MAX);
             const float by = x->scale[g / BLOCK];
-            if (turn) sum = fmaf((float)dot, w->scale[g / 16] * by, sum);
-            else if (w->least[0] != 0 || type == DTYPE_Q4_K || type == DTYPE_Q5_K ||
-                     type == DTYPE_Q2_K || type == DTYPE_Q4_1 || type == DTYPE_Q5_1)
-                sum = fmaf((float)all * by, w->least[g / 16], sum);
+            if (turn) least = fmaf((float)all * by, w->least[g / 16], least);
+            else sum = fmaf((float)dot, w->scale[g / 16] * by, sum);
         }
     }
-    return sum;
+    const bool has = type == DTYPE_Q4_K || type == DTYPE_Q5_K || type == DTYPE_Q2_K ||
+                     type == DTYPE_Q4_1 || type == DTYPE_Q5_1;
+    return has ? sum + least : sum;
 }
 
 static float plain_product(const rounded *x, const stored *w, const tensor *of)
@@ -326,6 +326,11 @@ static void test_not_finite(void **state)
         for (int i = 0; i < OUT; i++) {
             assert_true(isnan(got[i]) && isnan(got[OUT + i]));
             assert_true(got[2 * OUT + i] == 0 && isfinite(got[3 * OUT + i]));
+        }
+        for (int row = 0; row < ROWS; row++) { /* alone */
+            tensor z = randoms(&p, &r, 1, OUT);
+            op_matmul(&p.b, z, rows_of(x, row, 1), w, NULL, false);
+            assert_same_numbers(z.data, got + row * OUT, OUT);
         }
         place_close(&p);
     }

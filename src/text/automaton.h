@@ -9,11 +9,12 @@
  *             \. and other marks, ( ), (?: ), |, * + ? {n} {n,} {n,m}; ^ first and $ last say what
  *             holds anyway: the whole text fits. \d, \w, \s are of ASCII. No look-around, no back
  *             references, no lazy forms: they are refused.
- *   schema    JSON of a schema (JSON Schema, a part): `type` object (its `properties`, all of them,
- *             in their order), array (`items`, `minItems`, `maxItems`), string (`minLength`,
- *             `maxLength` in characters), integer (with `minimum` and `maximum` within 10,000 of
- *             each other), number, boolean, null, or a list of types; `enum`, `const`, `anyOf`,
- *             `oneOf`. Up to two blanks or new lines between the parts. `title`, `description`,
+ *   schema    JSON of a schema (JSON Schema, a part): `type` object (its `properties` in their
+ *             order: those of `required`, or all of them without it; others may be left out), array
+ *             (`items`, `minItems`, `maxItems`), string (`minLength`, `maxLength` in characters),
+ *             integer (with `minimum` and `maximum` within 10,000 of each other), number, boolean,
+ *             null, or a list of types; `enum`, `const`, `anyOf`, `oneOf`. Up to two blanks or new
+ *             lines between the parts. `title`, `description`,
  *             `default`, `examples`, `$schema` say nothing; other keys are refused by name.
  *
  * ERR_USAGE says what is wrong and where; also when the automaton would have more than

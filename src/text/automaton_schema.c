@@ -155,49 +155,78 @@ static int32_t null_type(maker *m, const json_t *schema)
 
 static int32_t comma(maker *m) { return both(m, both(m, blanks(m), text(m, ",")), blanks(m)); }
 
-/* In a text all properties stand, in their order: so `required` may leave none out. */
-static bool check_required(maker *m, const json_t *schema, const json_t *properties)
+/* Every name under `required` is one of the properties. */
+static bool check_required(maker *m, const json_t *required, const json_t *properties)
 {
-    const json_t *required = json_object_get(schema, "required");
+    size_t i = 0;
+    const json_t *one = NULL;
     if (!required) return true;
-    const char *name = NULL;
-    json_t *value = NULL;
-    json_object_foreach((json_t *)(uintptr_t)properties, name, value)
+    if (!json_is_array(required)) return fail(m, "a list is wanted under", "required") >= 0;
+    json_array_foreach((json_t *)(uintptr_t)required, i, one)
     {
-        bool found = false;
-        for (size_t i = 0; i < json_array_size(required); i++) {
-            const char *other = json_string_value(json_array_get(required, i));
-            found = found || (other && !strcmp(other, name));
-        }
-        if (!found) {
-            fail(m, "`required` leaves out (a text has all properties; leave `required` away)",
-                 name);
-            return false;
-        }
+        const char *name = json_string_value(one);
+        if (name && json_object_get(properties, name)) continue;
+        return fail(m, "`required` names what is no property:", name ? name : "?") >= 0;
     }
     return true;
 }
 
+/* Without `required` all properties stand in a text. */
+static bool is_required(const json_t *required, const char *name)
+{
+    bool found = !required;
+    for (size_t i = 0; !found && i < json_array_size(required); i++)
+        found = !strcmp(json_string_value(json_array_get(required, i)), name);
+    return found;
+}
+
+/* `"name": value`, and as it stands behind another. */
+typedef struct property {
+    int32_t node, behind;
+    bool required;
+} property;
+
+/* Properties from k on, with nothing before them: the first that stands has no comma. Those behind
+ * it stand each with its comma, or not at all. */
+static int32_t properties_from(maker *m, const property *p, size_t k, size_t n)
+{
+    syntax *s = m->syntax;
+    int32_t all = -1;
+    for (; k < n; k++) {
+        int32_t here = p[k].node;
+        for (size_t i = k + 1; i < n; i++)
+            here = both(m, here, p[i].required ? p[i].behind : syntax_repeat(s, p[i].behind, 0, 1));
+        all = syntax_either(s, all, here);
+        if (all < 0 || p[k].required) return all;
+    }
+    return syntax_either(s, all, syntax_empty(s));
+}
+
 static int32_t object_type(maker *m, const json_t *schema)
 {
-    const json_t *properties = json_object_get(schema, "properties");
+    enum { PROPERTIES_MAX = 100 };
+    const json_t *properties = json_object_get(schema, "properties"),
+                 *required = json_object_get(schema, "required");
     const char *name = NULL;
     json_t *value = NULL;
-    if (!json_is_object(properties) || json_object_size(properties) == 0)
-        return fail(m, "an object needs its", "properties");
-    if (!check_required(m, schema, properties)) return -1;
-    int32_t all = both(m, text(m, "{"), blanks(m));
-    bool first = true;
+    property own[PROPERTIES_MAX];
+    size_t n = 0;
+    if (!json_is_object(properties) || json_object_size(properties) == 0 ||
+        json_object_size(properties) > PROPERTIES_MAX)
+        return fail(m, "an object needs from 1 to 100 of its", "properties");
+    if (!check_required(m, required, properties)) return -1;
     json_object_foreach((json_t *)(uintptr_t)properties, name, value)
     {
         json_t *key = json_string(name);
-        int32_t own = both(m, literal(m, key), both(m, text(m, ":"), blanks(m)));
+        int32_t node = both(m, literal(m, key), both(m, text(m, ":"), blanks(m)));
         json_decref(key);
-        if (!first) all = both(m, all, comma(m));
-        all = both(m, all, both(m, own, value_of(m, value)));
-        if (all < 0) return -1;
-        first = false;
+        node = both(m, node, value_of(m, value));
+        own[n++] =
+            (property){node, node < 0 ? -1 : both(m, comma(m), node), is_required(required, name)};
+        if (own[n - 1].behind < 0) return -1;
     }
+    const int32_t open = both(m, text(m, "{"), blanks(m)),
+                  all = both(m, open, properties_from(m, own, 0, n));
     return both(m, all, both(m, blanks(m), text(m, "}")));
 }
 

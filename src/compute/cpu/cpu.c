@@ -226,6 +226,7 @@ static void lay_out_int16(int16_space *s, const cpu_workspace *all, arena *a, er
     s->scale = take(a, rows, in / INT16_BLOCK, sizeof *s->scale, e);
     s->sum = take(a, rows, in / INT16_BLOCK, sizeof *s->sum, e);
     s->sum_16 = take(a, rows, 2 * in / INT16_BLOCK, sizeof *s->sum_16, e);
+    s->q_sum = take(a, 2 * in / INT16_BLOCK, 1, sizeof *s->q_sum, e);
 }
 
 typedef struct kernel_set {

@@ -162,6 +162,8 @@ typedef struct int16_space {
     const int16_kernels *kernels; /* NULL: float32 */
     uint32_t *x;
     float *scale, *sum, *sum_16;
+    int32_t *q_sum;
+    bool one; /* a row alone is packed */
 } int16_space;
 
 typedef struct cpu_workspace {
@@ -191,8 +193,8 @@ typedef struct cpu_workspace {
     float *top_logit;    /* [threads, head_rows, HEAD_TOP_MAX] */
 } cpu_workspace;
 
-/* Length of the k blocks of a weight: fixed by its width and type alone. */
-int64_t cpu_k_block(const tensor *w);
+/* Length of the k blocks of a weight: fixed by precision, its width and type alone. */
+int64_t cpu_k_block(const cpu_workspace *s, const tensor *w);
 
 /* Packs x [n, in] into space->packed. */
 void cpu_pack_rows(backend *b, const float *x, int64_t n, int64_t in);
@@ -221,7 +223,8 @@ void cpu_pack_weights(const cpu_workspace *s, float *panels, weight_part part, i
 /* Rows first + c .. of sixteen; those `ahead` rows on come soon. */
 pack_job cpu_sixteen_rows(const weight_part *part, int64_t c, int64_t ahead);
 
-/* The same for the precision at hand: floats, or the words of int16_in.h. */
+/* The same for the precision at hand: floats, the words of int16_in.h, or, where a row alone meets
+ * the weights as they are, nothing. */
 void cpu_pack_panels(const cpu_workspace *s, float *panels, weight_part part, int64_t width);
 /* Rows `row` .. of x, packed, times `columns` of those panels from `column` on. */
 void cpu_tile(const cpu_workspace *s, tile_job *t, const weight_part *part, const float *panels,
@@ -233,10 +236,9 @@ bool cpu_int16_takes(const cpu_workspace *s, dtype type);
 void cpu_int16_rows(backend *b, const float *x, int64_t n, int64_t in);
 /* Into `width` / 16 panels of sixteen outputs; count <= width. */
 void cpu_int16_weights(const cpu_workspace *s, uint32_t *panels, weight_part part, int64_t width);
-/* `t` over the tile that starts at `row`, values k0 .. k0 + t->k of x [, in]; panel: of its C
- * outputs. */
+/* cpu_tile of this precision. */
 void cpu_int16_tile(const cpu_workspace *s, const tile_job *t, const weight_part *part, int64_t row,
-                    const uint32_t *panel);
+                    const float *panels, int64_t column);
 
 /* Where the one 16-bit number beside whole words of 32 bits is in a block; -1: there is none. */
 static inline int cpu_half_at(const dtype_info *type)

@@ -20,7 +20,7 @@ static void logits(const head *p, float *logit, int64_t first, int64_t count, in
 {
     const cpu_workspace *s = p->space;
     const int64_t height = s->kernels->tile_rows, panel = s->kernels->panel, d = p->w.dim[1];
-    const int64_t block = cpu_k_block(&p->w);
+    const int64_t block = cpu_k_block(s, &p->w);
     for (int64_t c = 0; c < count; c += TASK_COLUMNS) {
         int64_t n = count - c < TASK_COLUMNS ? count - c : TASK_COLUMNS;
         for (int64_t k0 = 0; k0 < d; k0 += block) {

@@ -9,8 +9,8 @@
  *
  * (Infinity or NaN among the 32: all that is made of them is NaN.)
  *
- *     y = sum over k blocks of  (sum over groups of least * (sum of q * x_scale))
- *                             + (sum over groups of (x_scale * scale) * (sum of q * code))
+ *     y = sum over k blocks of  (sum over groups of (x_scale * scale) * (sum of q * code))
+ *                             + (sum over groups of least * (x_scale * (sum of q)))
  *
  * Sums of q and of q * code are integers, so they are the same in any order and on any machine.
  * They cannot overflow: |q| <= 32767, |code| <= 128, 32 values: 32767 * 128 * 32 = 134,213,632 <
@@ -32,7 +32,8 @@
 enum {
     INT16_BLOCK = 32,   /* values of x that share a scale */
     INT16_MOST = 32767, /* largest |q| */
-    INT16_WORDS = 6     /* words a value of k takes in the panel of 16 outputs */
+    INT16_WORDS = 6,    /* words a value of k takes in the panel of 16 outputs */
+    INT16_K = 1024      /* longest k block */
 };
 #define INT16_LEAST 1e-30f
 
@@ -42,6 +43,7 @@ typedef struct int16_job {
     const uint32_t *x; /* from the tile's first value of this k block on, like the next three */
     const float *x_scale, *x_sum, *x_sum_16;
     const uint32_t *panel; /* [C / 16][INT16_WORDS * k] */
+    const int32_t *q_sum;  /* one row: sums of 16 values of q, from this k block on */
     int group;             /* values that share a weight's scale: 32 or 16 */
     bool has_least;
 } int16_job;
@@ -50,6 +52,7 @@ typedef struct int16_job {
 typedef struct int16_round {
     uint32_t *to;
     float *scale, *sum, *sum_16;
+    int32_t *q_sum; /* one row alone */
     const float *x; /* [rows][in] */
     int64_t rows, in;
 } int16_round;
@@ -60,6 +63,10 @@ struct int16_kernels {
     void (*round)(const int16_round *t);
     void (*pack)(const pack_job *t, uint32_t *to); /* its `to` and `ld` are not used */
     void (*tile)(const int16_job *t);
+    /* The same bits of one row alone, straight from the weights: `from` [C / 16]. What it reads of
+     * x is packed as if R were 1, by `round_one`. */
+    void (*one)(const int16_job *t, const pack_job *from);
+    void (*round_one)(const int16_round *t);
 };
 
 extern const int16_kernels cpu_int16_avx2, cpu_int16_vnni;

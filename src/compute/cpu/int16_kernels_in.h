@@ -109,7 +109,7 @@ static inline const uint32_t *panel_of(const int16_job *t, int j)
     return t->panel + j / SIXTEEN * INT16_WORDS * t->to.k + j % SIXTEEN * LANES;
 }
 
-/* sum [rows][PANEL] = what the leasts add. */
+/* sum [rows][PANEL] += what the leasts add. */
 static inline __attribute__((always_inline)) void least_sums(const int rows, const int16_job *t,
                                                              float *sum)
 {
@@ -130,8 +130,9 @@ static inline __attribute__((always_inline)) void least_sums(const int rows, con
     }
 #pragma GCC unroll 16
     for (int i = 0; i < rows; i++) {
-        vec_store(sum + i * PANEL, acc[i][0]);
-        vec_store(sum + i * PANEL + LANES, acc[i][1]);
+        float *to = sum + i * PANEL;
+        vec_store(to, vec_add(vec_load(to), acc[i][0]));
+        vec_store(to + LANES, vec_add(vec_load(to + LANES), acc[i][1]));
     }
 }
 
@@ -196,10 +197,10 @@ static inline void more_sums(const int rows, const tile_job *t, float *sum)
 static inline __attribute__((always_inline)) void int16_of(const int rows, const int16_job *t)
 {
     float sum[TILE_ROWS * PANEL] __attribute__((aligned(64)));
-    if (t->has_least) least_sums(rows, t, sum);
-    else memset(sum, 0, sizeof *sum * (size_t)rows * PANEL);
+    memset(sum, 0, sizeof *sum * (size_t)rows * PANEL);
     if (t->group == INT16_BLOCK) code_sums(rows, INT16_BLOCK, t, sum);
     else code_sums(rows, INT16_BLOCK / 2, t, sum);
+    if (t->has_least) least_sums(rows, t, sum);
     if (t->to.k2 > 0) more_sums(t->to.rows, &t->to, sum);
     tile_end(t->to.rows, t->to.columns > LANES ? 2 : 1, sum, PANEL, &t->to);
 }
@@ -219,6 +220,9 @@ static void int16_tile(const int16_job *t)
     else int16_of(TILE_ROWS, t);
 }
 
+#include "compute/cpu/int16_one_in.h"
+
+static_assert(INT16_WORDS * INT16_K / PACK_ROWS <= K_BLOCK_MAX, "a task's panels have room");
 static_assert(INT16_BLOCK % LANES == 0 && INT16_BLOCK == 2 * GROUP && PANEL == 2 * LANES, "");
 static_assert(INT16_WORDS == SCALES_AT + 2, "a panel's codes, scales and leasts");
 
@@ -228,4 +232,6 @@ const int16_kernels INT16_KERNELS = {
     .round = round_rows,
     .pack = pack_codes,
     .tile = int16_tile,
+    .one = one,
+    .round_one = round_one,
 };

@@ -10,10 +10,11 @@ enum {
     K_BLOCK = 768
 }; /* a panel of it and a tile of rows stay in the second cache level */
 
-int64_t cpu_k_block(const tensor *w)
+int64_t cpu_k_block(const cpu_workspace *s, const tensor *w)
 {
+    const int64_t most = cpu_int16_takes(s, w->type) ? INT16_K : K_BLOCK;
     int64_t in = w->dim[1], unit = dtype_get(w->type)->block_size > 32 ? 256 : 32;
-    int64_t blocks = (in + K_BLOCK - 1) / K_BLOCK;
+    int64_t blocks = (in + most - 1) / most;
     int64_t k = (in + blocks - 1) / blocks;
     k = (k + unit - 1) / unit * unit;
     return k < in ? k : in;
@@ -130,8 +131,7 @@ void cpu_tile(const cpu_workspace *s, tile_job *t, const weight_part *part, cons
 {
     t->k = part->k;
     if (cpu_int16_takes(s, part->w->type)) {
-        const uint32_t *words = (const uint32_t *)panels;
-        cpu_int16_tile(s, t, part, row, words + column / PACK_ROWS * INT16_WORDS * part->k);
+        cpu_int16_tile(s, t, part, row, panels, column);
         return;
     }
     t->a = s->packed + row * part->w->dim[1] + part->k0 * s->kernels->tile_rows;
@@ -172,7 +172,7 @@ static void product_task(void *context, int64_t task, int thread)
     int i = 0;
     while (task >= p->start[i + 1]) i++;
     const matmul_part *part = &p->part[i];
-    const int64_t out = part->w.dim[0], block = cpu_k_block(&part->w);
+    const int64_t out = part->w.dim[0], block = cpu_k_block(s, &part->w);
     const int64_t first = (task - p->start[i]) * p->columns;
     const int64_t count = out - first < p->columns ? out - first : p->columns;
     const int64_t width = (count + s->kernels->panel - 1) / s->kernels->panel * s->kernels->panel;
@@ -211,7 +211,7 @@ static void few_task(void *context, int64_t task, int thread)
     int i = 0;
     while (task >= p->start[i + 1]) i++;
     const matmul_part *part = &p->part[i];
-    const int64_t out = part->w.dim[0], block = cpu_k_block(&part->w);
+    const int64_t out = part->w.dim[0], block = cpu_k_block(s, &part->w);
     const int64_t panel = s->kernels->few_panel;
     const int64_t first = (task - p->start[i]) * p->columns;
     const int64_t end = first + p->columns < out ? first + p->columns : out;

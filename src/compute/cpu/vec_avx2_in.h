@@ -111,6 +111,8 @@ static inline words words_multiply(words a, words b) { return _mm256_mullo_epi32
 static inline words words_right(words x, int n) { return _mm256_srli_epi32(x, n); }
 static inline words words_left(words x, int n) { return _mm256_slli_epi32(x, n); }
 static inline words words_add_bytes(words a, words b) { return _mm256_add_epi8(a, b); }
+/* Halves of words by themselves. */
+static inline words words_right_halves(words x, int n) { return _mm256_srli_epi16(x, n); }
 static inline words words_add(words a, words b) { return _mm256_add_epi32(a, b); }
 
 static inline words words_even_bytes(words x)

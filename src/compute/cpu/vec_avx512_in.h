@@ -94,6 +94,8 @@ static inline words words_multiply(words a, words b) { return _mm512_mullo_epi32
 static inline words words_right(words x, int n) { return (words)((__v16su)x >> (unsigned)n); }
 static inline words words_left(words x, int n) { return (words)((__v16su)x << (unsigned)n); }
 static inline words words_add_bytes(words a, words b) { return _mm512_add_epi8(a, b); }
+/* Halves of words by themselves. */
+static inline words words_right_halves(words x, int n) { return _mm512_srli_epi16(x, (unsigned)n); }
 static inline words words_add(words a, words b) { return _mm512_add_epi32(a, b); }
 
 /* Signed bytes 0 and 2 of each word as two of 16 bits; bytes 1 and 3. */
@@ -122,8 +124,8 @@ static inline words words_order(words x, const uint8_t *order)
                                       _mm_loadu_si128((const __m128i *)(const void *)order)));
 }
 
-static inline vec words_float(words x) { return _mm512_cvtepi32_ps(x); } /* signed */
-static inline vec words_bits(words x) { return _mm512_castsi512_ps(x); } /* as they are */
+static inline vec words_float(words x) { return _mm512_cvtepi32_ps(x); }   /* signed */
+static inline vec words_bits(words x) { return _mm512_castsi512_ps(x); }   /* as they are */
 static inline words words_rounded(vec x) { return _mm512_cvtps_epi32(x); } /* ties to even */
 
 /* The lower half of each lane, a 16-bit float. */
