@@ -19,7 +19,7 @@
 #include "study/pass.h"
 #include "text/automaton.h"
 
-#define RUN_SCORER_VERSION "label-logprob-2" /* changes whenever the meaning of a score does */
+#define RUN_SCORER_VERSION "label-logprob-3" /* changes whenever the meaning of a score does */
 
 typedef struct run_state {
     const char *phase;
