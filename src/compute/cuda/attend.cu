@@ -57,16 +57,12 @@ static __global__ void __launch_bounds__(WARPS *WARP) attend_tiles(k_attention a
     bf16 *ks = (bf16 *)space + (KEPT ? 0 : HEIGHT * LD), *vs = ks + KEYS * LD;
     bf16 *qs = KEPT ? vs : (bf16 *)space;
     uint32_t kept[KEPT ? HD / 16 : 1][4];
-    const k_tile tile = a.tile[blockIdx.z];
-    k_span span = a.span[tile.span];
-    if (tile.n_span > 1) span.count = tile.n_span; /* rows in a row, all at one position */
-    const int32_t group = a.heads / a.heads_kv, packed = span.count * group;
-    const int32_t step = tile.n_span > 1 ? 0 : 1; /* of the position, from query to query */
+    const opening o = open_tile(a, HEIGHT);
+    const k_tile &tile = o.tile;
+    const k_span &span = o.span;
+    const seen &s = o.see;
     const int lane = (int)threadIdx.x % WARP, mine = (int)threadIdx.x / WARP * MINE;
     copy_packed<T, HD, THREADS>(qs, (const T *)a.q, a, span, tile.first, HEIGHT);
-    const int32_t end = tile.first + HEIGHT < packed ? tile.first + HEIGHT : packed;
-    const seen s = {span.position + tile.first / group * step,
-                    span.position + (end - 1) / group * step, a.window};
     float out[MT][HD / 8][4] = {}, p[MT][KEYS / 8][4], fade[2];
     const float factor = logit_factor(a);
     running r[MT];
@@ -110,9 +106,7 @@ static __global__ void __launch_bounds__(WARPS *WARP) attend_tiles(k_attention a
         copies_end();
 #pragma unroll
         for (int t = 0; t < MT; t++) {
-            const int32_t row = tile.first + mine + t * M_ROWS + lane / 4;
-            const int32_t i = row / group, j = (row + 8) / group;
-            const two_rows rows = {{span.position + i * step, span.position + j * step}, {i, j}};
+            const two_rows rows = two_rows_at(o, tile.first + mine + t * M_ROWS + lane / 4);
             cap_and_mask(p[t], a, rows, keys);
             soften(p[t], factor, &r[t], fade);
             fade_rows<HD>(out[t], fade);
@@ -128,7 +122,7 @@ static __global__ void __launch_bounds__(WARPS *WARP) attend_tiles(k_attention a
         int64_t row[2];
         for (int h = 0; h < 2; h++) {
             const int32_t i = tile.first + mine + t * M_ROWS + lane / 4 + 8 * h;
-            row[h] = i < packed ? packed_at(a, span, i) : -1;
+            row[h] = i < o.packed ? packed_at(a, span, i) : -1;
         }
         write_rows<T, HD>(out[t], r[t], a, row);
     }
@@ -249,19 +243,13 @@ static __global__ void __launch_bounds__(WARPS *WARP) attend_terms(k_attention a
     constexpr int CHUNKS = HD / LANES;
     extern __shared__ __align__(16) unsigned char space[];
     bf16 *kh = (bf16 *)space, *kl = kh + KEYS * LD, *vh = kl + KEYS * LD, *vl = vh + KEYS * LD;
-    const k_tile tile = a.tile[blockIdx.z];
-    k_span span = a.span[tile.span];
-    if (tile.n_span > 1) span.count = tile.n_span;
-    const int32_t group = a.heads / a.heads_kv, packed = span.count * group;
-    const int32_t step = tile.n_span > 1 ? 0 : 1;
+    const opening o = open_tile(a, HEIGHT);
+    const k_tile &tile = o.tile;
+    const k_span &span = o.span;
+    const seen &s = o.see;
     const int lane = (int)threadIdx.x % WARP, mine = (int)threadIdx.x / WARP * M_ROWS;
-    const int32_t end = tile.first + HEIGHT < packed ? tile.first + HEIGHT : packed;
-    const seen s = {span.position + tile.first / group * step,
-                    span.position + (end - 1) / group * step, a.window};
     const int32_t top = tile.first + mine + lane / 4;
-    const two_rows rows = {{span.position + top / group * step,
-                            span.position + (top + 8) / group * step},
-                           {top / group, (top + 8) / group}};
+    const two_rows rows = two_rows_at(o, top);
     uint32_t q[2][HD / 16][4];
     float out[HD / 8][4] = {}, p[KEYS / 8][4], fade[2];
     const float factor = logit_factor(a);
@@ -270,7 +258,7 @@ static __global__ void __launch_bounds__(WARPS *WARP) attend_terms(k_attention a
         const int32_t row = tile.first + i / CHUNKS, j = i % CHUNKS * LANES;
         const float *from = (const float *)a.q + packed_at(a, span, row) * a.head_dim;
         const int to = i / CHUNKS * LD + j;
-        terms_at(vh + to, vl + to, row < packed ? from : NULL, j, a.head_dim);
+        terms_at(vh + to, vl + to, row < o.packed ? from : NULL, j, a.head_dim);
     }
     __syncthreads();
     keep_rows<HD>(q[0], vh + mine * LD);
@@ -295,7 +283,7 @@ static __global__ void __launch_bounds__(WARPS *WARP) attend_terms(k_attention a
     }
     int64_t row[2];
     for (int h = 0; h < 2; h++)
-        row[h] = top + 8 * h < packed ? packed_at(a, span, top + 8 * h) : -1;
+        row[h] = top + 8 * h < o.packed ? packed_at(a, span, top + 8 * h) : -1;
     write_rows<float, HD>(out, r, a, row);
 }
 

@@ -56,20 +56,14 @@ template <int HD> static __global__ void __launch_bounds__(GROUP, 2) attend_wide
     constexpr int BLOCK = KEYS * HD;
     extern __shared__ __align__(1024) unsigned char space[];
     bf16 *ks = (bf16 *)space, *vs = ks + 2 * BLOCK, *qs = vs + 2 * BLOCK;
-    const k_tile tile = a.tile[blockIdx.z];
-    k_span span = a.span[tile.span];
-    if (tile.n_span > 1) span.count = tile.n_span; /* rows in a row, all at one position */
-    const int32_t group = a.heads / a.heads_kv, packed = span.count * group;
-    const int32_t step = tile.n_span > 1 ? 0 : 1; /* of the position, from query to query */
+    const opening o = open_tile(a, WIDE_HEIGHT);
+    const k_tile &tile = o.tile;
+    const k_span &span = o.span;
+    const seen &see = o.see;
     const int lane = (int)threadIdx.x % WARP, mine = (int)threadIdx.x / WARP * M_ROWS;
-    const int32_t end = tile.first + WIDE_HEIGHT < packed ? tile.first + WIDE_HEIGHT : packed;
-    const seen see = {span.position + tile.first / group * step,
-                      span.position + (end - 1) / group * step, a.window};
     const float factor = a.scale * TO_TWO;
     const int32_t top = tile.first + mine + lane / 4;
-    const two_rows rows = {{span.position + top / group * step,
-                            span.position + (top + 8) / group * step},
-                           {top / group, (top + 8) / group}};
+    const two_rows rows = two_rows_at(o, top);
     uint32_t q[HD / 16][4], p[KEYS / 16][4];
     float out[HD / 8][4] = {}, s[KEYS / 8][4], fade[2];
     running r = {{-CUDART_INF_F, -CUDART_INF_F}, {0, 0}};
@@ -139,10 +133,10 @@ template <int HD> static __global__ void __launch_bounds__(GROUP, 2) attend_wide
     for (int h = 0; h < 2; h++) {
         const float sum = sum_of_four(r.sum[h]);
         by[h] = sum > 0 ? 1 / sum : 0;
-        if (a.log_sum_exp && lane % 4 == 0 && top + 8 * h < packed)
+        if (a.log_sum_exp && lane % 4 == 0 && top + 8 * h < o.packed)
             a.log_sum_exp[packed_at(a, span, top + 8 * h)] = log_of(r.largest[h], sum);
     }
-    const rows_place place = {span.row, a.heads, group, tile.first + mine, packed};
+    const rows_place place = {span.row, a.heads, o.group, tile.first + mine, o.packed};
     give_rows<HD>(a.o, qs + mine * (HD + LANES), out, by, place);
 }
 

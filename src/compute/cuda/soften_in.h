@@ -19,6 +19,37 @@ typedef struct key_block { /* where a block's keys stand */
     int32_t owner; /* the only span of the tile that does; -1: any */
 } key_block;
 
+typedef struct opening { /* a tile, of at most so many rows */
+    k_tile tile;
+    k_span span; /* of a bundle: its rows in a row, all at one position */
+    int32_t group, packed;
+    int32_t step; /* of the position, from query to query */
+    seen see;
+} opening;
+
+static __device__ __forceinline__ opening open_tile(const k_attention &a, int32_t height)
+{
+    opening o;
+    o.tile = a.tile[blockIdx.z], o.span = a.span[o.tile.span];
+    if (o.tile.n_span > 1) o.span.count = o.tile.n_span;
+    o.group = a.heads / a.heads_kv, o.packed = o.span.count * o.group;
+    o.step = o.tile.n_span > 1 ? 0 : 1;
+    const int32_t end = o.tile.first + height < o.packed ? o.tile.first + height : o.packed;
+    o.see = (seen){o.span.position + o.tile.first / o.group * o.step,
+                   o.span.position + (end - 1) / o.group * o.step, a.window};
+    return o;
+}
+
+typedef struct two_rows {      /* of a thread: rows 8 apart */
+    int32_t query[2], span[2]; /* position; which span of the tile's */
+} two_rows;
+
+static __device__ __forceinline__ two_rows two_rows_at(const opening &o, int32_t top)
+{
+    const int32_t i = top / o.group, j = (top + 8) / o.group;
+    return (two_rows){{o.span.position + i * o.step, o.span.position + j * o.step}, {i, j}};
+}
+
 static __device__ __forceinline__ float most_of_four(float x)
 {
     x = fmaxf(x, __shfl_xor_sync(0xffffffffu, x, 1));
@@ -30,10 +61,6 @@ static __device__ __forceinline__ float sum_of_four(float x)
     x += __shfl_xor_sync(0xffffffffu, x, 1);
     return x + __shfl_xor_sync(0xffffffffu, x, 2);
 }
-
-typedef struct two_rows {      /* of a thread: rows 8 apart */
-    int32_t query[2], span[2]; /* position; which span of the tile's */
-} two_rows;
 
 /* Where a query does not see the key: -inf. */
 static __device__ __forceinline__ void mask(float s[KEYS / 8][4], const k_attention &a,
