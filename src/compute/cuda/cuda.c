@@ -514,7 +514,9 @@ static void cuda_rmsnorm(backend *b, tensor y, tensor x, tensor w, float eps, fl
     const int64_t width = w.dim[0], n = tensor_count(&x) / width;
     k_rows to = cuda_rows(y), from = cuda_rows(x);
     to.n = from.n = n, to.width = from.width = width; /* a row may be a head */
-    k_rmsnorm(cuda_of(b)->stream, to, from, cuda_vector(b, &w), eps, w_plus);
+    k_rows weights = cuda_rows(w);
+    if (w.type != DTYPE_BF16) weights.data = (void *)(uintptr_t)cuda_vector(b, &w);
+    k_rmsnorm(cuda_of(b)->stream, to, from, weights, eps, w_plus);
     cuda_launched(b, "a norm");
 }
 

@@ -8,7 +8,8 @@
 
 enum {
     GRAPHS_MAX = 64,
-    GRAPH_NODE_BYTES = 4096 /* at most, of a kernel in a graph; on an H200 2.9 to 3.3 thousand */
+    GRAPH_NODE_BYTES = 8192 /* of a kernel in a graph, with room; in a row of them 2.9 to 3.3
+                                thousand on an H200, with branches more */
 };
 
 typedef struct graph_met { /* a run of ops that was asked for */

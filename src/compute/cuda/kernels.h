@@ -33,7 +33,7 @@ void k_expand(k_stream s, void *out, int32_t type, k_weight w);
 void k_embed(k_stream s, float *y, k_weight w, const int32_t *ids, int64_t n, float scale);
 
 /* rows.cu */
-void k_rmsnorm(k_stream s, k_rows y, k_rows x, const float *w, float eps, float w_plus);
+void k_rmsnorm(k_stream s, k_rows y, k_rows x, k_rows w, float eps, float w_plus); /* w [width] */
 typedef struct k_rope_how {
     const int32_t *positions;
     const float *table; /* [.., turned] */

@@ -14,13 +14,24 @@ static __device__ __forceinline__ void norm_read(float v[LANES], const X *x)
     else v[0] = number(*x);
 }
 
+/* The norm's own weights, as they are stored. */
+template <int EACH>
+static __device__ __forceinline__ void norm_weights(float v[LANES], const k_rows &w, int64_t j)
+{
+    const float *wide = (const float *)w.data + j;
+    const bf16 *half = (const bf16 *)w.data + j;
+    if (EACH == LANES && w.type == ROWS_BF16) load8(v, half);
+    else if (EACH == LANES) load8(v, wide);
+    else v[0] = w.type == ROWS_BF16 ? number(*half) : *wide;
+}
+
 /* One row by `threads` threads, this one being `me`; `warp_row`: they are one warp. */
 template <typename Y, typename X, int EACH, bool WARP_ROW>
-static __device__ void norm_row(Y *y, const X *x, const float *w, float eps, float w_plus,
-                                int64_t width, int me, int threads, float *space)
+static __device__ void norm_row(Y *y, const X *x, k_rows w, float eps, float w_plus, int64_t width,
+                                int me, int threads, float *space)
 {
     const int64_t stride = (int64_t)threads * EACH, first = (int64_t)me * EACH;
-    float kept[KEPT][LANES], v[LANES], sum = 0;
+    float kept[KEPT][LANES], v[LANES], weight[LANES], sum = 0;
 #pragma unroll
     for (int k = 0; k < KEPT; k++) {
         if (first + k * stride >= width) continue;
@@ -39,22 +50,24 @@ static __device__ void norm_row(Y *y, const X *x, const float *w, float eps, flo
     for (int k = 0; k < KEPT; k++) {
         const int64_t j = first + k * stride;
         if (j >= width) continue;
+        norm_weights<EACH>(weight, w, j);
 #pragma unroll
-        for (int i = 0; i < EACH; i++) v[i] = kept[k][i] * scale * (w[j + i] + w_plus);
+        for (int i = 0; i < EACH; i++) v[i] = kept[k][i] * scale * (weight[i] + w_plus);
         if (EACH == LANES) store8(y + j, v);
         else put(y + j, v[0]);
     }
     for (int64_t j = first + KEPT * stride; j < width; j += stride) {
         norm_read<Y, X, EACH>(v, x + j);
+        norm_weights<EACH>(weight, w, j);
 #pragma unroll
-        for (int i = 0; i < EACH; i++) v[i] = v[i] * scale * (w[j + i] + w_plus);
+        for (int i = 0; i < EACH; i++) v[i] = v[i] * scale * (weight[i] + w_plus);
         if (EACH == LANES) store8(y + j, v);
         else put(y + j, v[0]);
     }
 }
 
 template <typename Y, typename X, int EACH>
-static __global__ void rmsnorm_long(Y *y, const X *x, const float *w, float eps, float w_plus,
+static __global__ void rmsnorm_long(Y *y, const X *x, k_rows w, float eps, float w_plus,
                                     int64_t width)
 {
     __shared__ float space[THREADS / WARP];
@@ -64,7 +77,7 @@ static __global__ void rmsnorm_long(Y *y, const X *x, const float *w, float eps,
 }
 
 template <typename Y, typename X, int EACH>
-static __global__ void rmsnorm_short(Y *y, const X *x, const float *w, float eps, float w_plus,
+static __global__ void rmsnorm_short(Y *y, const X *x, k_rows w, float eps, float w_plus,
                                      int64_t width, int64_t n)
 {
     const int64_t row = (int64_t)blockIdx.x * (THREADS / WARP) + threadIdx.x / WARP;
@@ -74,7 +87,7 @@ static __global__ void rmsnorm_short(Y *y, const X *x, const float *w, float eps
 }
 
 template <typename Y, typename X, int EACH>
-static void start_norm(k_stream s, k_rows y, k_rows x, const float *w, float eps, float w_plus)
+static void start_norm(k_stream s, k_rows y, k_rows x, k_rows w, float eps, float w_plus)
 {
     if (x.width <= SHORT_ROW) {
         rmsnorm_short<Y, X, EACH>
@@ -87,14 +100,14 @@ static void start_norm(k_stream s, k_rows y, k_rows x, const float *w, float eps
 }
 
 template <typename Y, typename X>
-static void start_norm_of(k_stream s, k_rows y, k_rows x, const float *w, float eps, float w_plus)
+static void start_norm_of(k_stream s, k_rows y, k_rows x, k_rows w, float eps, float w_plus)
 {
-    if (x.width % LANES == 0 && is_aligned(x.data) && is_aligned(y.data) && is_aligned(w))
+    if (x.width % LANES == 0 && is_aligned(x.data) && is_aligned(y.data) && is_aligned(w.data))
         start_norm<Y, X, LANES>(s, y, x, w, eps, w_plus);
     else start_norm<Y, X, 1>(s, y, x, w, eps, w_plus);
 }
 
-void k_rmsnorm(k_stream s, k_rows y, k_rows x, const float *w, float eps, float w_plus)
+void k_rmsnorm(k_stream s, k_rows y, k_rows x, k_rows w, float eps, float w_plus)
 {
     if (x.n == 0) return;
     if (y.type == ROWS_BF16 && x.type == ROWS_BF16)

@@ -15,7 +15,7 @@ enum {
     HEAD_PICKS = 1 << 16,    /* picks of so many rows */
     VECTOR_MAX_PARTS = 4,    /* biases and norm weights that are not float32 */
     SQUARES_PARTS = 1024,    /* partial sums of squares */
-    GRAPHS_BYTES = 32 << 20, /* what the driver keeps of graphs */
+    GRAPHS_BYTES = 64 << 20, /* what the driver keeps of graphs */
 };
 
 typedef struct cuda_workspace {
