@@ -202,8 +202,7 @@ static void test_json_of_a_schema(void **state)
         "{\"serious\":true}",
         "{\"serious\":true,\"grade\":6,\"signs\":[\"fever\"],\"note\":null,\"dose\":1}",
         "{\"serious\":true,\"grade\":3,\"signs\":[],\"note\":null,\"dose\":1}",
-        "{\"serious\":true,\"grade\":3,\"signs\":[\"열\"],\"note\":\"over twelve "
-        "here\",\"dose\":1}",
+        "{\"serious\":true,\"grade\":3,\"signs\":[\"열\"],\"note\":\"over twelve here\",\"dose\":1}",
         "{\"serious\":true,\"grade\":3,\"signs\":[\"fever\"],\"note\":null,\"dose\":01}"};
     err e = {0};
     automaton m;
