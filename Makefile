@@ -4,7 +4,7 @@ CC      ?= gcc
 BUILD   ?= build
 V       ?= @
 PREFIX  ?= /usr/local
-PKGS     = yaml-0.1 jansson sqlite3 libpcre2-8 libutf8proc libsodium cairo pangocairo xlsxwriter
+PKGS     = yaml-0.1 jansson sqlite3 libpcre2-8 libutf8proc libsodium cairo pangocairo libpng zlib xlsxwriter
 SHADOW   = $(if $(findstring clang,$(CC)),-Wshadow,-Wshadow=local)
 WARN     = -Wall -Wextra -Werror $(SHADOW) -Wpointer-arith -Wstrict-prototypes -Wmissing-prototypes \
            -Wvla -Wwrite-strings -Wformat=2 -Wundef -Wcast-qual

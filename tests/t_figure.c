@@ -187,7 +187,7 @@ static void test_png_pixels(void **state)
                                        : 0x010101u * (uint32_t)(i % (w + pad) / 43);
             }
             buf b = buf_up_to(BUF_MAX);
-            png_write(&b, &(png_image){.pixels = (unsigned char *)pixel,
+            png_write(&b, &(picture){.pixels = (unsigned char *)pixel,
                                        .width = w,
                                        .height = h,
                                        .stride = 4 * (w + pad),

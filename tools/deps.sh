@@ -7,7 +7,7 @@ want=""
 for group in "$@"; do
     case $group in
         build) want="$want gcc make pkg-config libc6-dev libyaml-dev libjansson-dev libsqlite3-dev libpcre2-dev
-                     libutf8proc-dev libsodium-dev libcairo2-dev libpango1.0-dev libxlsxwriter-dev"
+                     libutf8proc-dev libsodium-dev libcairo2-dev libpng-dev zlib1g-dev libpango1.0-dev libxlsxwriter-dev"
                # figures need one font that has Hangul; any will do
                [ -n "$(fc-list :lang=ko 2>/dev/null | head -n 1)" ] || want="$want fonts-nanum";;
         test)  want="$want libcmocka-dev";;

@@ -53,8 +53,7 @@ static const struct { /* headers of others, and the only files that may see them
 } owners[] = {
     {"sqlite3.h", "src/data/store"}, {"cuda", "src/compute/cuda"}, {"cublas", "src/compute/cuda"},
     {"mpi.h", "src/compute/comm"},   {"nccl", "src/compute/comm"}, {"microhttpd.h", "src/view/web"},
-    {"cairo", "src/view/figure"},
-    {"pango", "src/view/figure"},
+    {"cairo", "src/view/figure"},    {"png.h", "src/view/"},       {"pango", "src/view/figure"},
     {"xlsxwriter.h", "src/view/sheet"},
     {"yaml.h", "src/data/"},
     {"csv.h", "src/data/"},          {"pcre2.h", "src/text/"},     {"utf8proc.h", "src/"},

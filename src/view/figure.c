@@ -284,7 +284,7 @@ static bool list_is_whole(const figure *f, err *e)
 static void write_png(const figure *f, cairo_surface_t *surface, buf *out)
 {
     cairo_surface_flush(surface);
-    const png_image image = {.pixels = cairo_image_surface_get_data(surface),
+    const picture image = {.pixels = cairo_image_surface_get_data(surface),
                              .width = cairo_image_surface_get_width(surface),
                              .height = cairo_image_surface_get_height(surface),
                              .stride = cairo_image_surface_get_stride(surface),
