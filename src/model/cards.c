@@ -65,7 +65,8 @@ static const card table[] = {
 
 /* Measured by bench/gpu/b_gpu (bench/results/gpu.csv) on Llama 2 7B's shape in bf16: 48,967 tokens
  * a second scored and 15,902 trained (8 x 1,024: 13.2 and 26.9 GFLOP a token, attention
- * included), 1,414 GB/s of what a step must read generated (64 x 8 behind 1,000). */
+ * included), 1,414 GB/s of what a step must read generated (64 x 8 behind 1,000). On an H200
+ * 50,121 and 21,468; a step of 16 texts behind 1,000 reads its 13.5 GB of weights in 7.39 ms. */
 static const struct {
     const char *name;
     card_rates rates;
@@ -73,6 +74,9 @@ static const struct {
     {"h100",
      {647 * T, 427 * T, 1414 * G, CARD_LAYER_SCORE, CARD_LAYER_TRAIN,
       "on one H100 (80 GB HBM3, bf16, Llama 2 7B's shape, 2026-11)"}},
+    {"h200",
+     {662 * T, 577 * T, 1824 * G, CARD_LAYER_SCORE, CARD_LAYER_TRAIN,
+      "on one H200 (141 GB, bf16, Llama 2 7B's shape, 2026-11)"}},
 };
 
 card_rates card_rates_of(const card *c)
