@@ -84,8 +84,8 @@ static char *make_requests(const json_t *cases, size_t tokens_max)
 }
 
 typedef struct worst {
-    double answer, top, prompt_a_token;
-    int cases, ids_wrong;
+    double answer, top, prompt_a_token, squares; /* squares: the answers', summed */
+    int cases, ids_wrong, answers;
 } worst;
 
 static void raise_to(double *most, double x)
@@ -109,6 +109,7 @@ static void compare(const json_t *want, const json_t *got, worst *w)
         double a = json_number_value(json_object_get(value, "logprob")),
                b = json_number_value(json_object_get(mine, "logprob"));
         raise_to(&w->answer, fabs(a - b));
+        w->squares += (a - b) * (a - b), w->answers++;
     }
     for (size_t k = 0; k < 10; k++) {
         double a = json_number_value(json_array_get(json_object_get(want, "top_logprob"), k));
@@ -158,10 +159,10 @@ static void run_check(void **state)
         json_decref(got);
         line = end + 1;
     }
-    print_message("%s on %s: %d cases, ids wrong %d, largest difference: answers %.1e, top ten "
-                  "%.1e, prompt %.1e a token\n",
-                  c->reference->answers, c->device, w.cases, w.ids_wrong, w.answer, w.top,
-                  w.prompt_a_token);
+    print_message("%s on %s: %d cases, ids wrong %d, largest difference: answers %.1e (root mean "
+                  "square of %d: %.1e), top ten %.1e, prompt %.1e a token\n",
+                  c->reference->answers, c->device, w.cases, w.ids_wrong, w.answer, w.answers,
+                  sqrt(w.squares / (w.answers > 0 ? w.answers : 1)), w.top, w.prompt_a_token);
     assert_true(w.cases > 0);
     assert_int_equal(w.ids_wrong, 0);
     assert_true(w.answer <= c->limit);
