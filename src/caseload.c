@@ -722,6 +722,17 @@ bool caseload_compare(const caseload_compare_options *o, caseload_sink *sink, vo
     return hand_over(&failure, e);
 }
 
+static const char *how_cards_meet(int32_t n)
+{
+    int32_t pairs = 0;
+    for (int32_t i = 0; i < n; i++) {
+        for (int32_t k = 0; k < n; k++) pairs += i != k && cuda_reaches(i, k);
+    }
+    return pairs == n * (n - 1) ? "all; each reaches the others' memory without the host"
+           : pairs > 0          ? "all; some reach others' memory without the host"
+                                : "all; what goes from one to another goes through the host";
+}
+
 static void list_cards(buf *out)
 {
     const int32_t n = cuda_count();
@@ -736,6 +747,7 @@ static void list_cards(buf *out)
                        card.major, card.minor, (double)card.bytes_free / 1e9,
                        (double)card.bytes_total / 1e9);
     }
+    if (n > 1) buf_printf(out, "%-11s %s\n", "cuda:all", how_cards_meet(n));
     if (n == 0) {
         err why = {0};
         cuda_card card;

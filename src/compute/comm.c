@@ -30,10 +30,9 @@ bool comm_lay_out(comm_rank *r, int32_t n, int64_t n_value, arena *a, err *e)
 {
     assert(n > 0 && n <= RANKS_MAX && n_value > 0);
     const size_t each = (size_t)stretch_of(n, n_value);
-    r->inbox = r->bounce = NULL;
+    r->inbox = NULL;
     if (n == 1 || !device_is_apart(r->backend)) return true;
     r->inbox = device_take(r->backend, a, (size_t)n * each, sizeof *r->inbox, e);
-    r->bounce = arena_take(a, each, sizeof *r->bounce, e);
     return e->code == ERR_NONE;
 }
 
@@ -48,27 +47,29 @@ void comm_close(comm *c) { comm_leave(c); }
 const char *comm_way(const comm *c)
 {
     if (!device_is_apart(c->rank[0].backend)) return "in one memory";
-    return comm_can_join(c) ? "through NCCL" : "through the host's memory";
-}
-
-static bool pass_through_host(comm *c, const comm_parcel *p, int32_t n, err *e)
-{
-    for (int32_t i = 0; i < n; i++) {
-        backend *from = c->rank[p[i].from].backend, *to = c->rank[p[i].to].backend;
-        const size_t bytes = (size_t)p[i].count * sizeof(float);
-        float *bounce = c->rank[p[i].from].bounce, *between = bounce ? bounce : p[i].place;
-        device_enter(from);
-        device_read(from, between, p[i].source, bytes);
-        device_enter(to);
-        if (bounce) device_write(to, p[i].place, between, bytes);
-        if (!backend_sync(from, e) || !backend_sync(to, e)) return false;
-    }
-    return true;
+    return comm_can_join(c) ? "through NCCL" : "by the driver's copies";
 }
 
 static bool carry(comm *c, const comm_parcel *p, int32_t n, err *e)
 {
-    return c->joined ? comm_carry(c, p, n, e) : pass_through_host(c, p, n, e);
+    if (c->joined) return comm_carry(c, p, n, e);
+    for (int32_t i = 0; i < n; i++) {
+        backend *from = c->rank[p[i].from].backend, *to = c->rank[p[i].to].backend;
+        device_pass(from, p[i].source, to, p[i].place, (size_t)p[i].count * sizeof(float));
+        if (!backend_sync(to, e)) return false;
+    }
+    return true;
+}
+
+static bool settle(comm *c, err *e)
+{
+    bool ok = !c->joined || comm_settle(c, e);
+    for (int32_t i = 0; i < c->n && ok; i++) {
+        device_enter(c->rank[i].backend);
+        ok = backend_sync(c->rank[i].backend, e);
+    }
+    device_enter(c->rank[0].backend);
+    return ok;
 }
 
 /* Rank i's stretch of rank r's gradient, as rank i reads it. */
@@ -113,12 +114,7 @@ bool comm_add(comm *c, int32_t used, err *e)
         device_enter(c->rank[r].backend);
         op_zero(c->rank[r].backend, tensor_f32(c->rank[r].grad, 1, c->n_value));
     }
-    for (int32_t i = 0; i < c->n; i++) {
-        device_enter(c->rank[i].backend);
-        if (!backend_sync(c->rank[i].backend, e)) return false;
-    }
-    device_enter(c->rank[0].backend);
-    return true;
+    return settle(c, e);
 }
 
 bool comm_share(comm *c, err *e)
@@ -134,6 +130,5 @@ bool comm_share(comm *c, err *e)
         }
         if (n > 0 && !carry(c, parcel, n, e)) return false;
     }
-    device_enter(c->rank[0].backend);
-    return true;
+    return settle(c, e);
 }

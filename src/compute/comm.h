@@ -11,7 +11,10 @@
  * every stretch to every rank. All calls are one thread's.
  *
  * Between GPUs the numbers go by NCCL (make CUDA=1 NCCL=1), each GPU being one rank; otherwise, and
- * for several ranks on one GPU, through the host's memory. On the processor nothing is moved. */
+ * for several ranks on one GPU, by the driver's copies (through the host where cards do not reach
+ * each other). On the processor nothing is moved.
+ *
+ * A rank that fails fails all: nobody waits for what will not come. */
 #ifndef CASELOAD_COMPUTE_COMM_H
 #define CASELOAD_COMPUTE_COMM_H
 
@@ -22,15 +25,14 @@ typedef struct comm_rank {
     backend *backend;
     float *grad,
         *total;    /* [n_value] the micro-batch's; the update's (one where nothing is added) */
-    float *inbox;  /* [ranks, stretch] gradients of the own stretch; NULL: read where they are */
-    float *bounce; /* [stretch] the host's, on the way */
+    float *inbox; /* [ranks, stretch] gradients of the own stretch; NULL: read where they are */
 } comm_rank;
 
 typedef struct comm {
     int32_t n;
     comm_rank rank[RANKS_MAX];
     int64_t n_value;
-    void *joined; /* NCCL's; NULL: through the host's memory */
+    void *joined; /* NCCL's; NULL: by device_pass */
 } comm;
 
 /* What a rank of `n` takes for n_value numbers, where its device keeps them. */

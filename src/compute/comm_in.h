@@ -19,5 +19,8 @@ void comm_leave(comm *c);
 
 /* All parcels at once; what was launched before on either rank is before them. */
 bool comm_carry(comm *c, const comm_parcel *parcel, int32_t n, err *e);
+/* Waits for all ranks, also where one fails on the way: what others still expect of it is then
+ * given up, and nothing can be carried any more. */
+bool comm_settle(comm *c, err *e);
 
 #endif

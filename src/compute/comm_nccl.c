@@ -1,15 +1,21 @@
 /* comm_nccl: NCCL between GPUs of one process, one communicator a rank, all called by one thread.
- * Sums are not NCCL's: the order in which it adds is its own. It carries, comm.c adds. */
+ * Sums are not NCCL's: the order in which it adds is its own. It carries, comm.c adds.
+ *
+ * A kernel of NCCL waits on its card for the others, forever if need be: so nobody here waits for
+ * one card alone. All are asked in turn, and when one has failed the communicators are aborted,
+ * which ends those kernels. */
 #include "compute/comm_in.h"
 #include "compute/cuda/cuda.h"
 
 #include <assert.h>
 #include <nccl.h>
 #include <stdio.h>
+#include <time.h>
 
 typedef struct joined {
     arena own; /* holds this struct */
     ncclComm_t rank[RANKS_MAX];
+    bool given_up;
 } joined;
 
 static bool check(ncclResult_t r, const char *what, err *e)
@@ -57,11 +63,21 @@ bool comm_join(comm *c, err *e)
     return true;
 }
 
+static void give_up(comm *c)
+{
+    joined *j = c->joined;
+    for (int32_t i = 0; i < c->n && !j->given_up; i++) ncclCommAbort(j->rank[i]);
+    j->given_up = true;
+}
+
 void comm_leave(comm *c)
 {
     joined *j = c->joined;
+    bool fails = false;
     if (!j) return;
-    for (int32_t i = 0; i < c->n; i++) ncclCommDestroy(j->rank[i]);
+    for (int32_t i = 0; i < c->n; i++) fails |= c->rank[i].backend->failure.code != ERR_NONE;
+    if (fails) give_up(c);
+    for (int32_t i = 0; i < c->n && !j->given_up; i++) ncclCommDestroy(j->rank[i]);
     arena own = j->own;
     arena_close(&own);
     c->joined = NULL;
@@ -70,6 +86,7 @@ void comm_leave(comm *c)
 bool comm_carry(comm *c, const comm_parcel *parcel, int32_t n, err *e)
 {
     const joined *j = c->joined;
+    assert(!j->given_up);
     ncclResult_t r = ncclGroupStart();
     for (int32_t i = 0; i < n && r == ncclSuccess; i++) {
         const comm_parcel *p = &parcel[i];
@@ -81,5 +98,35 @@ bool comm_carry(comm *c, const comm_parcel *parcel, int32_t n, err *e)
                      cuda_stream_of(c->rank[p->to].backend));
     }
     const ncclResult_t end = ncclGroupEnd();
-    return check(r != ncclSuccess ? r : end, "carrying gradients", e);
+    if (check(r != ncclSuccess ? r : end, "carrying gradients", e)) return true;
+    give_up(c);
+    return false;
+}
+
+/* Has any failed so far? *done: nothing is under way. */
+static bool look(comm *c, bool *done, err *e)
+{
+    const joined *j = c->joined;
+    *done = true;
+    for (int32_t i = 0; i < c->n; i++) {
+        ncclResult_t r = ncclSuccess;
+        backend *b = c->rank[i].backend;
+        *done = cuda_is_done(b) && *done;
+        if (b->failure.code != ERR_NONE) return err_set(e, b->failure.code, "%s", b->failure.text);
+        ncclCommGetAsyncError(j->rank[i], &r);
+        if (!check(r == ncclInProgress ? ncclSuccess : r, "carrying gradients", e)) return false;
+    }
+    return true;
+}
+
+bool comm_settle(comm *c, err *e)
+{
+    const struct timespec moment = {.tv_nsec = 20000};
+    bool done;
+    while (look(c, &done, e)) {
+        if (done) return true;
+        nanosleep(&moment, NULL);
+    }
+    give_up(c);
+    return false;
 }

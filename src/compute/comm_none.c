@@ -21,3 +21,9 @@ bool comm_carry(comm *c, const comm_parcel *parcel, int32_t n, err *e)
     (void)c, (void)parcel, (void)n;
     return err_set(e, ERR_OTHER, "this program was built without NCCL");
 }
+
+bool comm_settle(comm *c, err *e)
+{
+    (void)c;
+    return err_set(e, ERR_OTHER, "this program was built without NCCL");
+}

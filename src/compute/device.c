@@ -68,6 +68,16 @@ void device_write(backend *b, void *to, const void *from, size_t bytes)
     else memcpy(to, from, bytes);
 }
 
+void device_pass(backend *from, const void *source, backend *to, void *place, size_t bytes)
+{
+    assert(source && place && from->device == to->device);
+    if (source == place || bytes == 0) return;
+    if (!from->device) memcpy(place, source, bytes);
+    else from->device->pass(from, source, to, place, bytes);
+    const err *failed = &from->failure;
+    if (failed->code != ERR_NONE) err_set(&to->failure, failed->code, "%s", failed->text);
+}
+
 void device_read(backend *b, void *to, const void *from, size_t bytes)
 {
     assert(to && from);

@@ -25,6 +25,7 @@ typedef struct device_table { /* NULL in a backend: it computes in the caller's 
     void (*release)(backend *b);
     void (*write)(backend *b, void *to, const void *from, size_t bytes);
     void (*read)(backend *b, void *to, const void *from, size_t bytes);
+    void (*pass)(backend *from, const void *source, backend *to, void *place, size_t bytes);
     void (*sync)(backend *b); /* waits; failures stick to the backend */
     bool (*beside)(backend *b, const backend *other, err *e);
     int64_t (*room)(const backend *b);
@@ -67,5 +68,9 @@ void *device_mirror(backend *b, void *host, size_t count, size_t each, err *e);
  * returns as far as `from` goes; `read` waits for all ops before it. */
 void device_write(backend *b, void *to, const void *from, size_t bytes);
 void device_read(backend *b, void *to, const void *from, size_t bytes);
+
+/* From where one backend computes to where another does, of the same kind. Waits for all ops of
+ * both before it, and for the copy: whatever fails on `from` until then, both have failed. */
+void device_pass(backend *from, const void *source, backend *to, void *place, size_t bytes);
 
 #endif

@@ -254,11 +254,8 @@ static void carry_rows(session *s, const step *st)
     const size_t bytes = (size_t)st->n_row * (size_t)s->model->config->d_model * sizeof(float);
     device_enter(from->backend);
     session_forward(from, st);
-    device_read(from->backend, s->carried ? s->carried : s->x, from->x, bytes);
-    const err *failed = &from->backend->failure;
-    if (failed->code != ERR_NONE) err_set(&s->backend->failure, failed->code, "%s", failed->text);
+    device_pass(from->backend, from->x, s->backend, s->x, bytes);
     device_enter(s->backend);
-    if (s->carried) device_write(s->backend, s->x, s->carried, bytes);
 }
 
 void session_forward(session *s, const step *st)

@@ -64,8 +64,6 @@ bool session_lay_out(session *s, const model *m, backend *b, session_shape shape
     s->rope_local =
         take_angles(s->backend, (take_turn){&c->rope_local, c->rotary_dim, s->shape.positions}, a,
                     e);
-    if (shape.follows && device_is_apart(b))
-        s->carried = arena_take(a, (size_t)shape.rows, (size_t)c->d_model * sizeof(float), e);
     if (shape.logit_rows > 0) lay_out_decode(s, a, e);
     lay_out_result(s, a, e);
     backend_shape widths = {.rows = shape.rows,

@@ -61,7 +61,6 @@ typedef struct session {
     session_shape shape;
     struct session *before; /* of the layers before these, on another device; NULL: none */
     bool goes_on;           /* others' layers follow: no answers here */
-    float *carried;         /* [rows, d_model] the host's, between two devices apart */
     /* The device's; void: in the backend's `rows` type. */
     float *low;                      /* [ADAPTER_PARTS_MAX, rows, adapter_rank] */
     void *key, *value;               /* each [n_layer, slots, n_head_kv * head_dim] */

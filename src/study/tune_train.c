@@ -541,8 +541,8 @@ static bool place_numbers(void *context, int32_t rank, err *e)
     tune_ranks *all = context;
     tune_job *j = &all->job[rank], *first = &all->job[0];
     const size_t numbers = (size_t)first->adapter.n_value * sizeof(float);
-    j->trainer.updates = first->trainer.updates;
     if (rank > 0) {
+        j->trainer.updates = first->trainer.updates;
         memcpy(j->adapter.value, first->adapter.value, numbers);
         memcpy(j->first, first->first, numbers);
         memcpy(j->second, first->second, numbers);

@@ -276,6 +276,31 @@ static void read_through(backend *b, void *to, const void *from, size_t bytes)
     }
 }
 
+/* May this card write to the other's memory? Where it may not, the driver goes through the host. */
+static void let_reach(cuda_state *s, int other)
+{
+    int can = 0;
+    if (s->card == other || s->reaches[other % CARDS_MAX]) return;
+    s->reaches[other % CARDS_MAX] = true;
+    if (cudaDeviceCanAccessPeer(&can, s->card, other) == cudaSuccess && can)
+        cudaDeviceEnablePeerAccess(other, 0);
+    cudaGetLastError(); /* another backend of this card has asked before */
+}
+
+static void pass_over(backend *from, const void *source, backend *to, void *place, size_t bytes)
+{
+    cuda_state *a = cuda_of(from);
+    const cuda_state *b = cuda_of(to);
+    cuda_checked(to, cudaStreamSynchronize(b->stream), "its work");
+    cudaSetDevice(a->card);
+    let_reach(a, b->card);
+    cuda_checked(from,
+                 cudaMemcpyPeerAsync(place, b->card, source, a->card, bytes, a->stream),
+                 "a copy to another GPU");
+    cuda_checked(from, cudaStreamSynchronize(a->stream), "its work");
+    cudaSetDevice(b->card);
+}
+
 static void sync_all(backend *b)
 {
     cuda_checked(b, cudaStreamSynchronize(cuda_of(b)->stream), "its work");
@@ -303,6 +328,7 @@ static const device_table memory_ops = {.reserve = reserve,
                                         .release = release,
                                         .write = write_through,
                                         .read = read_through,
+                                        .pass = pass_over,
                                         .sync = sync_all,
                                         .beside = open_beside,
                                         .room = room_left,
@@ -317,6 +343,19 @@ int32_t cuda_card_of(const backend *b) { return b->ops == &cuda_ops ? cuda_of(b)
 cudaStream_t cuda_stream_of(const backend *b)
 {
     return b->ops == &cuda_ops ? cuda_of(b)->stream : NULL;
+}
+
+bool cuda_is_done(backend *b)
+{
+    if (b->ops != &cuda_ops) return true;
+    const cudaError_t r = cudaStreamQuery(cuda_of(b)->stream);
+    return r != cudaErrorNotReady && (cuda_checked(b, r, "its work"), true);
+}
+
+bool cuda_reaches(int32_t card, int32_t other)
+{
+    int can = 0;
+    return cudaDeviceCanAccessPeer(&can, card, other) == cudaSuccess && can;
 }
 
 static bool open_event(backend *b, cudaEvent_t *event)

@@ -35,6 +35,11 @@ bool cuda_describe(int32_t card, cuda_card *about, err *e);
 struct CUstream_st;
 int32_t cuda_card_of(const backend *b);
 struct CUstream_st *cuda_stream_of(const backend *b);
+/* Is nothing under way there? Does not wait; true after a failure, which sticks to the backend. */
+bool cuda_is_done(backend *b);
+
+/* Can one card read and write the other's memory without the host? */
+bool cuda_reaches(int32_t card, int32_t other);
 
 /* `device` as above. ERR_USAGE: a name that is none; ERR_RESOURCE: a card that is not there. */
 bool cuda_open(backend *b, const char *device, err *e);

@@ -21,6 +21,7 @@ enum {
     PASSES = 4,            /* of them */
     PRODUCTS_MAX = 256,    /* shapes of product that one backend may meet */
     FEW_SIZES = 7,         /* up to 16, 32, .. 1024 rows: matmul.c */
+    CARDS_MAX = 64,        /* of one machine */
     BRANCHES = 2,          /* of a graph, beside the first */
 };
 
@@ -84,6 +85,7 @@ typedef struct cuda_state { /* what is open */
     cudaEvent_t forked, joined[BRANCHES];
     int branch; /* under way; 0: the first */
     bool side_by_side;
+    bool reaches[CARDS_MAX]; /* its copies may go there without the host, where they can */
 } cuda_state;
 
 typedef uint16_t bf16_bits;
