@@ -82,7 +82,7 @@ const cli_command cmd_overlap = {
 };
 
 static const cli_option size_options[] = {
-    {"--auroc", "A", "the AUROC that is expected, above 0.5 and below 1"},
+    {"--auroc", "A", "the AUROC that is expected, above 0.5 and below 0.999"},
     {"--prevalence", "P", "share of positives, above 0 and below 1"},
     {"--rows", "N", "what N rows would give, instead of how many are needed"},
     {"--width", "W", "wanted width of the 95 % interval of the AUROC (default 0.1)"},
@@ -102,10 +102,6 @@ static int run_size(const cli_arguments *a)
         !cli_number(a, "--width", 0.1, &o.width) || !cli_number(a, "--power", 0.8, &o.power) ||
         !cli_count(a, "--rows", &o.rows) || !cli_count(a, "--prompts", &o.prompts))
         return CASELOAD_USAGE;
-    if (!(o.auroc > 0.5 && o.auroc < 1))
-        return cli_usage(a->command, "--auroc is above 0.5 and below 1");
-    if (!(o.prevalence > 0 && o.prevalence < 1))
-        return cli_usage(a->command, "--prevalence is above 0 and below 1");
     if (!(o.width > 0 && o.width < 1) || !(o.power > 0.05 && o.power < 1))
         return cli_usage(a->command, "--width is between 0 and 1, --power between 0.05 and 1");
     if (o.rows > 0 && (o.rows * o.prevalence < 1 || o.rows * (1 - o.prevalence) < 1))

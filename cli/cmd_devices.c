@@ -13,6 +13,9 @@ const cli_command cmd_devices = {
     .summary = "what this machine can compute on",
     .usage = "",
     .help = "Lists the names that --device takes and which instruction set each would use here;\n"
-            "then the GPUs with their memory, or why none can be used.",
+            "then the GPUs with their memory, or why none can be used.\n"
+            "\n"
+            "example:\n"
+            "  caseload devices",
     .run = run,
 };

@@ -185,13 +185,15 @@ bool cli_has(const cli_arguments *a, const char *option) { return cli_value(a, o
 
 bool cli_count(const cli_arguments *a, const char *option, int *out)
 {
+    enum { COUNT_MAX = 100000000 };
     const char *text = cli_value(a, option);
     *out = 0;
     if (!text) return true;
     char *end = NULL;
     long n = strtol(text, &end, 10);
-    if (end == text || *end || n < 1 || n > 100000000) {
-        cli_usage(a->command, "%s needs a whole number from 1 on, not '%s'", option, text);
+    if (end == text || *end || n < 1 || n > COUNT_MAX) {
+        cli_usage(a->command, "%s needs a whole number from 1 to %d, not '%.40s'", option,
+                  COUNT_MAX, text);
         return false;
     }
     *out = (int)n;

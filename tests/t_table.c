@@ -379,7 +379,11 @@ static void test_errors_keep_texts_to_themselves(void **state)
     }
     assert_false(
         parse(p, "a\x1B[2J,a\x1B[2J\n1,2\n", "t.csv")); /* nor does it steer the terminal */
-    assert_string_equal(p->e.text, "t.csv: columns 1 and 2 are both called 'a [2J'; rename one");
+    assert_string_equal(p->e.text,
+                        "t.csv: columns 1 and 2 have the same name; rename one, or put a line with "
+                        "the columns' names first if there is none");
+    assert_false(parse(p, "1,SECRET,SECRET\n2,a,b\n", "t.csv")); /* no line of names */
+    assert_null(strstr(p->e.text, "SECRET"));
     assert_false(parse(p, "{\"id\": \"SECRET\nx\"}", "t.jsonl"));
     assert_null(strstr(p->e.text, "SECRET"));
 }

@@ -63,7 +63,7 @@ void file_rest(const void *data, size_t size)
 bool file_exists(const char *path)
 {
     struct stat st;
-    return stat(path, &st) == 0;
+    return stat(path, &st) == 0 || (errno != ENOENT && errno != ENOTDIR);
 }
 
 bool file_is_folder(const char *path)
@@ -173,6 +173,8 @@ bool file_out_commit(file_out *f, err *e)
     fclose(f->stream);
     f->stream = NULL;
     if (written) return true;
+    if (file_is_folder(f->path))
+        return err_set(e, ERR_RESOURCE, "cannot write %s: it is a folder; give a file", f->path);
     return err_set(e, ERR_RESOURCE,
                    "cannot write %s: %s; free some disk space or choose another folder", f->path,
                    strerror(reason));

@@ -25,6 +25,7 @@ void file_map_close(file_map *m);
 void file_map_rest(const file_map *m);
 void file_rest(const void *data, size_t size); /* of whole pages inside a part of a map */
 
+/* Or might: in a folder we may not look into it does, so that opening it tells why not. */
 bool file_exists(const char *path);
 bool file_is_folder(const char *path);
 

@@ -164,7 +164,7 @@ static int32_t class_of_row(rows_maker *m, int32_t row)
  * labels must not be printed. */
 static bool fail_labels(rows_maker *m)
 {
-    enum { SHOWN = 8, LENGTH = 40, DISTINCT = 100 };
+    enum { SHOWN = 8, LENGTH = 40, DISTINCT = 24 };
     int32_t n_unknown = 0, n_row = 0, n_long = 0;
     buf list = buf_up_to(2000);
     for (int32_t i = 0; i < m->label.n; i++) {

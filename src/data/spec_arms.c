@@ -4,6 +4,7 @@
 #include "data/prompts.h"
 #include "data/spec_in.h"
 
+#include <ctype.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -129,11 +130,34 @@ static void find_language(spec_ask *ask)
     }
 }
 
+/* A misspelt place would be asked as it stands, and the text come after the question. */
+static bool check_words(spec_reader *r, const spec_question *q)
+{
+    static const char *const words[] = {"text", "options", "labels"};
+    const str text = q->text.text;
+    for (size_t i = 0; i < text.size; i++) {
+        size_t n = 0;
+        if (text.data[i] != '{') continue;
+        while (i + 1 + n < text.size && n < 12 && isalpha((unsigned char)text.data[i + 1 + n])) n++;
+        if (n == 0 || i + 1 + n >= text.size || text.data[i + 1 + n] != '}') continue;
+        const str word = str_part(text, i + 1, n);
+        const char *near = str_nearest(word, words, countof(words));
+        char slot[16];
+        if (!near || str_equal(word, str_of(near))) continue;
+        snprintf(slot, sizeof slot, "{%s}", near);
+        if (str_find(text, str_of(slot)) < 0)
+            return spec_fail(r->s, q->text.line, r->e, "the question holds {%.*s}; write %s", (int)n,
+                             word.data, slot);
+    }
+    return true;
+}
+
 /* Places: {text} at most once, {options} at most once and behind it. */
 static bool check_places(spec_reader *r, const spec_arm *arm, const spec_question *q)
 {
     static const char *const slots[] = {"{text}", "{options}"};
     int64_t at[2];
+    if (!check_words(r, q)) return false;
     for (int i = 0; i < 2; i++) {
         str text = q->text.text, slot = str_of(slots[i]);
         at[i] = str_find(text, slot);

@@ -69,7 +69,7 @@ static bool fail_class(const shots_maker *m, int32_t c, int32_t patient)
     return err_set(
         m->e, ERR_DATA,
         "arm '%s': %d examples must cover every class, but no row of the examples' split is "
-        "of class '%.*s'%s; add such rows or ask for fewer examples",
+        "of class '%.*s'%s; look at 'data: train:', add such rows or ask for fewer examples",
         m->arm->name.text.data, m->k, (int)name.size, name.data,
         patient >= 0 ? " and of another patient than the row to score" : "");
 }

@@ -67,9 +67,10 @@ bool table_add_name(table_builder *b, str name, err *e)
     str made = {b->bytes.data + cell.start, (size_t)cell.size};
     for (int32_t k = 0; k < b->n_column; k++) {
         if (!str_equal(table_name_in(b, k), made)) continue;
-        made = encoding_cut(made, 100);
-        return err_set(e, ERR_DATA, "%s: columns %d and %d are both called '%.*s'; rename one",
-                       b->path, k + 1, b->n_column + 1, (int)made.size, made.data);
+        return err_set(e, ERR_DATA, /* the name may be a text: see header_is_row */
+                       "%s: columns %d and %d have the same name; rename one, or put a line with "
+                       "the columns' names first if there is none",
+                       b->path, k + 1, b->n_column + 1);
     }
     buf_add(&b->names, &cell, sizeof cell);
     b->n_column++;

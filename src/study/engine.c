@@ -204,7 +204,7 @@ bool engine_check_room(const engine *g, int64_t bytes_session, err *e)
     if (!mapped && weights + bytes_session <= now.bytes) return check_card(g, e);
     return err_set(
         e, ERR_RESOURCE,
-        "%s: weights of %.2f GB and the session of %.2f GB do not fit: %s %.2f GB; give a "
+        "%s: weights of %.3g GB and the session of %.3g GB do not fit: %s %.3g GB; give a "
         "smaller --rows, or take a smaller model",
         g->header.path, (double)weights / 1e9, (double)bytes_session / 1e9,
         mapped ? "`ulimit` leaves" : now.bound,

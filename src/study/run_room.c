@@ -112,7 +112,7 @@ static bool check_pass(run *r, const pass *p, const room *now, err *e)
     write_advice(r, p, now, advice, sizeof advice);
     return err_set(
         e, ERR_RESOURCE,
-        "%s: the plan takes %.2f GB (weights %.2f, the session %.2f), but %s %.2f GB; %s",
+        "%s: the plan takes %.3g GB (weights %.3g, the session %.3g), but %s %.3g GB; %s",
         g->header.path, gb(weights + p->bytes_planned), gb(weights), gb(p->bytes_planned),
         mapped ? "`ulimit` leaves" : now->bound, gb(mapped ? now->bytes_mapping : now->bytes),
         advice);

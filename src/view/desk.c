@@ -56,6 +56,15 @@ static void add_whole(page *p, const char *name, int64_t x)
     else buf_printf(p->out, "%-37s %lld\n", name, (long long)x);
 }
 
+/* Rows that are needed; 0: more than were tried. */
+static void add_needed(page *p, const char *name, int64_t x)
+{
+    char key[80];
+    if (x > 0) add_whole(p, name, x);
+    else if (p->json) json_number(p->out, key_of(name, key), false, 0);
+    else buf_printf(p->out, "%-37s more than 1,000,000,000\n", name);
+}
+
 static void add_number(page *p, const char *name, double x, int decimals)
 {
     char key[80];
@@ -376,7 +385,10 @@ bool desk_write_size(const desk_size *o, bool json, buf *out, err *e)
 {
     page p = {out, json};
     double c = o->auroc, prevalence = o->prevalence;
-    assert(c > 0.5 && c < 1 && prevalence > 0 && prevalence < 1);
+    if (!(c > 0.5 && c < 0.999))
+        return err_set(e, ERR_USAGE, "--auroc is above 0.5 and below 0.999");
+    if (!(prevalence >= 1e-6 && prevalence <= 1 - 1e-6))
+        return err_set(e, ERR_USAGE, "--prevalence is at least 0.000001, at most 0.999999");
     open_page(&p);
     add_number(&p, "expected AUROC", c, 3);
     add_number(&p, "prevalence", prevalence, 3);
@@ -396,13 +408,13 @@ bool desk_write_size(const desk_size *o, bool json, buf *out, err *e)
         int64_t positives = plan_auroc_positives(c, ratio, 0.05, o->power);
         plan_validation v = plan_validate(c, prevalence, 0.025, 0.1, 0.1);
         add_number(&p, "width of the 95 % interval", o->width, 3);
-        add_whole(&p, "rows for that width", plan_auroc_rows(c, prevalence, o->width, 0.95));
+        add_needed(&p, "rows for that width", plan_auroc_rows(c, prevalence, o->width, 0.95));
         add_number(&p, "power against 0.5", o->power, 2);
-        add_whole(&p, "positives for that power", positives);
-        add_whole(&p, "rows for that power", (int64_t)ceil((double)positives / prevalence));
-        add_whole(&p, "rows for observed/expected +-0.1",
+        add_needed(&p, "positives for that power", positives);
+        add_needed(&p, "rows for that power", (int64_t)ceil((double)positives / prevalence));
+        add_needed(&p, "rows for observed/expected +-0.1",
                   plan_observed_expected_rows_for_width(prevalence, 0.2, 0.95));
-        add_whole(&p, "rows for calibration slope SE 0.1", v.rows_slope);
+        add_needed(&p, "rows for calibration slope SE 0.1", v.rows_slope);
     }
     end_page(&p);
     return buf_check(out, "the plan", e);
