@@ -138,16 +138,16 @@ static bool check_words(spec_reader *r, const spec_question *q)
     for (size_t i = 0; i < text.size; i++) {
         size_t n = 0;
         if (text.data[i] != '{') continue;
-        while (i + 1 + n < text.size && n < 12 && isalpha((unsigned char)text.data[i + 1 + n])) n++;
-        if (n == 0 || i + 1 + n >= text.size || text.data[i + 1 + n] != '}') continue;
+        while (i + n + 1 < text.size && n < 12 && isalpha((unsigned char)text.data[i + n + 1])) n++;
+        if (n == 0 || i + n + 1 >= text.size || text.data[i + n + 1] != '}') continue;
         const str word = str_part(text, i + 1, n);
         const char *near = str_nearest(word, words, countof(words));
         char slot[16];
         if (!near || str_equal(word, str_of(near))) continue;
         snprintf(slot, sizeof slot, "{%s}", near);
         if (str_find(text, str_of(slot)) < 0)
-            return spec_fail(r->s, q->text.line, r->e, "the question holds {%.*s}; write %s", (int)n,
-                             word.data, slot);
+            return spec_fail(r->s, q->text.line, r->e, "the question holds {%.*s}; write %s",
+                             (int)n, word.data, slot);
     }
     return true;
 }
