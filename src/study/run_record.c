@@ -217,8 +217,27 @@ static void write_model_names(const run *r, buf *out)
         buf_printf(out, "%s%s", i ? ", " : "", r->model[i].engine.header.name);
 }
 
+/* The folder's results are of a study with another name and another table: they would be lost. */
+static bool check_folder(const run *r, err *e)
+{
+    buf study = buf_up_to(1000), table = buf_up_to(1000);
+    const bool other = store_get(r->store, "study", &study, e) && study.size > 0 &&
+                       store_get(r->store, "data_sha256", &table, e) && table.size > 0 &&
+                       !str_equal(buf_view(&study), r->spec.study.text) &&
+                       !str_equal(buf_view(&table), str_of(r->table.record.hash.hex));
+    if (other)
+        err_set(e, ERR_USAGE,
+                "%s holds the results of the study '%s', of another table, and this is the study "
+                "'%s'; choose another --out",
+                r->options.out, study.data, r->spec.study.text.data);
+    buf_close(&table);
+    buf_close(&study);
+    return e->code == ERR_NONE;
+}
+
 bool run_record_facts(run *r, err *e)
 {
+    if (!check_folder(r, e)) return false;
     const run_model *first = &r->model[r->model_of[0]];
     const model_header *h = &first->engine.header;
     buf names = buf_up_to(100000);

@@ -62,6 +62,32 @@ change 's/max_tokens: 1500/max_tokens: 16/'
 want 2 "" "$CASELOAD" run "$work/bad.yaml" --out "$work/none" --quiet
 [ ! -e "$work/none/study.db" ] || want 2 "no study yet" "$CASELOAD" report "$work/none"
 
+# Another study and another table in the folder of results: they stay as they were.
+cp -r "$work/first" "$work/held"
+sed 's/study: tiny/study: other/; s/notes.csv/odd.csv/' "$work/study.yaml" > "$work/bad.yaml"
+want 2 "first holds the results of the study 'tiny'" "$CASELOAD" run "$work/bad.yaml" --out "$work/first" --quiet
+diff -r "$work/held" "$work/first" >/dev/null || fail "a refused study changed the folder"
+
+# A folder where a file should be written, and what may not be looked into.
+want 5 "it is a folder" "$CASELOAD" notes --out "$work/held" --rows 5
+if [ "$(id -u)" = 0 ] && command -v setpriv >/dev/null; then
+    chmod 755 "$work"
+    chmod 700 "$work/held" "$work/model"
+    nobody="setpriv --reuid=65534 --regid=65534 --clear-groups"
+    if $nobody test -x "$CASELOAD"; then
+        want 4 "config.json: Permission denied" $nobody "$CASELOAD" inspect "$work/model"
+        $nobody "$CASELOAD" report "$work/held" >/dev/null 2>"$work/stderr"
+        [ $? -eq 5 ] || { cat "$work/stderr"; fail "a folder that may not be read does not end with 5"; }
+    fi
+fi
+
+# What `size` cannot compute is refused, and what needs too many rows said.
+want 2 "below 0.999" "$CASELOAD" size --auroc 0.9999 --prevalence 0.1
+want 2 "at least 0.000001" "$CASELOAD" size --auroc 0.75 --prevalence 1e-300
+want 0 "" "$CASELOAD" size --auroc 0.75 --prevalence 0.1 --width 1e-9
+grep -q "rows for that width  *more than 1,000,000,000" "$work/stdout" || fail "rows beyond measure are not said"
+want 2 "from 1 to 100000000, not '1e9'" "$CASELOAD" run "$work/study.yaml" --out "$work/o" --batch 1e9
+
 # Pipes in the place of files do not keep us waiting.
 mkfifo "$work/pipe"
 want 2 "pipe is not a regular file" timeout 10 "$CASELOAD" run "$work/pipe" --out "$work/o"
@@ -77,6 +103,14 @@ printf 'a1,"a rash, three days after warfarin",mild\na2,"no complaint",mild\n' >
 change 's/notes.csv/headless.csv/'
 want 2 "looks like a row" "$CASELOAD" run "$work/bad.yaml" --out "$work/o" --quiet
 want 2 "looks like a row" "$CASELOAD" judge "$work/headless.csv" --label label --positive 1 --score p
+! grep -q "warfarin" "$work/stderr" || fail "the message shows the text of a row"
+
+printf 'a1,warfarin,warfarin,mild\na2,b,c,mild\n' > "$work/headless.csv"
+want 3 "columns 2 and 3 have the same name" "$CASELOAD" init "$work/headless.csv"
+! grep -q "warfarin" "$work/stderr" || fail "the message shows the text of a row"
+{ echo id,text,split,report; for i in $(seq 40); do echo "r$i,a text,test,took warfarin $i"; done; } > "$work/reports.csv"
+sed 's/notes.csv/reports.csv/; s/label: label, patient: patient, group: .site./label: report/' "$work/study.yaml" > "$work/bad.yaml"
+want 3 "is it the column of labels?" "$CASELOAD" run "$work/bad.yaml" --out "$work/o" --quiet
 ! grep -q "warfarin" "$work/stderr" || fail "the message shows the text of a row"
 
 # Nor are texts printed that were taken for the names of subgroups.
