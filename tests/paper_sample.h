@@ -6,6 +6,7 @@
 
 #include "base/rng.h"
 #include "data/store_parts.h"
+#include "stats/prop.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -255,6 +256,29 @@ static int32_t sample_says(int32_t label, int32_t i, int32_t s)
     if (s == 0) return i % 4 ? label : 1 - label;
     if (s == 1) return i % 2 ? label : -1;
     return i % 3 ? 0 : -1;
+}
+
+/* The interval of the share of right rows: Wilson's, or by patient as wide as the variance of a
+ * ratio over patients makes it (n (n - 1)^-1 sum of squares of right - share x rows). */
+static inline bool sample_is_interval(double low, double high, const int32_t *is_right,
+                                      const paper_sample *how)
+{
+    const int32_t n = how->n_row, a_patient = how->rows_a_patient;
+    int32_t right = 0;
+    double squares = 0;
+    for (int32_t i = 0; i < n; i++) right += is_right[i];
+    if (a_patient == 0) {
+        const stat_estimate wilson = prop_of(right, n, PROP_WILSON, 0.95);
+        return fabs(low - wilson.low) < 1e-9 && fabs(high - wilson.high) < 1e-9;
+    }
+    for (int32_t i = 0; i < n; i += a_patient) {
+        double d = 0;
+        for (int32_t k = i; k < i + a_patient; k++) d += is_right[k] - (double)right / n;
+        squares += d * d;
+    }
+    const double patients = (double)n / a_patient;
+    const double half = 1.96 * sqrt(patients / (patients - 1) * squares) / n;
+    return fabs(high - low - 2 * half) < 0.1 * half;
 }
 
 static bool sample_parts(store *s, const paper_sample *how, int32_t k, int32_t i, err *e)

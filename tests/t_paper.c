@@ -14,6 +14,7 @@
 
 #include <dirent.h>
 #include <jansson.h>
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -1018,13 +1019,12 @@ static void test_questions(void **state)
 }
 
 /* What texts say: counted again from what they were made to say. */
-static void test_votes(void **state)
+static void check_votes(int32_t rows_a_patient)
 {
     static const char *const arms[][2] = {
         {"reasons", "{\"shots\": 0, \"samples\": 3, \"ask\": {\"ways\": [{\"wording\": 0}], "
                     "\"think\": {\"samples\": 3}}}"},
         {"plain", "{\"shots\": 0, \"ask\": {\"ways\": [{\"wording\": 0}]}}"}};
-    (void)state;
     world w;
     size_t n;
     char want[200];
@@ -1034,10 +1034,11 @@ static void test_votes(void **state)
     how.n_arm = countof(arms);
     how.parts[0] = 1;
     how.votes = true;
+    how.rows_a_patient = rows_a_patient;
     open_world(&w, how);
     show(&w, &shown, &w.e);
     double share[240], won = 0, pairs = 0;
-    int32_t right = 0, counts[240][3];
+    int32_t right = 0, counts[240][3], is_right[240];
     for (int32_t i = 0; i < how.n_row; i++) {
         const int32_t label = w.g.study.row[i].label;
         int32_t c[3] = {0};
@@ -1046,7 +1047,8 @@ static void test_votes(void **state)
             c[said < 0 ? 2 : said]++;
         }
         share[i] = c[0] / 3.0;
-        right += c[label] > c[1 - label];
+        is_right[i] = c[label] > c[1 - label];
+        right += is_right[i];
         memcpy(counts[i], c, sizeof c);
     }
     for (int32_t i = 0; i < how.n_row; i++) {
@@ -1061,6 +1063,9 @@ static void test_votes(void **state)
                        1e-12);
     assert_float_equal(json_number_value(member(j, "arms/0/votes/auroc_of_share/value")),
                        won / pairs, 1e-12);
+    const double low = json_number_value(member(j, "arms/0/votes/right/low"));
+    const double high = json_number_value(member(j, "arms/0/votes/right/high"));
+    assert_true(sample_is_interval(low, high, is_right, &how));
     assert_null(json_object_get(json_array_get(json_object_get(j, "arms"), 1), "votes"));
     json_decref(j);
     char *text = read_file(&w, "../votes.csv", &n);
@@ -1080,6 +1085,12 @@ static void test_votes(void **state)
     check_folder(&w, "/tables");
     buf_close(&shown);
     close_world(&w);
+}
+
+static void test_votes(void **state)
+{
+    (void)state;
+    for (int32_t a_patient = 0; a_patient <= 2; a_patient += 2) check_votes(a_patient);
 }
 
 /* Texts beside references: tables, figure, words, JSON; with labels, and alone. */

@@ -146,7 +146,9 @@ bool paper_ways(const paper *p, sheet *s, char why[200], err *e)
                    "label was still asked behind it and scored. Most texts: the class that more "
                    "texts of a row say than any other; a tie or no answer is not right. Share of "
                    "texts: of those that say the positive class; it has ties (votes.csv has the "
-                   "counts), the arm's AUROC has not.");
+                   "counts), the arm's AUROC has not.%s",
+                   p->v->clusters ? " Intervals of both allow for several texts of a patient."
+                                  : "");
     return true;
 }
 

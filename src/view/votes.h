@@ -8,8 +8,10 @@
 
 typedef struct votes {
     int64_t n, n_right, n_none; /* judged rows; majority right; no text with an answer, or a tie */
-    stat_estimate right;        /* a row without a majority is not right; Wilson */
-    stat_estimate share;        /* AUROC of the share; no value without a positive class */
+    /* A row without a majority is not right. Wilson; of several texts a patient by bootstrap. */
+    stat_estimate right;
+    /* AUROC of the share, by patient likewise; no value without a positive class. */
+    stat_estimate share;
 } votes;
 
 bool votes_there(const gather *g, int32_t arm); /* some arm's texts were read by rules */
