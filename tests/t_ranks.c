@@ -270,6 +270,14 @@ static void test_a_failing_rank_ends_all(void **state)
 
 static int64_t room_there(const backend *b) { return *(const int64_t *)b->own; }
 static void do_nothing(backend *b) { (void)b; }
+static bool open_the_same(backend *b, const backend *other, err *e)
+{
+    (void)e;
+    plan_open_cuda(b, other->threads);
+    b->device = other->device;
+    b->own = other->own;
+    return true;
+}
 
 /* Cards that only count, with `room` bytes free on each. */
 static void stand_on_cards(crew *c, const device_table *card, int64_t *room)
@@ -302,12 +310,39 @@ static void check_shares(const crew *c, int64_t room)
     }
 }
 
+/* Over all ranks: lanes that take turns on the same weights; what they take is within the room. */
+static void check_turns(crew *c, const engine_work *work, int64_t room)
+{
+    err e = {0};
+    int64_t bytes = 0;
+    if (!crew_plan(c, work, &bytes, &e)) fail_msg("%s", e.text);
+    assert_true(c->deep > 1);
+    assert_int_equal(c->turns, c->deep);
+    assert_int_equal(c->n_lane, c->n / c->deep * c->deep);
+    for (int32_t i = 0; i < c->n / c->deep * c->deep; i++) {
+        int64_t all = 0;
+        for (int32_t k = 0; k < c->turns; k++) {
+            const engine *g = c->rank[k * c->n + i];
+            all += (int64_t)g->bytes_device;
+            assert_int_equal(g->part.first, c->rank[i]->part.first);
+            assert_true(k == 0 ? !g->lender : g->lender == c->rank[i]);
+            assert_true(k == 0 || g->bytes_device < c->rank[i]->bytes_device);
+        }
+        assert_true(all <= room);
+    }
+    for (int32_t lane = 0; lane < c->n_lane; lane++) {
+        for (int32_t k = 1; k < c->deep; k++)
+            assert_int_equal(crew_at(c, lane, k)->part.first, crew_at(c, lane, k - 1)->part.end);
+    }
+}
+
 /* Rows where a copy fits a card; else layers over as few as hold them, and more such lanes. */
 static void test_layers_are_split_where_a_copy_does_not_fit(void **state)
 {
     (void)state;
     static const device_table card = {.room = room_there,
                                       .sync = do_nothing,
+                                      .beside = open_the_same,
                                       .release = do_nothing,
                                       .close = do_nothing};
     world w;
@@ -338,6 +373,13 @@ static void test_layers_are_split_where_a_copy_does_not_fit(void **state)
     assert_int_equal(c.deep, 2);
     assert_int_equal(c.n_lane, 4);
     check_shares(&c, room);
+    assert_int_equal(c.turns, 1); /* one session a rank: no more fits */
+    assert_int_equal(c.n_open, 8);
+    const int64_t alone = (int64_t)crew_lane(&c, 0)->bytes_device;
+    room = (int64_t)g.header.bytes_weights / 2 + 3 * alone;
+    c.split = CREW_LAYERS;
+    check_turns(&c, &work, room);
+    c.split = CREW_AS_FITS;
     room = 1000; /* not even on all: whole copies, whose opening says what is missing */
     if (!crew_plan(&c, &work, &bytes, &e)) fail_msg("%s", e.text);
     assert_int_equal(c.deep, 1);

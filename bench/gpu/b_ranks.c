@@ -20,7 +20,7 @@
 
 enum { REPEATS_MAX = 100, TEXTS_MAX = 256, TOP = 10, APART = 256 };
 
-typedef struct place { /* a rank */
+typedef struct place { /* a rank, or a session beside one */
     pool *threads;
     backend b, training;
     arena keep, block, block_training;
@@ -30,6 +30,7 @@ typedef struct place { /* a rank */
     trainer t;
     lora adapter;
     int32_t *id, *position, *out_row;
+    const struct place *lender; /* whose weights are read; NULL: own ones */
 } place;
 
 typedef struct found { /* answers of a step */
@@ -39,7 +40,7 @@ typedef struct found { /* answers of a step */
 
 typedef struct world {
     rank_list list;
-    place rank[RANKS_MAX];
+    place rank[2 * RANKS_MAX]; /* [n, 2 n): beside rank i % n */
     pool *together;
     arena keep;
     model_config config;
@@ -104,6 +105,19 @@ static void point_weights(world *w)
     w->header.tensor = own;
 }
 
+static void open_place(world *w, int32_t i, int threads)
+{
+    place *p = &w->rank[i];
+    err e = {0};
+    p->threads = pool_open(threads, &e);
+    if (!p->threads || !backend_open(&p->b, w->list.name[i % w->n], p->threads, &e)) stop(&e);
+    if (!arena_open_up_to(&p->keep, (size_t)4 << 30, "rank", &e)) stop(&e);
+    p->id = arena_take(&p->keep, (size_t)w->rows, sizeof *p->id, &e);
+    p->position = arena_take(&p->keep, (size_t)w->rows, sizeof *p->position, &e);
+    p->out_row = arena_take(&p->keep, (size_t)w->texts, sizeof *p->out_row, &e);
+    if (e.code != ERR_NONE) stop(&e);
+}
+
 static void open_world(world *w, const char *devices, int32_t layers)
 {
     err e = {0};
@@ -119,15 +133,8 @@ static void open_world(world *w, const char *devices, int32_t layers)
     w->together = pool_open(w->n, &e);
     const int all = pool_default(&e);
     for (int32_t i = 0; i < w->n; i++) {
-        place *p = &w->rank[i];
-        p->threads = pool_open(all / w->n > 1 ? all / w->n : 1, &e);
-        if (!p->threads || !backend_open(&p->b, w->list.name[i], p->threads, &e)) stop(&e);
-        printf("%s: %s\n", w->list.name[i], p->b.isa);
-        if (!arena_open_up_to(&p->keep, (size_t)4 << 30, "rank", &e)) stop(&e);
-        p->id = arena_take(&p->keep, (size_t)w->rows, sizeof *p->id, &e);
-        p->position = arena_take(&p->keep, (size_t)w->rows, sizeof *p->position, &e);
-        p->out_row = arena_take(&p->keep, (size_t)w->texts, sizeof *p->out_row, &e);
-        if (e.code != ERR_NONE) stop(&e);
+        open_place(w, i, all / w->n > 1 ? all / w->n : 1);
+        printf("%s: %s\n", w->list.name[i], w->rank[i].b.isa);
     }
 }
 
@@ -172,7 +179,8 @@ static bool lay_out_session(world *w, place *p, bool follows, arena *a, err *e)
                                  .out_rows = w->texts,
                                  .n_top = TOP,
                                  .follows = follows};
-    return model_place(&p->m, &p->b, e) && session_lay_out(&p->s, &p->m, &p->b, shape, a, e);
+    return (p->lender || model_place(&p->m, &p->b, e)) &&
+           session_lay_out(&p->s, &p->m, &p->b, shape, a, e);
 }
 
 /* Layers first .. end on a rank; what the driver says it took beside the plan. */
@@ -188,9 +196,10 @@ static void open_session(world *w, int32_t rank, int32_t first, int32_t end)
     arena_close(&p->block);
     p->m = (model){.header = &w->header, .config = &w->header.config};
     p->part = (model_part){.first = first, .end = end};
-    if (!model_bind(&p->m.weights, &w->header, &p->keep, &e)) stop(&e);
+    if (!p->lender && !model_bind(&p->m.weights, &w->header, &p->keep, &e)) stop(&e);
     model_cut(&p->m, &p->part);
-    model_cut_weights(&p->m, &p->part);
+    if (p->lender) p->m.weights = p->lender->m.weights;
+    else model_cut_weights(&p->m, &p->part);
     if (!lay_out_session(w, p, first > 0, &plan, &e)) stop(&e);
     const size_t planned = device_planned(&p->b);
     if (card >= 0) cuda_describe(card, &before, &e);
@@ -203,8 +212,9 @@ static void open_session(world *w, int32_t rank, int32_t first, int32_t end)
     const double took = seconds_now() - start;
     const double driver = (double)(before.bytes_free - after.bytes_free);
     snprintf(name, sizeof name, "%s, layers %d-%d: planned; of the driver's figure",
-             w->list.name[rank], first + 1, end);
+             w->list.name[rank % w->n], first + 1, end);
     tell(w, name, (double)planned / 1e9, "GB", driver > 0 ? (double)planned / driver : 0);
+    if (p->lender) return;
     snprintf(name, sizeof name, "%s, weights placed", w->list.name[rank]);
     tell(w, name, (double)planned / 1e9 / took, "GB/s", 0);
 }
@@ -301,6 +311,38 @@ static void bench_score(world *w)
     }
 }
 
+static void open_share_beside(world *w, int32_t rank)
+{
+    const int32_t all = w->config.n_layer, i = w->n + rank;
+    w->rank[i].lender = &w->rank[rank];
+    open_place(w, i, 1);
+    device_enter(&w->rank[i].b);
+    open_session(w, i, all * rank / w->n, all * (rank + 1) / w->n);
+    fill_rows(w, &w->rank[i], 0);
+}
+
+/* Two lanes over the same ranks, so that neither card waits for the other. */
+static void score_lane(world *w, int32_t lane)
+{
+    const int32_t last = lane * w->n + w->n - 1;
+    device_enter(&w->rank[last].b);
+    score_times(w, last);
+}
+
+static void bench_turns(world *w, double alone)
+{
+    char name[120];
+    for (int32_t i = 0; i < w->n; i++) open_share_beside(w, i);
+    for (int32_t i = 1; i < w->n; i++)
+        session_follow(&w->rank[w->n + i].s, &w->rank[w->n + i - 1].s);
+    score_lane(w, 1);
+    const found f = answers(w, w->n - 1), g = answers(w, 2 * w->n - 1);
+    check_same(!memcmp(&f, &g, sizeof f), "the lane beside it");
+    const double tokens = 2.0 * w->rows * w->repeats, rate = tokens / run_ranks(w, 2, score_lane);
+    snprintf(name, sizeof name, "score %s, the same, two lanes that take turns; of one", w->shape);
+    tell(w, name, rate, "tokens/s", rate / alone);
+}
+
 static void bench_layers(world *w)
 {
     const int32_t last = w->n - 1;
@@ -309,6 +351,7 @@ static void bench_layers(world *w)
     run_ranks(w, w->n, open_share);
     for (int32_t i = 0; i < w->n; i++) fill_rows(w, &w->rank[i], 0);
     for (int32_t i = 1; i < w->n; i++) session_follow(&w->rank[i].s, &w->rank[i - 1].s);
+    device_enter(&w->rank[last].b);
     score(w, last), score(w, last);
     const found f = answers(w, last);
     if (w->has_whole) check_same(!memcmp(&f, &w->whole, sizeof f), "layers split");
@@ -332,6 +375,7 @@ static void bench_layers(world *w)
     tell(w, "the same: rows from card to card; share of the step", on_way * 1e3, "ms",
          on_way * last / t);
     tell(w, "the same: their rate", (double)bytes / on_way / 1e9, "GB/s", 0);
+    bench_turns(w, w->rows / t);
 }
 
 /* ---- training ---- */
@@ -523,7 +567,7 @@ int main(int argc, char **argv)
     if (strstr(what, "score")) bench_score(&w);
     if (strstr(what, "train")) bench_train(&w);
     if (strstr(what, "layers")) bench_layers(&w);
-    for (int32_t i = 0; i < w.n; i++) {
+    for (int32_t i = 2 * w.n - 1; i >= 0; i--) {
         device_enter(&w.rank[i].b);
         backend_close(&w.rank[i].b);
         arena_close(&w.rank[i].block);

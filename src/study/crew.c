@@ -27,7 +27,7 @@ static bool open_others(crew *c, const rank_list *l, const engine_options *o, er
         engine_options own = *o;
         own.device = l->name[i];
         c->rank[i] = &other[i];
-        c->n = i + 1;
+        c->n = c->n_open = i + 1;
         if (!engine_open_beside(c->rank[i], first, &own, e) ||
             !check_alike(first, c->rank[i], l, i, e))
             return false;
@@ -47,7 +47,7 @@ bool crew_peek(crew *c, engine *first, const engine_options *o, err *e)
 {
     rank_list l;
     engine_options own = *o;
-    *c = (crew){.n = 1, .rank = {first}, .n_lane = 1, .deep = 1};
+    *c = (crew){.n = 1, .n_open = 1, .rank = {first}, .n_lane = 1, .deep = 1, .turns = 1};
     *first = (engine){0};
     if (!read_split(c, o->split, e) || !ranks_read(&l, o->device ? o->device : "cpu", o->ranks, e))
         return false;
@@ -68,7 +68,10 @@ bool crew_peek(crew *c, engine *first, const engine_options *o, err *e)
 
 void crew_close(crew *c)
 {
-    for (int32_t i = 1; i < c->n; i++) engine_close(c->rank[i]);
+    for (int32_t i = c->n_open - 1; i > 0; i--) {
+        device_enter(&c->rank[i]->backend);
+        engine_close(c->rank[i]);
+    }
     pool_close(c->together);
     *c = (crew){0};
 }
@@ -89,19 +92,31 @@ int32_t crew_beside(const crew *c)
 typedef struct splitting {
     engine *engine; /* stands for each */
     const engine_work *work;
+    int32_t turns;
     err *e;
 } splitting;
 
+static int64_t bytes_of(const splitting *s, const engine *lender, int64_t *host)
+{
+    s->engine->lender = lender;
+    const bool ok = engine_plan(s->engine, s->work, host, s->e);
+    s->engine->lender = NULL;
+    return ok ? (int64_t)s->engine->bytes_device : 0;
+}
+
+/* A rank's weights once, and a session for each turn. */
 static bool measure(void *context, int32_t first, int32_t end, fit_bytes *bytes)
 {
     const splitting *s = context;
-    int64_t host = 0;
+    int64_t host = 0, more = 0, again = 0;
     engine_take_part(s->engine, first, end);
-    if (!engine_plan(s->engine, s->work, &host, s->e)) return false;
-    *bytes = (fit_bytes){.total = (int64_t)s->engine->bytes_device};
+    *bytes = (fit_bytes){.total = bytes_of(s, NULL, &host)};
+    if (s->turns > 1) again = bytes_of(s, s->engine, &more);
+    bytes->total += (s->turns - 1) * again;
     if (!device_is_apart(&s->engine->backend))
-        bytes->total = host + plan_layer_bytes(&s->engine->header, first, end);
-    return true;
+        bytes->total = host + (s->turns - 1) * more +
+                       plan_layer_bytes(&s->engine->header, first, end);
+    return s->e->code == ERR_NONE;
 }
 
 /* Bytes that each rank may take where it stands; INT64_MAX: nobody counts. */
@@ -118,33 +133,62 @@ static int64_t room_of_rank(const crew *c)
 static bool must_split(const crew *c, const engine_work *w, int64_t room, err *e)
 {
     const int32_t n_layer = c->rank[0]->header.config.n_layer;
-    splitting s = {c->rank[0], w, e};
+    splitting s = {c->rank[0], w, 1, e};
     fit_bytes whole;
     if (c->split != CREW_AS_FITS || c->n == 1 || room == INT64_MAX) return c->split == CREW_LAYERS;
     return measure(&s, 0, n_layer, &whole) && whole.total > room;
+}
+
+/* How many ranks hold the model with so many turns; 0: not even all. */
+static int32_t split_layers(const crew *c, const engine_work *w, int32_t turns,
+                            fit_share share[FIT_CARDS_MAX], err *e)
+{
+    splitting s = {c->rank[0], w, turns, e};
+    const fit_splitter how = {.measure = measure,
+                              .context = &s,
+                              .n_layer = c->rank[0]->header.config.n_layer,
+                              .on_all = c->split == CREW_LAYERS};
+    const fit_target where = {.bytes_free = room_of_rank(c), .n_card = c->n};
+    return fit_split_layers(&how, &where, share);
+}
+
+/* The sessions that take turns; once open they stay. */
+static bool open_turns(crew *c, err *e)
+{
+    engine *first = c->rank[0];
+    const int32_t want = c->n * c->turns - c->n_open;
+    if (want <= 0) return true;
+    engine *more = arena_take_zero(&first->memory, (size_t)want, sizeof *more, e);
+    for (int32_t i = 0; i < want && more; i++) {
+        const engine *lender = c->rank[c->n_open % c->n];
+        c->rank[c->n_open++] = &more[i];
+        device_enter(&lender->backend);
+        if (!engine_open_borrower(&more[i], lender, e)) return false;
+    }
+    device_enter(&first->backend);
+    return e->code == ERR_NONE;
 }
 
 /* Lanes of one rank, or of as many as hold the model. */
 static bool arrange(crew *c, const engine_work *w, err *e)
 {
     const int32_t n_layer = c->rank[0]->header.config.n_layer;
-    const int64_t room = room_of_rank(c);
-    fit_share share[FIT_CARDS_MAX] = {{.end_layer = n_layer}};
-    c->deep = 1;
-    if (must_split(c, w, room, e)) {
-        splitting s = {c->rank[0], w, e};
-        const fit_splitter how = {.measure = measure,
-                                  .context = &s,
-                                  .n_layer = n_layer,
-                                  .on_all = c->split == CREW_LAYERS};
-        const fit_target where = {.bytes_free = room, .n_card = c->n};
-        const int32_t n = fit_split_layers(&how, &where, share);
+    fit_share share[FIT_CARDS_MAX] = {{.end_layer = n_layer}}, shared[FIT_CARDS_MAX];
+    c->deep = c->turns = 1;
+    if (must_split(c, w, room_of_rank(c), e)) {
+        const int32_t n = split_layers(c, w, 1, share, e);
         if (n > 1) c->deep = n;
         else share[0] = (fit_share){.end_layer = n_layer}; /* whose opening says what is missing */
     }
-    c->n_lane = c->n / c->deep;
-    for (int32_t i = 0; i < c->n && e->code == ERR_NONE; i++) {
-        const fit_share *own = &share[i % c->deep];
+    if (c->deep > 1 && c->n * c->deep <= RANKS_MAX &&
+        split_layers(c, w, c->deep, shared, e) == c->deep) {
+        memcpy(share, shared, sizeof share);
+        c->turns = c->deep;
+    }
+    c->n_lane = c->n / c->deep * c->turns;
+    if (e->code != ERR_NONE || !open_turns(c, e)) return false;
+    for (int32_t i = 0; i < c->n_open; i++) {
+        const fit_share *own = &share[i % c->n % c->deep];
         engine_take_part(c->rank[i], own->first_layer, own->end_layer);
         c->rank[i]->bytes_planned = c->rank[i]->bytes_device = 0;
     }
@@ -163,7 +207,7 @@ bool crew_plan(crew *c, const engine_work *w, int64_t *bytes, err *e)
     if (!arrange(c, w, e)) return false;
     for (int32_t i = 0; i < c->n_lane * c->deep; i++) {
         int64_t own = 0;
-        if (!engine_plan(c->rank[i], w, &own, e)) return false;
+        if (!engine_plan(crew_at(c, i / c->deep, i % c->deep), w, &own, e)) return false;
         *bytes += own;
     }
     return true;
@@ -224,46 +268,59 @@ typedef struct start {
     crew *crew;
     const engine_work *work;
     const lora *adapter;
+    int32_t turn;
 } start;
 
 static bool start_one(void *context, int32_t rank, err *e)
 {
     const start *s = context;
     const crew *c = s->crew;
-    if (rank >= c->n_lane * c->deep) return true;
-    return engine_start(c->rank[rank], s->work, s->adapter, e);
+    if (rank >= c->n / c->deep * c->deep) return true;
+    return engine_start(c->rank[s->turn * c->n + rank], s->work, s->adapter, e);
 }
 
 bool crew_start(crew *c, const engine_work *w, const lora *adapter, err *e)
 {
-    start s = {c, w, adapter};
-    if (!arrange(c, w, e) || !crew_run(c, start_one, &s, e)) return false;
-    for (int32_t i = 0; i < c->n_lane * c->deep; i++) {
-        if (i % c->deep > 0) session_follow(&c->rank[i]->session, &c->rank[i - 1]->session);
+    start s = {c, w, adapter, 0};
+    if (!arrange(c, w, e)) return false;
+    for (; s.turn < c->turns; s.turn++) { /* who lends comes first */
+        if (!crew_run(c, start_one, &s, e)) return false;
+    }
+    for (int32_t lane = 0; lane < c->n_lane; lane++) {
+        for (int32_t k = 1; k < c->deep; k++)
+            session_follow(&crew_at(c, lane, k)->session, &crew_at(c, lane, k - 1)->session);
     }
     return true;
 }
 
 void crew_stop(crew *c)
 {
-    for (int32_t i = 0; i < c->n; i++) engine_stop(c->rank[i]);
+    for (int32_t i = c->n_open - 1; i >= 0; i--) {
+        device_enter(&c->rank[i]->backend);
+        engine_stop(c->rank[i]);
+    }
     device_enter(&c->rank[0]->backend);
 }
 
 void crew_describe(const crew *c, buf *out)
 {
     if (c->n < 2) return;
-    if (c->deep > 1 && c->n_lane > 1)
-        buf_printf(out, "%d times %d ranks share the texts, layers split:", c->n_lane, c->deep);
+    const int32_t apart = c->n / c->deep, used = apart * c->deep;
+    if (c->deep > 1 && apart > 1)
+        buf_printf(out, "%d times %d ranks share the texts, layers split:", apart, c->deep);
     else if (c->deep > 1) buf_printf(out, "%d ranks share the layers:", c->deep);
     else buf_printf(out, "%d ranks share the texts:", c->n);
-    for (int32_t i = 0; i < c->n_lane * c->deep; i++) {
+    for (int32_t i = 0; i < used; i++) {
         const engine *g = c->rank[i];
+        size_t here = 0, there = 0;
+        for (int32_t k = i; k < c->n * c->turns; k += c->n)
+            here += c->rank[k]->bytes_planned, there += c->rank[k]->bytes_device;
         buf_printf(out, "%s %s", i ? "," : "", g->device);
         if (c->deep > 1) buf_printf(out, " layers %d-%d", g->part.first + 1, g->part.end);
-        buf_printf(out, " %.1f MB", (double)g->bytes_planned / 1e6);
-        if (g->bytes_device > 0) buf_printf(out, " + %.1f MB there", (double)g->bytes_device / 1e6);
+        buf_printf(out, " %.1f MB", (double)here / 1e6);
+        if (there > 0) buf_printf(out, " + %.1f MB there", (double)there / 1e6);
     }
-    if (c->n_lane * c->deep < c->n) buf_printf(out, "; %d idle", c->n - c->n_lane * c->deep);
+    if (c->turns > 1) buf_printf(out, "; %d batches take turns", c->turns);
+    if (used < c->n) buf_printf(out, "; %d idle", c->n - used);
     buf_add_char(out, '\n');
 }

@@ -5,7 +5,9 @@
  *     layers   a lane is several ranks with consecutive layers each; rows go from one to the next,
  *              one rank of a lane works at a time. For models larger than a device: the shares are
  *              those that `caseload fit` tells (fit_split.c), on as few ranks as hold it; the other
- *              ranks are more such lanes. Where rows fit, rows are split.
+ *              ranks are more such lanes. Where memory is left, as many lanes as ranks take turns
+ *              on the same ranks, with sessions of their own on the same weights: none waits then.
+ *              Where rows fit, rows are split.
  *
  * Scoring is dealt in batches: each rank takes the next one that nobody has. A row's numbers depend
  * on its own path alone, so any number of ranks gives the same bits as one; the ranks must compute
@@ -23,11 +25,13 @@
 typedef enum crew_split { CREW_AS_FITS, CREW_ROWS, CREW_LAYERS } crew_split;
 
 typedef struct crew {
-    int32_t n;
-    engine *rank[RANKS_MAX]; /* the first is the caller's */
+    int32_t n, n_open;
+    engine *rank[RANKS_MAX]; /* [n_open] the first is the caller's; from n on: those that take
+                                turns with rank i % n, whose weights they read */
     pool *together;          /* a thread a rank */
     crew_split split;        /* as asked; layers: over all ranks */
     int32_t n_lane, deep;    /* as it is planned now: ranks of a lane */
+    int32_t turns;           /* lanes on the same ranks */
 } crew;
 
 /* Peeks the model into `first`, and opens the other ranks beside it. */
@@ -53,9 +57,14 @@ bool crew_run(crew *c, crew_task *task, void *context, err *e);
 
 /* The same for every lane; its engine is the one whose session gives the answers. */
 bool crew_run_lanes(crew *c, crew_task *task, void *context, err *e);
+static inline engine *crew_at(const crew *c, int32_t lane, int32_t step)
+{
+    const int32_t beside = c->n / c->deep; /* lanes that share nothing */
+    return c->rank[lane / beside * c->n + lane % beside * c->deep + step];
+}
 static inline engine *crew_lane(const crew *c, int32_t lane)
 {
-    return c->rank[lane * c->deep + c->deep - 1];
+    return crew_at(c, lane, c->deep - 1);
 }
 
 /* Where each rank stands and what it holds; a line. Nothing for one rank. */

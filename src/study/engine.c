@@ -48,6 +48,24 @@ bool engine_open_beside(engine *g, const engine *first, const engine_options *o,
     return g->device && g->threads && backend_open(&g->backend, o->device, g->threads, e);
 }
 
+bool engine_open_borrower(engine *g, const engine *lender, err *e)
+{
+    *g = (engine){.header = lender->header,
+                  .bytes_limit = lender->bytes_limit,
+                  .bytes_elsewhere = lender->bytes_elsewhere,
+                  .incomplete = lender->incomplete,
+                  .beside = true,
+                  .in_company = true,
+                  .lender = lender,
+                  .device = lender->device};
+    if (!arena_open_up_to(&g->memory, bytes_memory, "a rank's tables", e)) return false;
+    g->model = (struct model){.header = &g->header, .config = &g->header.config};
+    g->threads = pool_open(pool_size(lender->threads), e);
+    if (!g->threads || !device_open_beside(&g->backend, &lender->backend, e)) return false;
+    g->backend.threads = g->threads;
+    return true;
+}
+
 bool engine_peek(engine *g, const engine_options *o, err *e)
 {
     assert(o->model);
@@ -118,9 +136,14 @@ static bool lay_out_scorer(engine *g, const schedule *s, arena *a, err *e)
            generator_lay_out(&g->generator, &g->scorer, g->header.tokens, a, e);
 }
 
-/* Where weights are: pointers into the file's map. Nothing of them is read. */
+/* Where weights are: pointers into the file's map. Nothing of them is read. Of a lender: where its
+ * device has them. */
 static bool bind_once(engine *g, err *e)
 {
+    if (g->lender) {
+        g->model.weights = g->lender->model.weights;
+        return true;
+    }
     if (g->model.weights.layer) return true;
     if (!model_bind(&g->model.weights, &g->header, &g->memory, e)) return false;
     if (g->part.end > 0) model_cut_weights(&g->model, &g->part);
@@ -135,6 +158,11 @@ void engine_take_part(engine *g, int32_t first, int32_t end)
     g->part = (model_part){.first = whole ? 0 : first, .end = whole ? 0 : end};
     g->model = (model){.header = &g->header, .config = &g->header.config};
     if (!whole) model_cut(&g->model, &g->part);
+}
+
+static bool place_weights(engine *g, err *e)
+{
+    return g->lender || model_place(&g->model, &g->backend, e);
 }
 
 /* The adapter beside the model; one that is not made yet counts as if it had every target. */
@@ -155,7 +183,7 @@ static bool plan_with(engine *g, const engine_work *w, const lora *adapter, int6
     arena plan = ARENA_MEASURE;
     device_measure(&g->backend);
     if (device_is_apart(&g->backend) &&
-        !(bind_once(g, e) && model_place(&g->model, &g->backend, e) &&
+        !(bind_once(g, e) && place_weights(g, e) &&
           place_adapter(g, adapter, w->adapter_rank, e)))
         return false;
     session_shape shape = shape_of_part(g, w);
@@ -234,7 +262,7 @@ bool engine_start(engine *g, const engine_work *w, const lora *adapter, err *e)
     if (!engine_check_room(g, bytes, e)) return false;
     if (!arena_open(&g->block, g->bytes_planned, "the session", e)) return false;
     if (!device_reserve(&g->backend, g->bytes_device, e)) return false;
-    if (!model_place(&g->model, &g->backend, e)) return false;
+    if (!place_weights(g, e)) return false;
     if (!place_adapter(g, adapter, w->adapter_rank, e)) return false;
     if (!weave_for(g, w, e)) return false;
     if (!session_lay_out(&g->session, &g->model, &g->backend, shape_of_part(g, w), &g->block, e))
@@ -251,7 +279,7 @@ void engine_stop(engine *g)
         device_measure(&g->backend);
         g->model.weights = (model_weights){0};
     }
-    if (g->woven.block) g->model.weights = (model_weights){0};
+    if (g->woven.block || g->lender) g->model.weights = (model_weights){0};
     arena_close(&g->woven);
     arena_close(&g->block);
 }

@@ -46,6 +46,7 @@ typedef struct engine {
     bool in_company;                      /* other engines read the same file's weights */
     bool incomplete;                      /* sizes only: some weights are not there */
     bool beside;                          /* header and template are another's */
+    const struct engine *lender; /* its weights are read, on the same device; NULL: own ones */
     const char *device;                   /* its name, in a crew; else NULL */
     size_t bytes_planned;
     size_t bytes_device; /* weights and session, where they are not the host's */
@@ -55,6 +56,9 @@ typedef struct engine {
 bool engine_peek(engine *g, const engine_options *o, err *e);
 /* Another of the same model, with device, threads, weights and session of its own; closed first. */
 bool engine_open_beside(engine *g, const engine *first, const engine_options *o, err *e);
+/* Another session on the device of `lender`, with its weights: both take the same part, the lender
+ * is started first and closed last. */
+bool engine_open_borrower(engine *g, const engine *lender, err *e);
 /* From now on layers [first, end) alone, with what stands before them when they are the first, and
  * behind when they are the last; nothing is open. Sessions of parts follow one another. */
 void engine_take_part(engine *g, int32_t first, int32_t end);

@@ -32,7 +32,7 @@ static bool find_place(place *q, const run *r)
     if (r->n_model == 0) return false;
     const crew *c = &r->model[0].crew;
     const backend *b = &r->model[0].engine.backend;
-    *q = (place){.slower = 1, .ranks = c->n, .lanes = c->n / (c->deep > 1 ? c->deep : 1)};
+    *q = (place){.slower = 1, .ranks = c->n, .lanes = c->n_lane > 0 ? c->n_lane : 1};
     if (!device_is_apart(b)) return true;
     const char *how = strrchr(b->isa, ','); /* the last word is the arithmetic */
     q->card = card_of_device(b->isa);

@@ -24,7 +24,7 @@ run_study layers --device cpu,cpu --split layers || { cat "$work/stderr"; fail "
 same "$work/whole/scores.csv" "$work/layers/scores.csv"
 
 "$CASELOAD" run "$work/study.yaml" --plan --device cpu,cpu --split layers >"$work/plan" 2>/dev/null || fail "no plan for split layers"
-grep -q '2 ranks share the layers: cpu layers 1-2 .* MB, cpu layers 3-3 .* MB' "$work/plan" || { cat "$work/plan"; fail "the plan does not name the layers"; }
+grep -q '2 ranks share the layers: cpu layers 1-2 .* MB, cpu layers 3-3 .* MB; 2 batches take turns' "$work/plan" || { cat "$work/plan"; fail "the plan does not name the layers"; }
 "$CASELOAD" run "$work/study.yaml" --plan --device cpu,cpu >"$work/plan" 2>/dev/null || fail "no plan for two ranks"
 grep -q '2 ranks share the texts: cpu .* MB, cpu .* MB' "$work/plan" || { cat "$work/plan"; fail "the plan does not name the ranks"; }
 want 2 "do not compute the same bits" "$CASELOAD" run "$work/study.yaml" --out "$work/no" --device cpu,ref
