@@ -6,7 +6,7 @@
  *   GPU            the rates of its card (model/cards.h), measured ones where there are some; a
  *                  third of them for bf16x3; none for fp32 or a card that is not in the table
  *   several ranks  one rank's time shared evenly, as if they did not slow each other; layers split
- *                  over cards work one after the other
+ *                  over cards work one after the other where batches do not take turns (crew.h)
  *
  * What is assumed stands in the line. */
 #ifndef CASELOAD_STUDY_FIT_FORECAST_H
