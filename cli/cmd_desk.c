@@ -2,6 +2,7 @@
 #include "cli.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 static const cli_option agree_options[] = {
     {"--rater", "COLUMN", "a rater's ratings; repeat it for each rater"},
@@ -16,6 +17,10 @@ static int run_agree(const cli_arguments *a)
     int seed = 1;
     if (a->n_repeat < 2 || a->n_repeat > 64)
         return cli_usage(a->command, "--rater is given 2 to 64 times: each a column of ratings");
+    for (int i = 1; i < a->n_repeat; i++) {
+        if (!strcmp(a->repeat[i], a->repeat[i - 1]))
+            return cli_usage(a->command, "--rater names the column '%s' twice", a->repeat[i]);
+    }
     if (!cli_count(a, "--seed", &seed)) return CASELOAD_USAGE;
     caseload_desk_options o = {.table = a->positional[0],
                                .column = a->repeat,

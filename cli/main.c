@@ -125,6 +125,7 @@ static int take_option(cli_arguments *a, int argc, char **argv, int *i)
     else if (equals) *value = equals + 1;
     else if (*i + 1 < argc) *value = argv[++*i];
     else return cli_usage(c, "%s needs a value (%s)", o->name, o->value);
+    if (o->value && !**value) return cli_usage(c, "%s is empty", o->name);
     if (!repeats) return 0;
     if (a->n_repeat == CLI_REPEATS_MAX)
         return cli_usage(c, "%s is given more than %d times", o->name, CLI_REPEATS_MAX);

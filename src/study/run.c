@@ -80,6 +80,10 @@ static bool add_model(run *r, int32_t arm, err *e)
     run_model *new = &r->model[r->n_model];
     engine_options o = r->options.engine;
     o.model = path;
+    if (!file_exists(path))
+        return err_set(e, ERR_MODEL,
+                       "there is no model at %s; say where yours is, in %s (`model:`) or with --model",
+                       path, r->spec.path);
     if (!run_tell(r, "reading", e) || !crew_peek(&new->crew, &new->engine, &o, e)) {
         crew_close(&new->crew);
         engine_close(&new->engine);

@@ -41,7 +41,7 @@ want 3 "open.csv" "$CASELOAD" run "$work/bad.yaml" --out "$work/o"
 
 # Model
 change 's/^model: model/model: nowhere.gguf/'
-want 4 "nowhere.gguf" "$CASELOAD" run "$work/bad.yaml" --out "$work/o"
+want 4 "no model at $work/nowhere.gguf" "$CASELOAD" run "$work/bad.yaml" --out "$work/o"
 head -c 3000 "$work/model/model-00001-of-00003.safetensors" > "$work/cut.safetensors"
 cp -r "$work/model" "$work/broken"
 cp "$work/cut.safetensors" "$work/broken/model-00001-of-00003.safetensors"
