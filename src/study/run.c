@@ -82,7 +82,8 @@ static bool add_model(run *r, int32_t arm, err *e)
     o.model = path;
     if (!file_exists(path))
         return err_set(e, ERR_MODEL,
-                       "there is no model at %s; say where yours is, in %s (`model:`) or with --model",
+                       "there is no model at %s; say in %s (`model:`) or with --model "
+                       "where yours is",
                        path, r->spec.path);
     if (!run_tell(r, "reading", e) || !crew_peek(&new->crew, &new->engine, &o, e)) {
         crew_close(&new->crew);
