@@ -8,35 +8,12 @@
  * its last bit, so what else is in the tile does not matter. A row that sees no key gives zeros.
  *
  * Three kernels: `attend_tiles` multiplies in bf16 on the tensor units (mma.sync, one warp for 16
- * rows) and adds in float32; `attend_terms` takes each factor as two bf16 numbers; `attend_precise`
- * is float32 throughout, one warp a row. Head widths
- * are padded with zeros to the next of 64, 80, 96, 128, 256. */
+ * rows) and adds in float32 (attend_few.cu: tiles of 16 rows, by two warps); `attend_terms` takes
+ * each factor as two bf16 numbers; `attend_precise` is float32 throughout, one warp a row. Head
+ * widths are padded with zeros to the next of 64, 80, 96, 128, 256. */
 #include "compute/cuda/soften_in.h"
 
-enum { PRECISE_KEYS = 32, PRECISE_WARPS = 4, TILES_MAX = 65535 /* of a launch */ };
-
-/* s [16, KEYS] = kept rows times rows of `bs`: rows_by_rows with the same order of sums. */
-template <int HD>
-static __device__ __forceinline__ void kept_by_rows(float s[KEYS / 8][4],
-                                                    const uint32_t a[HD / 16][4], const bf16 *bs)
-{
-    constexpr int LD = HD + LANES;
-    const int lane = (int)threadIdx.x % WARP;
-    const bf16 *at_b = bs + (lane % 8 + lane / 16 * 8) * LD + lane / 8 % 2 * 8;
-#pragma unroll
-    for (int i = 0; i < KEYS / 8; i++) s[i][0] = s[i][1] = s[i][2] = s[i][3] = 0;
-#pragma unroll
-    for (int d = 0; d < HD / 16; d++) {
-        uint32_t b[KEYS / 16][4];
-#pragma unroll
-        for (int i = 0; i < KEYS / 16; i++) load_matrices(b[i], at_b + i * 16 * LD + d * 16);
-#pragma unroll
-        for (int i = 0; i < KEYS / 16; i++) {
-            multiply(s[2 * i], a[d], b[i]);
-            multiply(s[2 * i + 1], a[d], b[i] + 2);
-        }
-    }
-}
+enum { PRECISE_KEYS = 32, PRECISE_WARPS = 4 };
 
 /* Queries that stay in registers need no room of their own: they come by way of the values'. */
 static __host__ __device__ constexpr bool keeps_queries(int hd, int mt)
@@ -93,7 +70,7 @@ static __global__ void __launch_bounds__(WARPS *WARP) attend_tiles(k_attention a
         copies_end();
         copies_wait<1>(); /* the keys */
         __syncthreads();
-        if (KEPT) kept_by_rows<KEPT ? HD : 16>(p[0], kept, ks);
+        if (KEPT) kept_by_rows<KEPT ? HD : 16, KEYS>(p[0], kept, ks);
         else rows_by_rows<HD, KEYS, MT>(p, qs + mine * LD, ks);
         __syncthreads();
         at.from += KEYS;
@@ -421,6 +398,8 @@ void k_attend(k_stream s, const k_attention *a)
         start_width_of_terms(s, a);
     } else if (a->height == WIDE_HEIGHT && k_attend_is_wide(a)) {
         k_attend_wide(s, a);
+    } else if (a->height == M_ROWS && k_attend_is_few(a)) {
+        k_attend_few(s, a);
     } else if (a->type == ROWS_BF16) {
         start_width<bf16>(s, a);
     } else {

@@ -1,6 +1,6 @@
 /* cache: new rows of q, k and v are rotated and k and v put into their slots, in one pass; see
- * kernels_decode.h. A thread has two numbers of a head: a pair that turns, or two that do not; where
- * widths allow it, eight pairs or sixteen numbers. The arithmetic is that of the rotation in
+ * kernels_decode.h. A thread has two numbers of a head: a pair that turns, or two that do not;
+ * where widths allow it, eight pairs or sixteen numbers. The arithmetic is that of the rotation in
  * rows.cu. */
 #include "compute/cuda/lanes_in.h"
 

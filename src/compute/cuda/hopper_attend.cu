@@ -8,8 +8,6 @@
 #include "compute/cuda/hopper_in.h"
 #include "compute/cuda/soften_in.h"
 
-enum { TILES_MAX = 65535 /* of a launch */ };
-
 static __device__ __forceinline__ void mask_block(float s[KEYS / 8][4], const k_attention &a,
                                                   seen see, const two_rows rows, coming c)
 {

@@ -89,6 +89,9 @@ void k_attend(k_stream s, const k_attention *a);
 enum { WIDE_HEIGHT = 64 };
 bool k_attend_is_wide(const k_attention *a);
 void k_attend_wide(k_stream s, const k_attention *a);
+/* attend_few.cu: tiles of 16 rows where k_attend_is_few (bf16, heads of 64 or 128). */
+bool k_attend_is_few(const k_attention *a);
+void k_attend_few(k_stream s, const k_attention *a);
 
 /* head.cu: a stretch of the vocabulary for m rows: logits [m, ld], ids first .. first + count. */
 typedef struct k_head {

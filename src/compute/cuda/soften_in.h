@@ -7,6 +7,8 @@
 
 #include "compute/cuda/tiles_in.h"
 
+enum { TILES_MAX = 65535 }; /* of a launch */
+
 #define LEAST (-1e30f) /* the largest of none: finite, so that differences are numbers */
 
 typedef struct running {      /* of the two rows that a thread shares with three others */
@@ -180,6 +182,30 @@ static __device__ __forceinline__ void keep_rows(uint32_t a[HD / 16][4], const b
     const bf16 *at = as + (lane % 8 + lane / 8 % 2 * 8) * LD + lane / 16 * 8;
 #pragma unroll
     for (int d = 0; d < HD / 16; d++) load_matrices(a[d], at + d * 16);
+}
+
+/* The first N columns of s [16, KEYS] = kept rows times rows of `bs`: rows_by_rows with the same
+ * order of sums. The other columns are 0. */
+template <int HD, int N>
+static __device__ __forceinline__ void kept_by_rows(float s[KEYS / 8][4],
+                                                    const uint32_t a[HD / 16][4], const bf16 *bs)
+{
+    constexpr int LD = HD + LANES;
+    const int lane = (int)threadIdx.x % WARP;
+    const bf16 *at_b = bs + (lane % 8 + lane / 16 * 8) * LD + lane / 8 % 2 * 8;
+#pragma unroll
+    for (int i = 0; i < KEYS / 8; i++) s[i][0] = s[i][1] = s[i][2] = s[i][3] = 0;
+#pragma unroll
+    for (int d = 0; d < HD / 16; d++) {
+        uint32_t b[N / 16][4];
+#pragma unroll
+        for (int i = 0; i < N / 16; i++) load_matrices(b[i], at_b + i * 16 * LD + d * 16);
+#pragma unroll
+        for (int i = 0; i < N / 16; i++) {
+            multiply(s[2 * i], a[d], b[i]);
+            multiply(s[2 * i + 1], a[d], b[i] + 2);
+        }
+    }
 }
 
 #endif
