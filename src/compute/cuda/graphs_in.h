@@ -8,8 +8,8 @@
 
 enum {
     GRAPHS_MAX = 64,
-    GRAPH_NODE_BYTES = 8192 /* of a kernel in a graph, with room; in a row of them 2.9 to 3.3
-                                thousand on an H200, with branches more */
+    GRAPH_NODE_BYTES = 16384 /* of a kernel in a graph, with room; in a row of them 2.9 to 3.3
+                                 thousand on an H200, with branches 12.3 */
 };
 
 typedef struct graph_met { /* a run of ops that was asked for */

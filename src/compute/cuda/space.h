@@ -7,15 +7,15 @@
 #include "compute/cuda/kernels.h"
 
 enum {
-    STAGE_BYTES = 8 << 20,   /* small arrays of the host on their way: ids, positions, spans */
-    LT_BYTES = 32 << 20,     /* cuBLASLt's own workspace, */
-    LT_ALIGN = 256,          /* aligned as it asks */
-    HEAD_IDS = 8192,         /* a stretch of the vocabulary */
-    HEAD_ROWS = 1024,        /* rows read off it at once */
-    HEAD_PICKS = 1 << 16,    /* picks of so many rows */
-    VECTOR_MAX_PARTS = 4,    /* biases and norm weights that are not float32 */
-    SQUARES_PARTS = 1024,    /* partial sums of squares */
-    GRAPHS_BYTES = 64 << 20, /* what the driver keeps of graphs */
+    STAGE_BYTES = 8 << 20,    /* small arrays of the host on their way: ids, positions, spans */
+    LT_BYTES = 32 << 20,      /* cuBLASLt's own workspace, */
+    LT_ALIGN = 256,           /* aligned as it asks */
+    HEAD_IDS = 8192,          /* a stretch of the vocabulary */
+    HEAD_ROWS = 1024,         /* rows read off it at once */
+    HEAD_PICKS = 1 << 16,     /* picks of so many rows */
+    VECTOR_MAX_PARTS = 4,     /* biases and norm weights that are not float32 */
+    SQUARES_PARTS = 1024,     /* partial sums of squares */
+    GRAPHS_BYTES = 128 << 20, /* what the driver keeps of graphs; in steps of 32 MiB on an H200 */
 };
 
 typedef struct cuda_workspace {
