@@ -136,6 +136,30 @@ static void test_sums_are_in_order(void **state)
     close_world(&w);
 }
 
+/* What NCCL takes of each card is planned; by copies nothing is taken. */
+static void test_memory_is_planned(void **state)
+{
+    (void)state;
+    world w;
+    comm c;
+    err e = {0};
+    int64_t before[RANKS_MAX];
+    size_t planned[RANKS_MAX];
+    open_world(&w);
+    for (int32_t i = 0; i < w.n; i++) before[i] = device_room(&w.b[i]);
+    open_comm(&c, &w, N_MAX);
+    for (int32_t i = 0; i < w.n; i++) planned[i] = device_used(&w.b[i]);
+    if (!comm_add(&c, w.n, &e) || !comm_share(&c, &e)) fail_msg("%s", e.text);
+    for (int32_t i = 0; i < w.n && cuda_count() > 1; i++) {
+        const int64_t took = before[i] - device_room(&w.b[i]);
+        print_message("rank %d: %.1f MB of %.1f planned, gradients %s\n", i, (double)took / 1e6,
+                      (double)planned[i] / 1e6, comm_way(&c));
+        assert_true(took <= (int64_t)planned[i] + (8 << 20)); /* the driver takes whole pages */
+    }
+    close_comm(&c, &w);
+    close_world(&w);
+}
+
 /* What one rank has goes to every other one, whole, behind what was started before. */
 static void test_numbers_pass_from_card_to_card(void **state)
 {
@@ -226,6 +250,7 @@ int main(int argc, char **argv)
     }
     if (argc > 1) return fail_alone();
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_memory_is_planned),
         cmocka_unit_test(test_sums_are_in_order),
         cmocka_unit_test(test_numbers_pass_from_card_to_card),
         cmocka_unit_test(test_a_failing_rank_ends_all),

@@ -39,6 +39,7 @@ static void test_lists_of_devices(void **state)
 typedef struct setting {
     bool all;           /* every family, more stops */
     const char *device; /* on which the ranks stand */
+    char one[32];       /* of "cuda:all.." the first */
 } setting;
 
 static const char *const arms =
@@ -51,12 +52,12 @@ static const char *const arms =
 /* The same way on the devices under test. */
 static caseload_engine_options on(const setting *s, caseload_engine_options o)
 {
-    const bool all = !strcmp(s->device, "cuda:all"), alone = !o.device && o.ranks == 0;
+    const bool all = !strncmp(s->device, "cuda:all", 8), alone = !o.device && o.ranks == 0;
     int names = all ? cuda_count() : 1;
     if (!strcmp(s->device, "cpu")) return o;
     for (const char *at = o.device; at && *at; at++) names += *at == ',';
     if (names > o.ranks && !alone) o.ranks = names;
-    o.device = all && alone ? "cuda" : s->device;
+    o.device = all && alone ? s->one : s->device;
     return o;
 }
 
@@ -421,6 +422,8 @@ int main(int argc, char **argv)
 {
     setting set = {.all = argc > 1 && !strcmp(argv[1], "all"), .device = "cpu"};
     if (argc > 1 + set.all) set.device = argv[1 + set.all];
+    if (!strncmp(set.device, "cuda:all", 8))
+        snprintf(set.one, sizeof set.one, "cuda%.20s", set.device + 8);
     if (!strncmp(set.device, "cuda", 4) && cuda_count() == 0) {
         puts("skip: no NVIDIA GPU can be used here");
         return 0;

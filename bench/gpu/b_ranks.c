@@ -49,6 +49,8 @@ typedef struct world {
     int32_t rows, texts, repeats, micros;
     int32_t n, first; /* of ranks; micro-batches of a round, the first one's number */
     comm one, all;
+    int64_t room[RANKS_MAX]; /* before a training */
+    size_t planned[RANKS_MAX];
     found whole;
     bool has_whole;
 } world;
@@ -407,6 +409,7 @@ static void open_training(world *w, int32_t rank)
     if (!lora_lay_out(&p->adapter, &w->header.config, config, &p->keep, &e)) stop(&e);
     device_measure(&p->training);
     if (!lay_out_training(w, rank, &plan, &e)) stop(&e);
+    w->planned[rank] = device_used(&p->b) + device_planned(&p->training);
     if (!device_reserve(&p->training, device_planned(&p->training), &e)) stop(&e);
     if (!arena_open(&p->block_training, plan.peak, "trainer", &e)) stop(&e);
     if (!lay_out_training(w, rank, &p->block_training, &e)) stop(&e);
@@ -501,9 +504,7 @@ static void train_by(world *w, comm *c, double *one)
 static void open_comm(world *w)
 {
     err e = {0};
-    int64_t room[RANKS_MAX];
     char name[120];
-    for (int32_t i = 0; i < w->n; i++) room[i] = device_room(&w->rank[i].b);
     const double start = seconds_now();
     w->all.n = w->n, w->all.n_value = w->rank->adapter.n_value;
     w->one = (comm){.n = 1, .n_value = w->all.n_value, .rank = {w->all.rank[0]}};
@@ -511,16 +512,18 @@ static void open_comm(world *w)
     if (!comm_open(&w->one, &e) || !comm_open(&w->all, &e)) stop(&e);
     snprintf(name, sizeof name, "gradients %s: opening", comm_way(&w->all));
     tell(w, name, seconds_now() - start, "s", 0);
-    for (int32_t i = 0; i < w->n; i++) {
-        snprintf(name, sizeof name, "%s: memory that this took", w->list.name[i]);
-        tell(w, name, (double)(room[i] - device_room(&w->rank[i].b)) / 1e6, "MB", 0);
-    }
 }
 
 static void bench_train(world *w)
 {
     err e = {0};
     double one = 0;
+    char name[120];
+    for (int32_t i = 0; i < w->n; i++) {
+        device_enter(&w->rank[i].b);
+        device_measure(&w->rank[i].b);
+        w->room[i] = device_room(&w->rank[i].b);
+    }
     run_ranks(w, w->n, open_whole);
     run_ranks(w, w->n, open_training);
     const size_t n = (size_t)w->rank->adapter.n_value;
@@ -538,8 +541,10 @@ static void bench_train(world *w)
         check_same(!memcmp(value, p->adapter.value, n * sizeof *value), "adapter of a rank");
     }
     for (int32_t i = 0; i < w->n; i++) {
-        printf("%s: %.1f MB free in the end\n", w->list.name[i],
-               (double)device_room(&w->rank[i].b) / 1e6);
+        const double took = (double)(w->room[i] - device_room(&w->rank[i].b));
+        snprintf(name, sizeof name, "%s: training planned; of the driver's figure in the end",
+                 w->list.name[i]);
+        tell(w, name, (double)w->planned[i] / 1e9, "GB", (double)w->planned[i] / took);
     }
     comm_close(&w->all);
     for (int32_t i = 0; i < w->n; i++) {

@@ -1,6 +1,7 @@
 /* comm: see comm.h. Rank i adds the i-th stretch: whole cache lines, the last may be short. */
 #include "compute/comm_in.h"
 
+#include "compute/cuda/cuda.h"
 #include "compute/device.h"
 
 #include <assert.h>
@@ -33,6 +34,8 @@ bool comm_lay_out(comm_rank *r, int32_t n, int64_t n_value, arena *a, err *e)
     r->inbox = NULL;
     if (n == 1 || !device_is_apart(r->backend)) return true;
     r->inbox = device_take(r->backend, a, (size_t)n * each, sizeof *r->inbox, e);
+    const bool planned = cuda_card_of(r->backend) < 0; /* for a machine that may have it */
+    r->backend->beside += planned || comm_has_nccl() ? COMM_NCCL_BYTES : 0;
     return e->code == ERR_NONE;
 }
 

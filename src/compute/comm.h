@@ -12,7 +12,8 @@
  *
  * Between GPUs the numbers go by NCCL (make CUDA=1 NCCL=1), each GPU being one rank; otherwise, and
  * for several ranks on one GPU, by the driver's copies (through the host where cards do not reach
- * each other). On the processor nothing is moved.
+ * each other). What NCCL takes of a card is planned beside the block. On the processor nothing is
+ * moved.
  *
  * A rank that fails fails all: nobody waits for what will not come. */
 #ifndef CASELOAD_COMPUTE_COMM_H

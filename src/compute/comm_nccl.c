@@ -6,6 +6,7 @@
  * which ends those kernels. */
 #include "compute/comm_in.h"
 #include "compute/cuda/cuda.h"
+#include "compute/device.h"
 
 #include <assert.h>
 #include <nccl.h>
@@ -39,10 +40,30 @@ static bool find_cards(const comm *c, int *card)
     return true;
 }
 
+bool comm_has_nccl(void) { return true; }
+
 bool comm_can_join(const comm *c)
 {
     int card[RANKS_MAX];
     return find_cards(c, card);
+}
+
+static ncclResult_t open_all(const comm *c, joined *j)
+{
+    ncclConfig_t config = NCCL_CONFIG_INITIALIZER;
+    ncclUniqueId id;
+    ncclResult_t r = ncclGetUniqueId(&id);
+    if (r != ncclSuccess) return r;
+    config.minCTAs = 1;
+    config.maxCTAs = COMM_NCCL_BLOCKS;
+    r = ncclGroupStart();
+    for (int32_t i = 0; i < c->n && r == ncclSuccess; i++) {
+        device_enter(c->rank[i].backend);
+        r = ncclCommInitRankConfig(&j->rank[i], c->n, id, i, &config);
+    }
+    const ncclResult_t end = ncclGroupEnd();
+    device_enter(c->rank[0].backend);
+    return r != ncclSuccess ? r : end;
 }
 
 bool comm_join(comm *c, err *e)
@@ -55,7 +76,7 @@ bool comm_join(comm *c, err *e)
     joined *j = arena_take_zero(&own, 1, sizeof *j, e);
     assert(j);
     j->own = own;
-    if (!check(ncclCommInitAll(j->rank, c->n, card), "opening", e)) {
+    if (!check(open_all(c, j), "opening", e)) {
         arena_close(&own);
         return false;
     }

@@ -1,4 +1,5 @@
 /* fit: see fit.h. Jobs and the table; splitting is in fit_split.c. */
+#include "compute/comm.h"
 #include "study/fit_in.h"
 
 #include <assert.h>
@@ -93,6 +94,8 @@ static bool lay_out_tune(fit_laid *l, const fit_job *j, fit_size size, arena *a,
                      .shape = shape_of_batch(&j->ask, size.n, size.rerun)};
     if (!trainer_lay_out(&l->trainer, &s, a, e)) return false;
     size_t trained = device_mark(b, a) - start - adapter;
+    comm_rank others = {.backend = &l->backend};
+    if (j->n_card > 1 && !comm_lay_out(&others, j->n_card, l->adapter.n_value, a, e)) return false;
     if (!batcher_lay_out(&l->batcher, j->tree, s.shape, a, e)) return false;
     size_t lists = device_mark(b, a) - start - adapter - trained;
     l->bytes.optimiser = (int64_t)(adapter + l->trainer.bytes_optimiser);
@@ -234,6 +237,7 @@ static bool shape_fits(const shape *s, const fit_line *line, const fit_setup *ho
     else ok = ok && backend_open(&b, how->device, how->threads, e);
     fit_job job = {.header = &h, .backend = &b, .kind = line->kind};
     job.ask = how->ask;
+    job.n_card = how->target.n_card;
     if (ok) fit_complete(&job.ask, &c, &how->target);
     job.ask.texts = at_most(job.ask.texts, 64); /* lists of segments: a few kB either way */
     ok = ok && fit_make_tree(&t, line->kind, &job.ask, e);
@@ -284,6 +288,7 @@ static bool make_lines(fit *f, const fit_setup *s, const subject *m, arena *a, e
         bool ok = fit_make_tree(&t, line->kind, &f->ask, e);
         fit_job job = {.header = m->header, .backend = &b, .kind = line->kind, .tree = &t};
         job.ask = f->ask;
+        job.n_card = s->target.n_card;
         job.scratch = a;
         search look = {.job = &job, .where = &s->target, .e = e};
         ok = ok && search_line(line, &look);

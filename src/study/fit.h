@@ -90,6 +90,7 @@ typedef struct fit_job {
     backend *backend; /* opened; each lay-out takes a copy */
     fit_kind kind;
     fit_ask ask;
+    int32_t n_card; /* that train together */
     const tree *tree;
     arena *scratch; /* of a lay-out: its schedule; as before after fit_measure */
 } fit_job;

@@ -35,7 +35,7 @@ static bool measure_here(const trainings *m, const tune_plan *p, fit_bytes *byte
 }
 
 /* The same functions on a card that only measures; lists and logs are the host's. */
-static bool measure_card(const tune_plan *p, fit_bytes *bytes, err *e)
+static bool measure_card(const tune_plan *p, int32_t n_card, fit_bytes *bytes, err *e)
 {
     const engine *g = p->texts->engine;
     const model what = {.header = &g->header, .config = &g->header.config};
@@ -54,6 +54,8 @@ static bool measure_card(const tune_plan *p, fit_bytes *bytes, err *e)
     if (!lora_lay_out(&l, &g->header.config, p->lora, &plan, e) || !lora_upload(&l, &trains, e) ||
         !trainer_lay_out(&t, &setup, &plan, e))
         return false;
+    comm_rank others = {.backend = &trains};
+    if (n_card > 1 && !comm_lay_out(&others, n_card, l.n_value, &plan, e)) return false;
     if (p->n_evaluation > 0 && !session_lay_out(&s, &what, &scores, shape, &plan, e)) return false;
     bytes->total = bytes->weights + (int64_t)(device_planned(&trains) + device_planned(&scores));
     bytes->kv = (int64_t)s.bytes_kv;
@@ -67,7 +69,7 @@ static bool measure(const trainings *m, const tune_plan *p, int32_t k, fit_bytes
     tune_plan with = *p;
     with.shape.rerun_layers = k;
     *bytes = (fit_bytes){.weights = p->texts->engine->header.bytes_weights};
-    if (!(m->study->target.cuda ? measure_card(&with, bytes, e)
+    if (!(m->study->target.cuda ? measure_card(&with, m->study->target.n_card, bytes, e)
                                 : measure_here(m, &with, bytes, e)))
         return false;
     bytes->activations =
