@@ -1,10 +1,10 @@
 # A training by several ranks that is killed, and one that is interrupted, wherever it is: Ctrl-C ends it at once with a sentence and
 # exit code 6, and whoever goes on ends with the same adapter bytes. ONE and SEVERAL: the devices, by default ranks on the processor;
-# `make CUDA=1 gpu-test` gives the GPUs.
+# `make CUDA=1 gpu-test` gives the GPUs, and more epochs.
 . tests/cli/common.inc
-: "${ONE:=--threads 1}" "${SEVERAL:=--ranks 2}"
+: "${ONE:=--threads 1}" "${SEVERAL:=--ranks 2}" "${EPOCHS:=10}"
 make_study 120
-cat > "$work/study.yaml" <<'END'
+cat > "$work/study.yaml" <<END
 study: tiny
 model: model
 data: {file: notes.csv, id: id, text: text, label: label, patient: patient, split: split}
@@ -13,7 +13,7 @@ positive: serious
 baselines: none
 question: Was the event serious? Answer Yes or No.
 arms:
-  - {name: tuned, lora: {epochs: 10, batch: 12, micro_tokens: 400, learning_rate: 0.01, evaluate: 5}}
+  - {name: tuned, lora: {epochs: $EPOCHS, batch: 12, micro_tokens: 400, learning_rate: 0.01, evaluate: 5}}
 limits: {max_tokens: 1500, cut: head+tail}
 END
 start() { # OUT [options]
@@ -23,24 +23,26 @@ start() { # OUT [options]
     pid=$!
 }
 log=$work/cut/adapters/tuned/log.jsonl
-reach() { # LINES: until the training under way has logged so many updates; false where it ended before
-    while [ ! -s "$log" ] || [ "$(wc -l <"$log")" -lt "$1" ]; do
+lines() { [ -s "$log" ] && wc -l <"$log" || echo 0; }
+reach() { # LINES: until the training under way has logged so many more; false where it ended before
+    most=$(($(lines) + $1))
+    while [ "$(lines)" -lt $most ]; do
         kill -0 $pid 2>/dev/null || return 1
-        sleep 0.02
+        sleep 0.01
     done
 }
 # shellcheck disable=SC2086 # several words
 {
 start one $ONE
 wait $pid || { cat "$work/stderr"; fail "the training by one did not run"; }
-for lines in 1 3; do
+for more in 1 3; do
     start cut $SEVERAL
-    reach $lines || { cat "$work/stderr"; fail "no update $lines before the end"; }
+    reach $more || { cat "$work/stderr"; fail "no $more updates before the end"; }
     kill -9 $pid
     wait $pid 2>/dev/null
 done
 start cut $SEVERAL
-reach 5 || { cat "$work/stderr"; fail "no update 5 before the end"; }
+reach 2 || { cat "$work/stderr"; fail "no 2 updates before the end"; }
 from=$(date +%s%N)
 kill -INT $pid
 wait $pid
@@ -53,4 +55,4 @@ start cut $SEVERAL
 wait $pid || { cat "$work/stderr"; fail "it does not go on"; }
 same "$work/one/adapters/tuned/adapter_model.safetensors" "$work/cut/adapters/tuned/adapter_model.safetensors"
 }
-echo "killed after updates 1 and 3, interrupted after 5 (ended in $took ms), gone on: the same adapter"
+echo "killed twice, interrupted (ended in $took ms), gone on, $(lines) lines of log: the same adapter"

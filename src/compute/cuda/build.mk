@@ -37,7 +37,7 @@ gpu-test: all $(GPU_TESTS) $(addprefix $(BUILD)/tests/,t_golden t_lora t_decode 
 	@for t in $(GPU_TESTS) $(BUILD)/tests/t_golden $(BUILD)/tests/t_lora; do $$t || exit 1; done
 	@for d in cuda cuda:fp32; do $(BUILD)/tests/t_decode $$d || exit 1; done
 	@for d in cuda cuda:all; do $(BUILD)/tests/t_ranks $$d || exit 1; done
-	@for d in "cuda --ranks 2" cuda:all; do CASELOAD=$(BUILD)/caseload BUILD=$(BUILD) ONE="--device cuda" SEVERAL="--device $$d" \
+	@for d in "cuda --ranks 2" cuda:all; do CASELOAD=$(BUILD)/caseload BUILD=$(BUILD) EPOCHS=40 ONE="--device cuda" SEVERAL="--device $$d" \
 	  sh tests/cli/ranks_stop.sh || exit 1; done
 gpu-bench: $(GPU_BENCHES)
 $(GPU_BENCHES): $(BUILD)/bench/gpu/profile.o
