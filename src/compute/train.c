@@ -97,6 +97,8 @@ void op_rmsnorm_keep(backend *b, tensor y, tensor kept, tensor x, norm_shape nor
     op_rmsnorm(b, y, x, norm.w, norm.eps, norm.w_plus);
 }
 
+bool op_adds_parts(const backend *b) { return b->rows != DTYPE_F32; }
+
 bool op_norm_adds(const backend *b) { return b->ops->train->rmsnorm_keep != NULL; }
 
 void op_rmsnorm_back(backend *b, tensor dx, tensor dy, tensor x, norm_shape norm, bool add)
@@ -106,6 +108,11 @@ void op_rmsnorm_back(backend *b, tensor dx, tensor dy, tensor x, norm_shape norm
     assert(dx.type == dy.type || dx.data != dy.data);
     assert(norm.w.rank == 1 && norm.w.dim[0] == x.dim[x.rank - 1] && b->train_space);
     assert(!add || dx.data != dy.data);
+    for (size_t i = 0; i < countof(norm.more); i++) {
+        if (!norm.more[i].data) continue;
+        assert(op_adds_parts(b) && dy.type == b->rows && norm.more[i].type == dy.type);
+        assert(same_shape(&norm.more[i], &dy) && norm.more[i].data != dx.data);
+    }
     if (tensor_count(&x) == 0) return;
     b->ops->train->rmsnorm_back(b, dx, dy, x, &norm, add);
 }
@@ -223,14 +230,14 @@ void op_products_back(backend *b, const back_part *p, int n)
 {
     const train_table *ops = b->ops->train;
     back_part flat[ADAPTER_PARTS_MAX];
-    tensor dx = {0};
+    tensor dx[ADAPTER_PARTS_MAX] = {0};
     assert(n >= 1 && n <= ADAPTER_PARTS_MAX && b->train_space);
-    if (p->dx) dx = as_rows(*p->dx);
     for (int i = 0; i < n; i++) {
         flat[i] = p[i];
         flat[i].dy = as_rows(p[i].dy), flat[i].x = as_rows(p[i].x);
-        flat[i].dx = p->dx ? &dx : NULL;
-        flat[i].add = p->add || i > 0;
+        assert(!p->dx == !p[i].dx);
+        if (p->dx) dx[i] = as_rows(*p[i].dx), flat[i].dx = &dx[i];
+        if (dx[i].data == dx[0].data) flat[i].add = p->add || i > 0;
         check_part(b, &flat[i]);
         assert(flat[i].x.data == flat[0].x.data && flat[i].x.dim[0] == flat[0].x.dim[0]);
         assert(flat[i].normed == flat[0].normed);

@@ -34,6 +34,7 @@ typedef struct norm_shape { /* of the forward op */
     float *scale; /* [n] a norm that keeps fills it where it is not NULL: (mean x^2 + eps)^-1/2 */
     const lora_pair *adapter; /* a norm that keeps: x += low B^T first; NULL: nothing */
     tensor low;
+    tensor more[ADAPTER_PARTS_MAX - 1]; /* way back: parts of dy that are added to it; data NULL */
 } norm_shape;
 
 typedef struct loss_rows {   /* one target a row */
@@ -69,7 +70,7 @@ typedef struct rope_turn { /* op_rope of a product's output; table.data NULL: no
 
 typedef struct back_part {    /* one product y = x w^T and its adapter, backwards */
     tensor dy, x, w;          /* [n,out], [n,in], [out,in] */
-    const tensor *dx;         /* [n,in]; NULL: not wanted */
+    const tensor *dx;         /* [n,in]; NULL: not wanted; the first part's, or one of its own */
     bool add;                 /* dx holds something already */
     const lora_pair *adapter; /* NULL: none */
     tensor low;               /* [n,r] scale x A^T, as the forward product left it; rows; data NULL:
@@ -102,10 +103,11 @@ void op_matmul_back(backend *b, tensor dx, tensor dy, tensor w, bool add);
 /* dw [out,in] += dy^T x over the rows of dy [n,out], x [n,in]. */
 void op_weight_grad(backend *b, tensor dw, tensor dy, tensor x);
 /* y = op_rmsnorm(x) of x [n,d] f32, and kept = x, both of the rows' type. */
-bool op_norm_adds(const backend *b); /* is it faster there to leave an adapter to the next norm? */
+bool op_norm_adds(const backend *b);  /* is it faster there to leave an adapter to the next norm? */
+bool op_adds_parts(const backend *b); /* a sum's parts in the rows' type instead of it in f32? */
 void op_rmsnorm_keep(backend *b, tensor y, tensor kept, tensor x, norm_shape norm);
 /* Through y = op_rmsnorm(x); dx may be dy, not x. With add: dx += , and dx is not dy. Each of the
- * three is f32 or of the rows' type. */
+ * three is f32 or of the rows' type; dy may have `more` parts, all rows, where op_adds_parts. */
 void op_rmsnorm_back(backend *b, tensor dx, tensor dy, tensor x, norm_shape norm, bool add);
 void op_rope_back(backend *b, tensor dx, const int32_t *positions, tensor table,
                   rope_style style); /* in place: the transposed rotation */
@@ -125,8 +127,8 @@ void op_lora(backend *b, tensor y, tensor x, const lora_pair *pair, tensor t);
 void op_matmul_turned(backend *b, tensor x, const matmul_part *part, const rope_turn *turn, int n);
 
 /* dx (+)= dy (w + scale B A); the adapter's dA += scale (dy B)^T x, dB += dy^T low. Several
- * products of one x and dx at once (`add` is the first one's; the others add to it), at most
- * ADAPTER_PARTS_MAX, each with a dlow of its own. */
+ * products of one x at once, at most ADAPTER_PARTS_MAX, each with a dlow of its own. Those of one
+ * dx add to it (`add`: the first's); one with its own dx assigns it: the sum of all is meant. */
 void op_products_back(backend *b, const back_part *p, int n);
 void op_product_back(backend *b, const back_part *p);
 

@@ -96,10 +96,25 @@ static norm_shape norm_of(const layer_at *l, tensor w, float *scale)
     return (norm_shape){.w = w, .eps = l->c->norm_eps, .w_plus = l->c->norm_plus, .scale = scale};
 }
 
-/* The gradient of the stream goes through one of its norms. */
-static void stream_back(const layer_at *l, tensor dx, tensor dh, tensor x, tensor w)
+/* The gradient of a norm's output in the stream, of n products: one sum, or a part of each. */
+static void take_dh(const layer_at *l, tensor dh[ADAPTER_PARTS_MAX], int32_t rows)
 {
-    op_rmsnorm_back(l->t->backend, dx, dh, x, norm_of(l, w, NULL), true);
+    const backend *b = l->t->backend;
+    const size_t each = (size_t)l->t->shape.rows * (size_t)l->c->d_model;
+    for (int i = 0; i < ADAPTER_PARTS_MAX; i++) {
+        dh[i] = d_rows(l, l->t->dh, rows);
+        if (!op_adds_parts(b)) continue;
+        const size_t at = (size_t)i * each * (size_t)dtype_get(b->rows)->block_bytes;
+        dh[i] = h_rows(l, (char *)l->t->dh + at, rows);
+    }
+}
+
+/* The gradient of the stream goes through one of its norms. */
+static void stream_back(const layer_at *l, tensor dx, const tensor *dh, int n, tensor x, tensor w)
+{
+    norm_shape norm = norm_of(l, w, NULL);
+    for (int i = 1; i < n && op_adds_parts(l->t->backend); i++) norm.more[i - 1] = dh[i];
+    op_rmsnorm_back(l->t->backend, dx, dh[0], x, norm, true);
 }
 
 static void norm_back(const layer_at *l, tensor dx, tensor dy, tensor x, tensor w)
@@ -167,14 +182,15 @@ static back_part back_of(const layer_at *l, way_back way, int i, const tensor *d
     return part;
 }
 
-/* The way back through products of one x and their adapters: dx = sum dy W; NULL: not wanted. */
+/* The way back through products of one x and their adapters: the sum of the n dx is that of their
+ * dy W; NULL: not wanted. */
 static void products_back(const layer_at *l, const way_back *way, int n, const tensor *dx,
                           input_back input)
 {
     lora_pair pair[ADAPTER_PARTS_MAX];
     back_part part[ADAPTER_PARTS_MAX];
     for (int i = 0; i < n; i++) {
-        part[i] = back_of(l, way[i], i, dx, input.x, &pair[i]);
+        part[i] = back_of(l, way[i], i, dx ? &dx[i] : NULL, input.x, &pair[i]);
         part[i].normed = input.norm, part[i].h = input.h, part[i].turn = way[i].turn;
     }
     op_products_back(l->t->backend, part, n);
@@ -299,9 +315,10 @@ static void feed_forward_back(const layer_at *l, tensor dx)
     trainer *t = l->t;
     const layer_weights *w = l->w;
     tensor dact = f_rows(l, t->dact), middle = h_rows(l, l->keep->middle, l->m);
-    tensor h = h_rows(l, t->normed, l->m), dh = d_rows(l, t->dh, l->m), dy = dx;
+    tensor h = h_rows(l, t->normed, l->m), dy = dx, dh[ADAPTER_PARTS_MAX];
+    take_dh(l, dh, l->m);
     if (w->post_ffn_norm.data) {
-        dy = dh;
+        dy = d_rows(l, t->dh, l->m);
         norm_back(l, dy, dx, d_rows(l, l->keep->ffn_out, l->m), w->post_ffn_norm);
     }
     lora_pair pair[3];
@@ -312,8 +329,8 @@ static void feed_forward_back(const layer_at *l, tensor dx)
     const norm_shape norm = norm_of(l, w->ffn_norm, l->keep->middle_scale);
     const way_back way[] = {{LORA_GATE, gates.gate.y, done, NULL},
                             {LORA_UP, gates.up.y, done, NULL}};
-    products_back(l, way, 2, &dh, (input_back){middle, h, &norm});
-    stream_back(l, dx, dh, middle, w->ffn_norm);
+    products_back(l, way, 2, dh, (input_back){middle, h, &norm});
+    stream_back(l, dx, dh, 2, middle, w->ffn_norm);
 }
 
 /* dq, dk, dv of the products' outputs, from the gradient of the block's output. */
@@ -346,17 +363,19 @@ static void project_back(const layer_at *l)
 {
     trainer *t = l->t;
     tensor h = h_rows(l, t->normed, l->n), x = h_rows(l, l->keep->x, l->n);
-    tensor dh = d_rows(l, t->dh, l->n), out_dh = d_rows(l, t->out_dh, l->m);
+    tensor dh[ADAPTER_PARTS_MAX], out_dh = d_rows(l, t->out_dh, l->m);
     tensor dq = flat(q_heads(l, t->dq)), dk = flat(kv_heads(l, t->dk));
     tensor dv = flat(kv_heads(l, t->dv)), dx = h_rows(l, t->dx, l->n);
     const bool below = l->layer > 0; /* does anybody ask for dx? */
     const norm_shape norm = norm_of(l, l->w->attn_norm, l->keep->x_scale);
     const rope_turn turn[] = {turn_of(l, l->b->position), turn_of(l, l->position)};
     const bool turns = !l->w->q_norm.data;
+    const int n = l->last ? 2 : 3; /* products of all rows */
     const way_back way[] = {{LORA_K, dk, false, turns ? &turn[0] : NULL},
                             {LORA_V, dv, false, NULL},
                             {LORA_Q, dq, false, turns ? &turn[1] : NULL}};
-    products_back(l, way, l->last ? 2 : 3, below ? &dh : NULL, (input_back){x, h, &norm});
+    take_dh(l, dh, l->n);
+    products_back(l, way, n, below ? dh : NULL, (input_back){x, h, &norm});
     if (l->last) {
         tensor out_h = h_rows(l, t->out_normed, l->m);
         norm_rows(l, h, x, l->w->attn_norm);
@@ -365,11 +384,11 @@ static void project_back(const layer_at *l)
     }
     if (!below) return;
     if (l->last) {
-        op_scatter_add(t->backend, dh, out_dh, l->b->out_row);
+        op_scatter_add(t->backend, dh[0], out_dh, l->b->out_row);
         op_zero(t->backend, dx);
         op_scatter_add(t->backend, dx, d_rows(l, t->out_dx, l->m), l->b->out_row);
     }
-    stream_back(l, dx, dh, x, l->w->attn_norm);
+    stream_back(l, dx, dh, n, x, l->w->attn_norm);
 }
 
 void layer_backward(trainer *t, const train_batch *b, int32_t i)

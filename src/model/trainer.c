@@ -58,9 +58,10 @@ static void take_scratch(trainer *t, arena *a, err *e)
     const model_config *c = t->model->config;
     const int64_t rows = t->shape.rows, out = t->shape.out_rows, d = c->d_model;
     const int64_t q = (int64_t)c->n_head * c->head_dim, kv = (int64_t)c->n_head_kv * c->head_dim;
-    float **wide[] = {&t->x, &t->dh};
     float **narrow[] = {&t->out_x, &t->out_dx, &t->out_dh};
-    for (size_t i = 0; i < countof(wide); i++) *wide[i] = take_floats(t->backend, a, rows, d, e);
+    t->x = take_floats(t->backend, a, rows, d, e);
+    t->dh = op_adds_parts(t->backend) ? take_rows(t->backend, a, ADAPTER_PARTS_MAX * rows, d, e)
+                                      : (void *)take_floats(t->backend, a, rows, d, e);
     for (size_t i = 0; i < countof(narrow); i++) *narrow[i] = take_floats(t->backend, a, out, d, e);
     t->dx = take_rows(t->backend, a, rows, d, e);
     t->normed = take_rows(t->backend, a, rows, d, e);

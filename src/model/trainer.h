@@ -72,10 +72,10 @@ typedef struct trainer {
     float *rope_global, *rope_local; /* [positions, rotary_dim] */
     void *normed;                    /* [rows, d] */
     float *x;                        /* [rows, d] on the way forward */
-    lora_pair pending_pair;         /* x still lacks what this adapter makes of these inner rows: */
-    tensor pending_low;             /* the next norm of x adds it; data NULL: nothing */
-    float *dh;                      /* [rows, d] */
-    void *dx;                       /* [rows, d] */
+    lora_pair pending_pair; /* x still lacks what this adapter makes of these inner rows: */
+    tensor pending_low;     /* the next norm of x adds it; data NULL: nothing */
+    void *dh; /* [rows, d] f32, or ADAPTER_PARTS_MAX of them in the rows' type: op_adds_parts */
+    void *dx; /* [rows, d] */
     void *query, *key;              /* [rows, heads] normed and rotated; qk-norm families only */
     void *dq, *d_o;                 /* [rows, h hd] */
     void *dk, *dv;                  /* [rows, g hd] */

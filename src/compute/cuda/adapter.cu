@@ -1,17 +1,12 @@
 /* adapter: see kernels_adapter.h. Products on the tensor units, float32 sums. Each number is one
  * sum in one order: `reduce` along the width, `spread` along the slots, `grad` along the rows of a
  * split and then over the splits. */
-#include "compute/cuda/tiles_in.h"
-
-extern "C" {
-#include "compute/cuda/kernels_adapter.h"
-}
+#include "compute/cuda/ring_in.h"
 
 enum {
-    ROWS = 64,     /* of a block of spread */
-    DEPTH_N = 32,  /* rows at a time in grad */
-    STAGES = 4,    /* of them on their way */
-    SPREAD_W = 512 /* numbers of the width to a block of spread */
+    ROWS = 64,      /* of a block of spread */
+    EACH_N = 32,    /* a split of the rows of grad is a multiple */
+    SPREAD_W = 512, /* numbers of the width to a block of spread */
 };
 
 /* ---- packing ---- */
@@ -242,24 +237,6 @@ static __device__ __forceinline__ void take_m(uint32_t m[4][SLICES][2], const vo
     }
 }
 
-template <typename T> struct eight_raw { /* as they lie in memory */
-    uint4 word[sizeof(T) / 2];
-};
-
-static __device__ __forceinline__ float raw_number(const eight_raw<float> &r, int i)
-{
-    const uint4 w = r.word[i / 4];
-    const uint32_t bits = i % 4 == 0 ? w.x : i % 4 == 1 ? w.y : i % 4 == 2 ? w.z : w.w;
-    return __uint_as_float(bits);
-}
-
-static __device__ __forceinline__ float raw_number(const eight_raw<bf16> &r, int i)
-{
-    const uint4 w = r.word[0];
-    const uint32_t bits = i / 2 == 0 ? w.x : i / 2 == 1 ? w.y : i / 2 == 2 ? w.z : w.w;
-    return __uint_as_float(i % 2 ? bits & 0xffff0000u : bits << 16);
-}
-
 /* Eight numbers of each of two rows eight apart, or zeros. */
 template <typename T> struct raw_rows {
     eight_raw<T> half[2];
@@ -377,32 +354,33 @@ void k_adapter_spread(k_stream s, const k_adapter *a, int32_t type, int32_t add)
 
 /* ---- gradients ---- */
 
-/* Rows first .. of low, SLOTS of each, and of a stretch of the wide rows. */
-template <int SLOTS, int THREADS>
-static __device__ __forceinline__ void copy_rows_of(bf16 *to, const k_adapter &a, const k_wide &job,
-                                                    int64_t first, int64_t end, int64_t from)
+/* Wide rows as in gates.cu: a thread works on what it has copied into a ring itself; a block shares
+ * the inner rows, some steps at a time. */
+template <int SLOTS> struct grad_plan : slots_of_row<SLOTS> {
+    static constexpr int WARPS = ADAPTER_STRETCH / WARP_W, THREADS = WARPS * WARP;
+    static constexpr int STAGED = 8, AHEAD_OF = STAGED - 1; /* steps of a ring; that run ahead */
+    static constexpr int CHUNK = 4, LOWS = AHEAD_OF / CHUNK + 2; /* steps to a copy of inner rows */
+    static constexpr int LOW = CHUNK * M_ROWS * slots_of_row<SLOTS>::LD; /* in bf16 */
+    static constexpr size_t BYTES =
+        (size_t)STAGED * 2 * THREADS * sizeof(uint4) + (size_t)LOWS * LOW * sizeof(bf16);
+};
+
+/* A chunk of the inner rows from `first` on, all slots side by side. */
+template <int SLOTS>
+static __device__ __forceinline__ void copy_inner(bf16 *to, const k_adapter &a, int64_t first,
+                                                  int64_t end)
 {
-    constexpr int LDW = ADAPTER_STRETCH + LANES, LDL = SLOTS + LANES;
-    constexpr int CHUNKS = ADAPTER_STRETCH / LANES, LOW_CHUNKS = SLOTS / LANES;
+    typedef grad_plan<SLOTS> P;
+    constexpr int CHUNKS = SLOTS / LANES, COUNT = P::CHUNK * M_ROWS * CHUNKS;
 #pragma unroll
-    for (int i = (int)threadIdx.x; i < DEPTH_N * CHUNKS; i += THREADS) {
-        const int64_t row = first + i / CHUNKS, j = from + i % CHUNKS * LANES;
-        const bool there = row < end && j < job.width;
-        const bf16 *rows = (const bf16 *)job.rows;
-        copy_or_zero(to + i / CHUNKS * LDW + i % CHUNKS * LANES,
-                     there ? rows + row * job.width + j : rows, there);
-    }
-    bf16 *low = to + DEPTH_N * LDW;
-#pragma unroll
-    for (int i = (int)threadIdx.x; i < DEPTH_N * LOW_CHUNKS; i += THREADS) {
-        const int64_t row = first + i / LOW_CHUNKS;
-        const int slot = i % LOW_CHUNKS * LANES;
+    for (int i = (int)threadIdx.x; i < COUNT; i += P::THREADS) {
+        const int row = i / CHUNKS, chunk = i % CHUNKS, slot = chunk * LANES;
         const int part = a.n_job > 1 ? (int)blockIdx.z : slot / a.low.slot;
         const int j = slot % a.low.slot, rank = a.low.rank[part];
         const bf16 *rows = (const bf16 *)a.low.rows[part];
-        const bool there = row < end && j < rank;
-        copy_or_zero(low + i / LOW_CHUNKS * LDL + slot, there ? rows + row * rank + j : rows,
-                     there);
+        const bool there = first + row < end && j < rank;
+        copy_or_zero(to + slots_at<SLOTS>(row, chunk),
+                     there ? rows + (first + row) * rank + j : rows, there);
     }
 }
 
@@ -411,69 +389,45 @@ template <int SLOTS>
 static __global__ void __launch_bounds__(4 * WARP)
     grad(k_adapter a, float *scratch, int64_t each, int64_t ld)
 {
-    constexpr int LDW = ADAPTER_STRETCH + LANES, LDL = SLOTS + LANES, THREADS = 4 * WARP;
-    constexpr int STAGE = DEPTH_N * (LDW + LDL), SLICES = SLOTS / ADAPTER_SLICE;
+    typedef grad_plan<SLOTS> P;
     extern __shared__ __align__(16) unsigned char space[];
+    uint4 *const ring = (uint4 *)space + threadIdx.x;
+    bf16 *const lows = (bf16 *)((uint4 *)space + P::STAGED * 2 * P::THREADS);
     const k_wide job = a.job[blockIdx.z];
-    const int64_t from = (int64_t)blockIdx.x * ADAPTER_STRETCH;
-    const int64_t first = (int64_t)blockIdx.y * each;
+    const int lane = (int)threadIdx.x % WARP, warp = (int)threadIdx.x / WARP;
+    const int64_t from = (int64_t)blockIdx.x * ADAPTER_STRETCH, first = blockIdx.y * each;
+    const int64_t column = from + warp * WARP_W + lane % 4 * LANES;
     const int64_t end = first + each < a.low.n ? first + each : a.low.n;
-    const int64_t steps = end > first ? (end - first + DEPTH_N - 1) / DEPTH_N : 0;
-    const int lane = (int)threadIdx.x % WARP, mine = (int)threadIdx.x / WARP * 32;
-    bf16 *stages = (bf16 *)space;
-    float sum[SLICES][4][4] = {};
+    const int steps = (int)(end > first ? (end - first + M_ROWS - 1) / M_ROWS : 0);
+    row_walk in = walk_from(first + lane / 4, end, column, job.width, column < job.width);
+    float sum[P::SLICES][TILES][4] = {};
     if (from >= job.width) return;
-    for (int64_t step = 0; step < steps + STAGES - 1; step++) {
-        const int64_t now = step - (STAGES - 1);
+    for (int step = 0; step < steps + P::AHEAD_OF; step++) {
+        const int now = step - P::AHEAD_OF;
         if (now >= 0) {
-            copies_wait<STAGES - 2>();
-            __syncthreads();
+            copies_wait<P::STAGED - 2>();
+            if (now % P::CHUNK == 0) __syncthreads(); /* inner rows are whole, those before read */
         }
+        own_copies();
         if (step < steps) {
-            copy_rows_of<SLOTS, THREADS>(stages + step % STAGES * STAGE, a, job,
-                                         first + step * DEPTH_N, end, from);
+            copy_two(ring + step % P::STAGED * 2 * P::THREADS, P::THREADS, job.rows, in);
+            walk_on(&in);
+            if (step % P::CHUNK == 0) {
+                copy_inner<SLOTS>(lows + step / P::CHUNK % P::LOWS * P::LOW, a,
+                                  first + (int64_t)step * M_ROWS, end);
+            }
         }
         copies_end();
         if (now < 0) continue;
-        const bf16 *wide = stages + now % STAGES * STAGE, *low = wide + DEPTH_N * LDW;
-#pragma unroll
-        for (int k = 0; k < DEPTH_N; k += 16) {
-            uint32_t l[SLICES][4], w[2][4];
-#pragma unroll
-            for (int s = 0; s < SLICES; s++) {
-                load_transposed(l[s], low + (k + lane % 8 + lane / 16 * 8) * LDL +
-                                          s * ADAPTER_SLICE + lane / 8 % 2 * 8);
-            }
-#pragma unroll
-            for (int j = 0; j < 2; j++) {
-                load_transposed(w[j], wide + (k + lane % 8 + lane / 8 % 2 * 8) * LDW + mine +
-                                          j * 16 + lane / 16 * 8);
-            }
-#pragma unroll
-            for (int s = 0; s < SLICES; s++) {
-#pragma unroll
-                for (int j = 0; j < 2; j++) {
-                    multiply(sum[s][2 * j], l[s], w[j]);
-                    multiply(sum[s][2 * j + 1], l[s], w[j] + 2);
-                }
-            }
-        }
+        uint32_t word[2][TILES];
+        take_words(word, ring + now % P::STAGED * 2 * P::THREADS, P::THREADS);
+        add_grads<SLOTS>(sum, word,
+                         lows + now / P::CHUNK % P::LOWS * P::LOW + now % P::CHUNK * M_ROWS * P::LD,
+                         lane);
+        own_copies();
     }
-    const int64_t at = ((int64_t)blockIdx.y * a.n_job + blockIdx.z) * SLOTS;
-#pragma unroll
-    for (int s = 0; s < SLICES; s++) {
-#pragma unroll
-        for (int t = 0; t < 4; t++) {
-            const int64_t column = from + mine + t * 8 + lane % 4 * 2;
-            if (column >= job.width) continue;
-#pragma unroll
-            for (int h = 0; h < 2; h++) {
-                const int64_t slot = s * ADAPTER_SLICE + lane / 4 + 8 * h;
-                *(float2 *)(scratch + (at + slot) * ld + column) =
-                    make_float2(sum[s][t][2 * h], sum[s][t][2 * h + 1]);
-            }
-        }
-    }
+    const int64_t at = ((int64_t)blockIdx.y * a.n_job + blockIdx.z) * SLOTS * ld + column;
+    if (column < job.width) give_grads<SLOTS>(scratch + at, sum, ld, lane);
 }
 
 /* blockIdx: stretch of the width, slot, job. */
@@ -503,10 +457,9 @@ template <int SLOTS>
 static void start_grad(k_stream s, const k_adapter *a, const k_adapter_sums *to, int32_t splits)
 {
     enum { EACH = 128 };
-    constexpr int STAGE = DEPTH_N * (ADAPTER_STRETCH + SLOTS + 2 * LANES);
-    const size_t bytes = (size_t)STAGES * STAGE * sizeof(bf16);
+    constexpr size_t bytes = grad_plan<SLOTS>::BYTES;
     const int64_t ld = widest(a), share = (a->low.n + splits - 1) / splits;
-    const int64_t each = (share + DEPTH_N - 1) / DEPTH_N * DEPTH_N;
+    const int64_t each = (share + EACH_N - 1) / EACH_N * EACH_N;
     const dim3 grid(blocks_of(ld, ADAPTER_STRETCH), (unsigned)splits, (unsigned)a->n_job);
     const dim3 sums(blocks_of(ld, EACH), (unsigned)SLOTS, (unsigned)a->n_job);
     cudaFuncSetAttribute(grad<SLOTS>, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)bytes);

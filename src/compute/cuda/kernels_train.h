@@ -8,6 +8,7 @@
 typedef struct k_norm_back {
     void *dx;
     const void *dy, *x;
+    const void *more[2]; /* added to dy; NULL: none */
     const float *w;
     int32_t type, type_dy, type_x;
     float eps, w_plus;

@@ -64,6 +64,32 @@ static __device__ __forceinline__ void load8(float out[LANES], const bf16 *at)
     }
 }
 
+template <typename T> struct eight_raw { /* numbers as they lie in memory */
+    uint4 word[sizeof(T) / 2];
+};
+
+static __device__ __forceinline__ float raw_number(const eight_raw<float> &r, int i)
+{
+    const uint4 w = r.word[i / 4];
+    const uint32_t bits = i % 4 == 0 ? w.x : i % 4 == 1 ? w.y : i % 4 == 2 ? w.z : w.w;
+    return __uint_as_float(bits);
+}
+
+static __device__ __forceinline__ float raw_number(const eight_raw<bf16> &r, int i)
+{
+    const uint4 w = r.word[0];
+    const uint32_t bits = i / 2 == 0 ? w.x : i / 2 == 1 ? w.y : i / 2 == 2 ? w.z : w.w;
+    return __uint_as_float(i % 2 ? bits & 0xffff0000u : bits << 16);
+}
+
+template <typename T> static __device__ __forceinline__ eight_raw<T> raw8(const T *at)
+{
+    eight_raw<T> r;
+#pragma unroll
+    for (int i = 0; i < (int)sizeof(T) / 2; i++) r.word[i] = ((const uint4 *)at)[i];
+    return r;
+}
+
 static __device__ __forceinline__ void store8(float *at, const float in[LANES])
 {
     *(float4 *)at = make_float4(in[0], in[1], in[2], in[3]);

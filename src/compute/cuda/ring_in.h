@@ -158,6 +158,9 @@ static __device__ __forceinline__ void add_four(float *at, const float v[4])
     *(float4 *)at = make_float4(old.x + v[0], old.y + v[1], old.z + v[2], old.w + v[3]);
 }
 
+/* Nobody moves a read of what a thread has copied itself past this. */
+static __device__ __forceinline__ void own_copies(void) { asm volatile("" ::: "memory"); }
+
 /* From and to a ring in shared memory whose slots lie `stride` apart. */
 static __device__ __forceinline__ void take_words(uint32_t word[2][TILES], const uint4 *ring,
                                                   int stride)

@@ -79,8 +79,8 @@ static void cuda_matmul_back(backend *b, tensor dx, tensor dy, tensor w, bool ad
     cuda_multiply_back(b, dx, cuda_factor(b, dy, cuda_space(b)->dy), w, add);
 }
 
-/* Products of one x and dx, and their adapters: what the adapters give to dx comes first, and each
- * product adds to it. */
+/* Products of one x, and their adapters: what the adapters give to the first dx comes first, and
+ * the products add to it, but for those that have a dx of their own. */
 static void cuda_group_back(backend *b, const back_part *given, int n)
 {
     const void *dy[ADAPTER_PARTS_MAX] = {0};
@@ -105,9 +105,9 @@ static void cuda_group_back(backend *b, const back_part *given, int n)
         return;
     }
     for (int i = 0; i < n; i++) dy[i] = cuda_factor(b, part[i].dy, cuda_space(b)->dy);
-    bool add = cuda_adapter_back(b, part, n, dy) || part[0].add;
-    for (int i = 0; i < n && part[i].dx; i++, add = true) {
-        cuda_multiply_back(b, *part[i].dx, dy[i], part[i].w, add);
+    const bool written = cuda_adapter_back(b, part, n, dy);
+    for (int i = 0; i < n && part[i].dx; i++) {
+        cuda_multiply_back(b, *part[i].dx, dy[i], part[i].w, part[i].add || (i == 0 && written));
     }
 }
 
@@ -144,6 +144,7 @@ static void cuda_rmsnorm_back(backend *b, tensor dx, tensor dy, tensor x, const 
     k_norm_back h = {.dx = dx.data,
                      .dy = dy.data,
                      .x = x.data,
+                     .more = {norm->more[0].data, norm->more[1].data},
                      .w = cuda_vector(b, &norm->w),
                      .type = cuda_row_type(dx.type),
                      .type_dy = cuda_row_type(dy.type),

@@ -4,6 +4,7 @@
 #include "compute/cuda/gates_in.h"
 
 enum { THREADS = 256, SHORT_ROW = 1024, HELD = 2 /* eights of a row that a thread keeps */ };
+enum { MORE = 2 /* parts of a gradient beside the first */ };
 
 /* ---- norms: a warp a row where rows are short, else a block ---- */
 
@@ -95,57 +96,117 @@ static __device__ __forceinline__ void add_along(float sums[2], const float at[L
     }
 }
 
+/* to, what dx was, becomes what it is. */
 template <typename D, int EACH>
-static __device__ __forceinline__ void give_back(D *dx, const float at[LANES], const float g[LANES],
-                                                 float scale, float along, bool add)
+static __device__ __forceinline__ void give_back(D *dx, float to[LANES], const float at[LANES],
+                                                 const float g[LANES], float scale, float along)
 {
-    float to[LANES];
-#pragma unroll
-    for (int i = 0; i < EACH; i++) to[i] = 0;
-    if (add) read_each<D, EACH>(to, dx);
 #pragma unroll
     for (int i = 0; i < EACH; i++) to[i] += scale * (g[i] - at[i] * along);
     write_each<D, EACH>(dx, to);
 }
 
+template <typename T>
+static __device__ __forceinline__ void open8(float v[LANES], const eight_raw<T> &r)
+{
+#pragma unroll
+    for (int i = 0; i < LANES; i++) v[i] = raw_number(r, i);
+}
+
+/* dy at number `at` of all, and what is added to it: rows in bf16 only. */
+template <typename G, int EACH>
+static __device__ __forceinline__ void read_parts(float v[LANES], const k_norm_back &h, int64_t at)
+{
+    float w[LANES];
+    read_each<G, EACH>(v, (const G *)h.dy + at);
+    for (int p = 0; sizeof(G) == sizeof(bf16) && p < MORE && h.more[p]; p++) {
+        read_each<G, EACH>(w, (const G *)h.more[p] + at);
+#pragma unroll
+        for (int i = 0; i < EACH; i++) v[i] += w[i];
+    }
+}
+
+/* As they lie in memory: the parts of eight numbers of dy; zeros where there is none. */
+template <typename G> struct parts_raw {
+    static constexpr int N = sizeof(G) == sizeof(bf16) ? 1 + MORE : 1;
+    eight_raw<G> part[N];
+};
+
+template <typename G>
+static __device__ __forceinline__ void take_parts(parts_raw<G> *r, const k_norm_back &h, int64_t at)
+{
+    r->part[0] = raw8((const G *)h.dy + at);
+#pragma unroll
+    for (int p = 1; p < parts_raw<G>::N; p++)
+        if (h.more[p - 1]) r->part[p] = raw8((const G *)h.more[p - 1] + at);
+}
+
+template <typename G>
+static __device__ __forceinline__ void add_parts(float v[LANES], const parts_raw<G> &r)
+{
+    float w[LANES];
+    open8(v, r.part[0]);
+#pragma unroll
+    for (int p = 1; p < parts_raw<G>::N; p++) {
+        open8(w, r.part[p]);
+#pragma unroll
+        for (int i = 0; i < LANES; i++) v[i] += w[i];
+    }
+}
+
 /* y_j = x_j s w_j with s = (mean(x^2) + eps)^-1/2, so dx_j = s (g_j - x_j s^2 mean(g x)), g = dy w.
- */
+ * What a thread keeps of x and of the dx to add to stays as it lies in memory. */
 template <typename D, typename G, typename X, int EACH, bool SHORT>
 static __global__ void rmsnorm_back(k_norm_back h)
 {
+    constexpr int KEPT = EACH == LANES ? HELD : 0, ROOM = KEPT > 0 ? KEPT : 1;
     __shared__ float space[2 * THREADS / WARP];
     const my_row r = row_of_thread<SHORT>();
     if (r.row >= h.n) return;
     const X *x = (const X *)h.x + r.row * h.width;
-    const G *dy = (const G *)h.dy + r.row * h.width;
+    const int64_t row = r.row * h.width;
     D *dx = (D *)h.dx + r.row * h.width;
     const int64_t first = (int64_t)r.me * EACH, stride = (int64_t)r.threads * EACH;
-    float at[LANES], d[LANES], kept_x[HELD][LANES], kept_g[HELD][LANES];
+    eight_raw<X> kept_x[ROOM];
+    eight_raw<D> old[ROOM] = {};
+    parts_raw<G> parts[ROOM] = {};
+    float at[LANES], d[LANES], to[LANES], kept_g[ROOM][LANES];
     float sums[2] = {0, 0}; /* of x^2, of g x */
 #pragma unroll
-    for (int k = 0; k < HELD; k++) {
+    for (int k = 0; k < KEPT; k++) {
         const int64_t j = first + k * stride;
         if (j >= h.width) continue;
-        read_each<X, EACH>(kept_x[k], x + j), read_each<G, EACH>(kept_g[k], dy + j);
-        add_along<EACH>(sums, kept_x[k], kept_g[k], h, j);
+        kept_x[k] = raw8(x + j);
+        if (h.add) old[k] = raw8(dx + j);
+        take_parts(&parts[k], h, row + j);
     }
-    for (int64_t j = first + HELD * stride; j < h.width; j += stride) {
-        read_each<X, EACH>(at, x + j), read_each<G, EACH>(d, dy + j);
+#pragma unroll
+    for (int k = 0; k < KEPT; k++) {
+        const int64_t j = first + k * stride;
+        if (j >= h.width) continue;
+        open8(at, kept_x[k]), add_parts(kept_g[k], parts[k]);
+        add_along<EACH>(sums, at, kept_g[k], h, j);
+    }
+    for (int64_t j = first + KEPT * stride; j < h.width; j += stride) {
+        read_each<X, EACH>(at, x + j), read_parts<G, EACH>(d, h, row + j);
         add_along<EACH>(sums, at, d, h, j);
     }
     row_sums<SHORT>(sums, space);
     const float scale = 1 / sqrtf(sums[0] / (float)h.width + h.eps);
     const float along = sums[1] * scale * scale / (float)h.width;
 #pragma unroll
-    for (int k = 0; k < HELD; k++) {
+    for (int k = 0; k < KEPT; k++) {
         const int64_t j = first + k * stride;
-        if (j < h.width) give_back<D, EACH>(dx + j, kept_x[k], kept_g[k], scale, along, h.add);
+        if (j >= h.width) continue;
+        open8(at, kept_x[k]), open8(to, old[k]);
+        give_back<D, EACH>(dx + j, to, at, kept_g[k], scale, along);
     }
-    for (int64_t j = first + HELD * stride; j < h.width; j += stride) {
-        read_each<X, EACH>(at, x + j), read_each<G, EACH>(d, dy + j);
+    for (int64_t j = first + KEPT * stride; j < h.width; j += stride) {
+        read_each<X, EACH>(at, x + j), read_parts<G, EACH>(d, h, row + j);
 #pragma unroll
-        for (int i = 0; i < EACH; i++) d[i] *= h.w[j + i] + h.w_plus;
-        give_back<D, EACH>(dx + j, at, d, scale, along, h.add);
+        for (int i = 0; i < EACH; i++) d[i] *= h.w[j + i] + h.w_plus, to[i] = 0;
+        if (h.add) read_each<D, EACH>(to, dx + j);
+        give_back<D, EACH>(dx + j, to, at, d, scale, along);
     }
 }
 
@@ -171,7 +232,8 @@ void k_rmsnorm_back(k_stream s, const k_norm_back *h)
 {
     if (h->n == 0) return;
     const bool wide = h->width % LANES == 0 && is_aligned(h->dx) && is_aligned(h->dy) &&
-                      is_aligned(h->x) && is_aligned(h->w);
+                      is_aligned(h->x) && is_aligned(h->w) && is_aligned(h->more[0]) &&
+                      is_aligned(h->more[1]);
     const bool is_short = h->width <= SHORT_ROW;
     if (wide && is_short) start_back<LANES, true>(s, h);
     else if (wide) start_back<LANES, false>(s, h);

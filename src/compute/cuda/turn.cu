@@ -69,13 +69,20 @@ static __device__ __forceinline__ int angle_of(const k_turn &job, int column, in
     return job.rope.pairs ? in / 2 : in % half + place * 4;
 }
 
-static __device__ __forceinline__ void take_angles(angles *a, const k_rope_how &rope, int row,
-                                                   int last, const int at[PLACES])
+/* Positions of a thread's two rows at a step; past the last row its own. */
+static __device__ __forceinline__ void take_positions(int32_t to[2], const k_rope_how &rope,
+                                                      int row, int last)
+{
+#pragma unroll
+    for (int h = 0; h < 2; h++) to[h] = rope.positions[row + 8 * h <= last ? row + 8 * h : last];
+}
+
+static __device__ __forceinline__ void take_angles(angles *a, const k_rope_how &rope,
+                                                   const int32_t position[2], const int at[PLACES])
 {
 #pragma unroll
     for (int h = 0; h < 2; h++) {
-        const int i = row + 8 * h <= last ? row + 8 * h : last;
-        const float *table = rope.table + (int64_t)rope.positions[i] * rope.turned;
+        const float *table = rope.table + (int64_t)position[h] * rope.turned;
 #pragma unroll
         for (int p = 0; p < PLACES; p++) {
             load4(a->c[h] + 4 * p, table + at[p]);
@@ -128,8 +135,12 @@ static __global__ void __launch_bounds__(plan_of<SLOTS>::THREADS, SLOTS > 16 ? 1
     const int64_t first = (int64_t)blockIdx.y * each;
     const int64_t end = first + each < a.low.n ? first + each : a.low.n;
     const int steps = (int)(end > first ? (end - first + M_ROWS - 1) / M_ROWS : 0);
+    const bool turns = job.rope.turned > 0;
+    const int row = (int)first + lane / 4;
     row_walk in[PLACES], out[PLACES];
     int angle[PLACES];
+    int32_t position[2] = {0, 0};
+    if (turns && steps > 0) take_positions(position, job.rope, row, (int)end - 1);
 #pragma unroll
     for (int i = 0; i < PLACES; i++) {
         const int column = column_of<SLOTS>(job, warp * 4 + lane % 4, i);
@@ -139,6 +150,12 @@ static __global__ void __launch_bounds__(plan_of<SLOTS>::THREADS, SLOTS > 16 ? 1
     copy_m<SLOTS>(m, job);
     for (int step = 0, fill = 0, use = 0; step < steps + AHEAD_OF; step++) {
         const int now = step - AHEAD_OF;
+        angles by;
+        if (now >= 0 && turns) { /* asked for before anybody waits; the positions a step ago */
+            take_angles(&by, job.rope, position, angle);
+            take_positions(position, job.rope, row + (now + 1) * M_ROWS, (int)end - 1);
+        }
+        own_copies();
         if (now >= 0) {
             copies_wait<STAGED - 2>();
             if (now % P::CHUNK == 0) __syncthreads(); /* inner rows are whole, those before read */
@@ -160,10 +177,6 @@ static __global__ void __launch_bounds__(plan_of<SLOTS>::THREADS, SLOTS > 16 ? 1
         const bf16 *here = lows + (P::CHUNK > 1 ? now / P::CHUNK % LOWS : use) * P::LOW +
                            now % P::CHUNK * M_ROWS * P::LD;
         uint32_t word[PLACES][2][TILES], low[P::SLICES][4];
-        angles by;
-        if (job.rope.turned > 0) {
-            take_angles(&by, job.rope, (int)first + now * M_ROWS + lane / 4, (int)end - 1, angle);
-        }
         load_low<SLOTS>(low, here, lane, false);
 #pragma unroll
         for (int i = 0; i < PLACES; i++)
@@ -176,7 +189,7 @@ static __global__ void __launch_bounds__(plan_of<SLOTS>::THREADS, SLOTS > 16 ? 1
                 open_pairs(sum[i], word[i], t);
                 add_low<SLOTS>(sum[i], low, m + (warp * PLACES + i) * WARP_W * P::LD, t, lane);
             }
-            if (job.rope.turned > 0) turn_tiles(sum, by, t, job.rope.pairs, false);
+            if (turns) turn_tiles(sum, by, t, job.rope.pairs, false);
 #pragma unroll
             for (int i = 0; i < PLACES; i++) close_pairs(word[i], sum[i], t);
         }
@@ -298,6 +311,9 @@ static __global__ void __launch_bounds__(plan_of<SLOTS>::THREADS, SLOTS > 16 ? 1
     const int64_t end = first + each < n ? first + each : n;
     const int steps = (int)(end > first ? (end - first + M_ROWS - 1) / M_ROWS : 0);
     const bool turns = job.rope.turned > 0;
+    const int row = (int)first + lane / 4;
+    int32_t position[2] = {0, 0};
+    if (turns && steps > 0) take_positions(position, job.rope, row, (int)end - 1);
     float *inner_to =
         b.inner_sums + (((int64_t)blockIdx.z * gridDim.x + blockIdx.x) * n + first) * SLOTS;
     row_walk in[PLACES], out[PLACES];
@@ -313,6 +329,12 @@ static __global__ void __launch_bounds__(plan_of<SLOTS>::THREADS, SLOTS > 16 ? 1
     copy_m<SLOTS>(m, job);
     for (int step = 0, fill = 0, use = 0; step < steps + AHEAD_OF; step++) {
         const int now = step - AHEAD_OF;
+        angles by;
+        if (now >= 0 && turns) { /* asked for before anybody waits; the positions a step ago */
+            take_angles(&by, job.rope, position, angle);
+            take_positions(position, job.rope, row + (now + 1) * M_ROWS, (int)end - 1);
+        }
+        own_copies();
         if (now >= 0) {
             copies_wait<STAGED - 2>();
             if (now % P::CHUNK == 0) __syncthreads(); /* inner rows are whole, those before read */
@@ -339,8 +361,6 @@ static __global__ void __launch_bounds__(plan_of<SLOTS>::THREADS, SLOTS > 16 ? 1
         for (int i = 0; i < PLACES; i++)
             take_words(word[i], ring + use * P::STAGE + i * 2 * P::THREADS, P::THREADS);
         if (turns) {
-            angles by;
-            take_angles(&by, job.rope, (int)first + now * M_ROWS + lane / 4, (int)end - 1, angle);
 #pragma unroll
             for (int t = 0; t < TILES; t += 2) {
                 float two[PLACES][2][4];
