@@ -337,6 +337,7 @@ static void bench_turns(world *w, double alone)
     for (int32_t i = 0; i < w->n; i++) open_share_beside(w, i);
     for (int32_t i = 1; i < w->n; i++)
         session_follow(&w->rank[w->n + i].s, &w->rank[w->n + i - 1].s);
+    for (int32_t i = 0; i < 2 * w->n; i++) w->rank[i].s.turn = w->rank[i % w->n].threads;
     score_lane(w, 1);
     const found f = answers(w, w->n - 1), g = answers(w, 2 * w->n - 1);
     check_same(!memcmp(&f, &g, sizeof f), "the lane beside it");

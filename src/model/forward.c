@@ -247,7 +247,17 @@ void session_follow(session *s, session *before)
     before->goes_on = true;
 }
 
-/* The rows that the layers before these made. */
+static void take_turn(const session *s)
+{
+    if (s->turn) pool_lock(s->turn);
+}
+
+static void end_turn(const session *s)
+{
+    if (s->turn) pool_unlock(s->turn);
+}
+
+/* The rows that the layers before these made: their turn ends when they are here. */
 static void carry_rows(session *s, const step *st)
 {
     session *from = s->before;
@@ -255,19 +265,15 @@ static void carry_rows(session *s, const step *st)
     device_enter(from->backend);
     session_forward(from, st);
     device_pass(from->backend, from->x, s->backend, s->x, bytes);
+    end_turn(from);
     device_enter(s->backend);
 }
 
-void session_forward(session *s, const step *st)
+static void forward_layers(session *s, const step *st)
 {
     const model_config *c = s->model->config;
-    assert(st->n_row > 0 && st->n_row <= s->shape.rows && st->first_slot >= 0);
-    assert(st->first_slot + st->n_row <= s->shape.slots && st->n_out <= s->shape.out_rows);
-    assert(st->n_out == 0 || st->hidden_only || st->pick_start[st->n_out] <= s->shape.picks);
-    assert(!st->slot || st->n_row <= s->shape.logit_rows);
     tensor x = tensor_f32(s->x, st->n_row, c->d_model);
-    if (s->before) carry_rows(s, st);
-    else op_embed(s->backend, x, s->model->weights.embed, st->id, c->embed_scale);
+    if (!s->before) op_embed(s->backend, x, s->model->weights.embed, st->id, c->embed_scale);
     rows_view rows = {st->n_row, s->x, s->normed, st->position, st->span, st->n_span};
     for (int32_t i = 0; i < c->n_layer; i++) {
         const layer_weights *w = &s->model->weights.layer[i];
@@ -283,6 +289,21 @@ void session_forward(session *s, const step *st)
         feed_forward(s, w, i, rows);
     }
     if (!s->goes_on) read_out(s, st);
+}
+
+void session_forward(session *s, const step *st)
+{
+    assert(st->n_row > 0 && st->n_row <= s->shape.rows && st->first_slot >= 0);
+    assert(st->first_slot + st->n_row <= s->shape.slots && st->n_out <= s->shape.out_rows);
+    assert(st->n_out == 0 || st->hidden_only || st->pick_start[st->n_out] <= s->shape.picks);
+    assert(!st->slot || st->n_row <= s->shape.logit_rows);
+    if (s->before) carry_rows(s, st);
+    take_turn(s);
+    forward_layers(s, st);
+    if (!s->turn || s->goes_on) return;
+    err sticks = {0}; /* to the backend */
+    backend_sync(s->backend, &sticks);
+    end_turn(s);
 }
 
 void session_find_logits(session *s, const int32_t *out, int32_t n)

@@ -61,6 +61,7 @@ typedef struct session {
     session_shape shape;
     struct session *before; /* of the layers before these, on another device; NULL: none */
     bool goes_on;           /* others' layers follow: no answers here */
+    pool *turn;             /* with others on one device: who has its lock computes; NULL: alone */
     /* The device's; void: in the backend's `rows` type. */
     float *low;                      /* [ADAPTER_PARTS_MAX, rows, adapter_rank] */
     void *key, *value;               /* each [n_layer, slots, n_head_kv * head_dim] */
@@ -88,7 +89,9 @@ bool session_lay_out(session *s, const model *m, backend *b, session_shape shape
 
 /* The layers of a model on several devices, each with a session over a model of some of them
  * (place.h): `s` goes on where `before` ends. Steps are forwarded by the last, which has the
- * answers; the others are laid out with its shape. */
+ * answers; the others are laid out with its shape. Where several such rows of sessions stand on the
+ * same devices, those of one device take turns (`turn`, the same pool): while one computes on the
+ * first device, another does on the second. Side by side on each they would all wait together. */
 void session_follow(session *s, session *before);
 
 /* Forwards one step; the answers about `out` rows are in s->got until the next step. */

@@ -290,6 +290,8 @@ bool crew_start(crew *c, const engine_work *w, const lora *adapter, err *e)
         for (int32_t k = 1; k < c->deep; k++)
             session_follow(&crew_at(c, lane, k)->session, &crew_at(c, lane, k - 1)->session);
     }
+    for (int32_t i = 0; i < c->n * c->turns && c->turns > 1; i++)
+        c->rank[i]->session.turn = c->rank[i % c->n]->threads;
     return true;
 }
 
