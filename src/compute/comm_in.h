@@ -12,7 +12,7 @@ typedef struct comm_parcel {
 } comm_parcel;
 
 /* What NCCL takes of each GPU, with as many blocks as it may use: more would carry faster. Each of
- * two H100 over NVLink loses 529 MB, its kernels included (tests/gpu_comm.c; 1,057 MB with as many
+ * two H100 over NVLink loses 529 MB, its kernels included (bench/gpu/b_ranks; 1,057 MB with as many
  * as NCCL chooses). */
 enum { COMM_NCCL_BLOCKS = 4, COMM_NCCL_BYTES = 576 << 20 };
 bool comm_has_nccl(void);
