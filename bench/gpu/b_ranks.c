@@ -288,6 +288,7 @@ static found answers(const world *w, int32_t rank)
 static void check_same(bool same, const char *what)
 {
     printf("%s: %s\n", what, same ? "the same bits" : "DIFFERENT BITS");
+    fflush(stdout);
     if (!same) exit(1);
 }
 
