@@ -30,9 +30,9 @@ end_group(one_sums *s, int j, words acc[2], vec scale, vec least, const int16_jo
 
 static inline words taken_off(const int16_job *t, int64_t k, int64_t group, int minus)
 {
-    int32_t sum = t->q_sum[k / GROUP];
-    if (group == INT16_BLOCK) sum += t->q_sum[k / GROUP + 1];
-    return words_all((uint32_t)(-minus * sum));
+    uint32_t sum = (uint32_t)t->q_sum[k / GROUP];
+    if (group == INT16_BLOCK) sum += (uint32_t)t->q_sum[k / GROUP + 1];
+    return words_all(0u - (uint32_t)minus * sum);
 }
 
 /* Weights woven in blocks of 32 values: codes go from memory into the sums without leaving the
@@ -133,18 +133,18 @@ static void round_one(const int16_round *t)
         for (int i = 0; i < INT16_BLOCK; i += LANES) {
             words_store((uint32_t *)q + i, words_rounded(vec_mul(vec_load(t->x + k + i), way)));
         }
-        int32_t sum[2] = {0, 0};
-        for (int i = 0; i < INT16_BLOCK; i++) sum[i / GROUP] += q[i];
+        uint32_t sum[2] = {0, 0}; /* wraps where no number was one: the scale tells */
+        for (int i = 0; i < INT16_BLOCK; i++) sum[i / GROUP] += (uint32_t)q[i];
         for (int i = 0; i < INT16_BLOCK; i += 4) {
             uint32_t *to = t->to + (k + i) / 2;
             to[0] = ((uint32_t)q[i] & 0xffff) | (uint32_t)q[i + 2] << 16;
             to[1] = ((uint32_t)q[i + 1] & 0xffff) | (uint32_t)q[i + 3] << 16;
         }
         t->scale[k / INT16_BLOCK] = scale;
-        t->sum[k / INT16_BLOCK] = (float)(sum[0] + sum[1]) * scale;
+        t->sum[k / INT16_BLOCK] = (float)(int32_t)(sum[0] + sum[1]) * scale;
         for (int i = 0; i < 2; i++) {
-            t->q_sum[k / GROUP + i] = sum[i];
-            t->sum_16[k / GROUP + i] = (float)sum[i] * scale;
+            t->q_sum[k / GROUP + i] = (int32_t)sum[i];
+            t->sum_16[k / GROUP + i] = (float)(int32_t)sum[i] * scale;
         }
     }
 }
