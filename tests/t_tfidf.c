@@ -1,5 +1,6 @@
 /* Tests of src/text/tfidf and src/stats/sparse: the same terms, weights, coefficients and AUROCs as
  * scikit-learn (tests/golden/tfidf.txt), on shared data where it is there. */
+#include "base/rng.h"
 #include "data/table.h"
 #include "stats/rank.h"
 #include "text/tfidf.h"
@@ -230,6 +231,42 @@ static void test_no_terms_and_one_class(void **state)
     assert_int_equal(m.status, STAT_NO_CASES);
 }
 
+/* Where the objective's last bits cannot tell a step any more the fit ends: a few steps, converged,
+ * for many rows and every C. */
+static void test_ends(void **state)
+{
+    enum { ROWS = 400, COLUMNS = 3000, TERMS = 12 };
+    static const double c[] = {0.1, 1, 10, 100};
+    static int64_t start[ROWS + 1];
+    static int32_t column[ROWS * TERMS], label[ROWS];
+    static double value[ROWS * TERMS];
+    int32_t most = 0;
+    for (uint64_t seed = 0; seed < 12; seed++) {
+        rng g = rng_for(seed, 7, 0);
+        for (int32_t i = 0; i < ROWS; i++) {
+            start[i + 1] = start[i] + TERMS;
+            label[i] = rng_unit(&g) < 0.4;
+            for (int32_t j = 0; j < TERMS; j++) {
+                const int32_t at = i * TERMS + j, wide = COLUMNS / TERMS;
+                column[at] = j * wide + (int32_t)rng_below(&g, (uint64_t)wide);
+                value[at] = 0.1 + rng_unit(&g) / 3;
+                if (label[i] && j == 0) column[at] = 0;
+            }
+        }
+        const sparse_rows rows = {ROWS, COLUMNS, start, column, value};
+        for (size_t k = 0; k < sizeof c / sizeof c[0]; k++) {
+            err e = {0};
+            sparse_model m;
+            const sparse_task task = {.rows = &rows, .label = label, .n_class = 2, .c = c[k]};
+            assert_true(sparse_fit(&task, *state, &m, &e));
+            assert_int_equal(m.status, STAT_OK);
+            if (m.n_step > most) most = m.n_step;
+        }
+    }
+    print_message("48 fits: at most %d steps\n", (int)most);
+    assert_true(most <= 25);
+}
+
 /* 6,000 rows to train on, 3,000 to judge: the figures of scikit-learn 1.9.1 by
  * tools/golden/tfidf.py. */
 static void test_shared_reports(void **state)
@@ -318,6 +355,7 @@ int main(void)
         cmocka_unit_test(test_words),          cmocka_unit_test(test_characters),
         cmocka_unit_test(test_strange_texts),  cmocka_unit_test(test_no_terms_and_one_class),
         cmocka_unit_test(test_shared_reports), cmocka_unit_test(test_shared_stages),
+        cmocka_unit_test(test_ends),
     };
     return cmocka_run_group_tests(tests, open_arena, close_arena);
 }

@@ -177,12 +177,24 @@ static bool move(const solver *s, sparse_model *m)
     for (int h = 0; h < HALVINGS_MAX; h++, length /= 2) {
         for (int64_t i = 0; i < s->size; i++) s->next[i] = m->weight[i] + length * s->step[i];
         double value = objective(s, s->next, false);
-        if (!(value <= m->objective + 1e-4 * length * slope)) continue;
+        if (!(value < m->objective && value <= m->objective + 1e-4 * length * slope)) continue;
         memcpy(m->weight, s->next, (size_t)s->size * sizeof(double));
         m->objective = value;
         return true;
     }
     return false;
+}
+
+/* What the step would lower is less than the objective's last bits can tell: it is the last one,
+ * taken whole. */
+static bool move_last(const solver *s, sparse_model *m)
+{
+    const double slope = dot(s->gradient, s->step, s->size);
+    if (!(slope <= 0 && -slope <= 1e-14 * fabs(m->objective))) return false;
+    for (int64_t i = 0; i < s->size; i++) m->weight[i] += s->step[i];
+    m->objective = objective(s, m->weight, true);
+    m->n_step++;
+    return true;
 }
 
 static stat_status check_task(const sparse_task *t)
@@ -220,6 +232,7 @@ static void descend(const solver *s, sparse_model *m)
         if (m->n_step == 0) first = now;
         if (now <= 1e-9 * first) return;
         solve_step(s, fmin(0.1, sqrt(now / first)));
+        if (now <= 1e-5 * first && move_last(s, m)) return;
         if (!move(s, m)) { /* at the last bits of the objective */
             if (now > 1e-5 * first) m->status = STAT_SEPARATION;
             return;
