@@ -62,6 +62,7 @@ bool crew_peek(crew *c, engine *first, const engine_options *o, err *e)
     if (!c->together || !engine_peek(first, &own, e)) return false;
     first->device = arena_copy_text(&first->memory, l.name[0], strlen(l.name[0]), e);
     if (l.n > 1 && !open_others(c, &l, &own, e)) return false;
+    c->n_lane = c->n; /* until it is planned */
     device_enter(&first->backend);
     return e->code == ERR_NONE;
 }
