@@ -260,6 +260,25 @@ static bool take_groups(judge_reader *r, const int32_t *kept)
     return r->e->code == ERR_NONE;
 }
 
+/* scores.csv of a study holds every row once an arm: together they are no study's rows. */
+static bool check_arms(judge_reader *r, const int32_t *kept)
+{
+    const int32_t arm = table_find_column(&r->t, STR("arm"));
+    const size_t mark = arena_mark(r->a);
+    names known;
+    if (arm < 0 || (r->o->group && !strcmp(r->o->group, "arm"))) return true;
+    if (!names_make(&known, r->t.n_row, r->a, r->e)) return false;
+    for (int64_t i = 0; i < r->rows.n; i++)
+        names_add(&known, str_trim(table_cell(&r->t, kept[i], arm)), NULL);
+    arena_reset(r->a, mark);
+    if (known.n > 1)
+        judge_note(&r->notes, r->a, r->e,
+                   "Column 'arm' has %d values: the same texts stand here once an arm. Take one "
+                   "arm's rows, or `caseload compare` for a study's arms.",
+                   known.n);
+    return true;
+}
+
 /* Says what the label column holds when that may not be what was meant. */
 static bool check_labels(judge_reader *r, const int32_t *kept)
 {
@@ -287,7 +306,7 @@ static bool judge_read(judge_reader *r)
     if (!table_read(&r->t, r->o->table, (table_options){0}, r->a, r->e) || !find_columns(r))
         return false;
     int32_t *kept = arena_take(r->a, (size_t)r->t.n_row, sizeof *kept, r->e);
-    return kept && take_rows(r, kept) && check_labels(r, kept) &&
+    return kept && take_rows(r, kept) && check_arms(r, kept) && check_labels(r, kept) &&
            (r->at.patient < 0 || take_patients(r, kept)) &&
            (r->at.group < 0 || take_groups(r, kept));
 }

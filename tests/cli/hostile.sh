@@ -81,6 +81,10 @@ if [ "$(id -u)" = 0 ] && command -v setpriv >/dev/null; then
     fi
 fi
 
+# scores.csv of several arms is no table of a study's rows: it is said.
+want 0 "" "$CASELOAD" judge "$work/first/scores.csv" --label label --positive serious --score score
+grep -q "Column 'arm' has 5 values" "$work/stdout" || fail "rows of several arms are judged together without a word"
+
 # What `size` cannot compute is refused, and what needs too many rows said.
 want 2 "below 0.999" "$CASELOAD" size --auroc 0.9999 --prevalence 0.1
 want 2 "at least 0.000001" "$CASELOAD" size --auroc 0.75 --prevalence 1e-300
