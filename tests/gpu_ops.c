@@ -326,7 +326,7 @@ static void test_attend_samples(void **state)
             const int32_t at = head + PROMPTS * text + i * OWN;
             range[3 * i] = (attend_range){0, head, 0};
             range[3 * i + 1] = (attend_range){head + i / SAMPLES * text, text, head};
-            range[3 * i + 2] = (attend_range){at, own, head + text};
+            range[3 * i + 2] = (attend_range){at, own - i % own, head + text};
             span[i] = (attend_span){i, 1, head + text + own - 1, 3 * i, 3};
         }
         const int64_t slots = head + PROMPTS * text + PROMPTS * SAMPLES * OWN;

@@ -232,7 +232,7 @@ bool k_attend_is_few(const k_attention *a)
         WAVE_OF_TILES = 6 * PROCESSORS
     };
     const int64_t blocks = (int64_t)a->n_tile * a->heads_kv;
-    if (a->type != ROWS_BF16) return false;
+    if (a->type != ROWS_BF16 || !a->hopper) return false;
     if (a->head_dim == 64) return true;
     return a->head_dim == 128 && (blocks <= ONE_WAVE || blocks > WAVE_OF_TILES);
 }

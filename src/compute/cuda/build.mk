@@ -42,4 +42,4 @@ gpu-test: all $(GPU_TESTS) $(addprefix $(BUILD)/tests/,t_golden t_lora t_decode 
 gpu-bench: $(GPU_BENCHES)
 $(GPU_BENCHES): $(BUILD)/bench/gpu/profile.o
 
--include $(GPU_TESTS:=.d)
+-include $(GPU_TESTS:=.d) $(GPU_BENCHES:=.d) $(BUILD)/bench/gpu/profile.d

@@ -47,7 +47,11 @@ static __device__ __forceinline__ double weight_of(float logit, ruler r)
  * beside the largest. */
 static __device__ __forceinline__ int bin_of(float logit, ruler r)
 {
-    if (!(((double)logit - (double)r.top) / (double)r.temperature > LEAST)) return -1;
+    const float below = r.top - logit, unit = -(float)LEAST * r.temperature;
+    if (below > 1.01f * unit) return -1; /* near the end it is told exactly */
+    if (!(below < 0.99f * unit) &&
+        !(((double)logit - (double)r.top) / (double)r.temperature > LEAST))
+        return -1;
     const int bin = (int)((r.top - logit) * r.by_width);
     return bin < BINS ? bin : BINS - 1;
 }
@@ -133,41 +137,83 @@ static __device__ __forceinline__ bool reaches(goal g, int64_t n, double mass)
     return g.above ? mass > g.mass : mass >= g.mass;
 }
 
+/* Of a warp's numbers those before a lane's and its own. */
+static __device__ __forceinline__ unsigned long long sum_up_to(unsigned long long x, int lane)
+{
+#pragma unroll
+    for (int i = 1; i < WARP; i *= 2) {
+        const unsigned long long before = __shfl_up_sync(0xffffffffu, x, i);
+        if (lane >= i) x += before;
+    }
+    return x;
+}
+
+/* The goal's bin, or the last with anything in it, and the place before it; by one warp, a stretch
+ * of bins a lane. */
+static __device__ void find_bin(table *t, goal g, int lane)
+{
+    enum { EACH = BINS / WARP };
+    const int first = lane * EACH;
+    unsigned long long mass = 0, count = 0;
+    int full = -1;
+    for (int i = first; i < first + EACH; i++) {
+        mass += t->mass[i], count += (unsigned long long)t->count[i];
+        if (t->count[i] > 0) full = i;
+    }
+    const unsigned long long mass_end = sum_up_to(mass, lane), end = sum_up_to(count, lane);
+    const bool there = count > 0 && reaches(g, (int64_t)end, (double)mass_end / UNITS);
+    const unsigned reached = __ballot_sync(0xffffffffu, there);
+    const unsigned filled = __ballot_sync(0xffffffffu, count > 0);
+    const int chosen = reached  ? __ffs((int)reached) - 1
+                       : filled ? WARP - 1 - __clz((int)filled)
+                                : 0;
+    if (lane != chosen) return;
+    int64_t n = (int64_t)(end - count);
+    mass = mass_end - mass;
+    int bin = full < 0 ? 0 : full;
+    for (int i = first; i < bin; i++) {
+        if (t->count[i] > 0 && reaches(g, n + t->count[i], (double)(mass + t->mass[i]) / UNITS)) {
+            bin = i;
+            break;
+        }
+        n += t->count[i], mass += t->mass[i];
+    }
+    t->found = {n, (double)mass / UNITS};
+    t->part[0] = (unsigned long long)bin;
+}
+
+/* The goal's place among the sorted tokens of its bin, or their end; by one warp. */
+static __device__ void find_in_bin(table *t, ruler r, goal g, place at, int lane)
+{
+    unsigned long long units = (unsigned long long)(at.mass * UNITS);
+    for (int first = 0;; first += WARP) {
+        const int i = first + lane, n = t->n_sorted;
+        const unsigned long long mine = i < n ? units_of(weight_of(t->sorted[i].logit, r)) : 0;
+        const unsigned long long sum = units + sum_up_to(mine, lane);
+        const bool there = i < n && (i == n - 1 || reaches(g, at.n + i + 1, (double)sum / UNITS));
+        const unsigned reached = __ballot_sync(0xffffffffu, there);
+        if (reached && lane == __ffs((int)reached) - 1) {
+            t->found = {at.n + i + 1, (double)sum / UNITS};
+            t->part[0] = (unsigned long long)t->sorted[i].id;
+        }
+        if (reached || first >= n) return;
+        units = __shfl_sync(0xffffffffu, sum, WARP - 1);
+    }
+}
+
 /* The goal's place, or the order's end; *last: the token there. false: cannot be told here. */
 static __device__ bool find_place(table *t, const float *logit, const k_draw &d, ruler r, goal g,
                                   place *at, int32_t *last)
 {
+    const int lane = (int)threadIdx.x % WARP;
     __syncthreads();
-    if (threadIdx.x == 0) { /* the bin: 1,024 sums at most */
-        unsigned long long mass = 0;
-        int64_t n = 0;
-        int bin = 0, full = 0;
-        for (; bin < BINS; bin++) {
-            if (t->count[bin] == 0) continue;
-            full = bin;
-            if (reaches(g, n + t->count[bin], (double)(mass + t->mass[bin]) / UNITS)) break;
-            n += t->count[bin], mass += t->mass[bin];
-        }
-        if (bin == BINS) n -= t->count[full], mass -= t->mass[full];
-        t->found = {n, (double)mass / UNITS};
-        t->part[0] = (unsigned long long)full;
-    }
+    if (threadIdx.x < WARP) find_bin(t, g, lane);
     __syncthreads();
     *at = t->found;
     const int bin = (int)t->part[0];
     if (!open_bin(t, logit, d, r, bin)) return false;
     __syncthreads();
-    if (threadIdx.x == 0) {
-        unsigned long long units = (unsigned long long)(at->mass * UNITS);
-        int i = 0;
-        for (; i < t->n_sorted; i++) {
-            units += units_of(weight_of(t->sorted[i].logit, r));
-            if (reaches(g, at->n + i + 1, (double)units / UNITS)) break;
-        }
-        if (i == t->n_sorted) i--;
-        t->found = {at->n + i + 1, (double)units / UNITS};
-        t->part[0] = (unsigned long long)t->sorted[i].id;
-    }
+    if (threadIdx.x < WARP) find_in_bin(t, r, g, *at, lane);
     __syncthreads();
     *at = t->found;
     *last = (int32_t)t->part[0];
@@ -198,7 +244,7 @@ static __device__ int32_t draw_one(table *t, const float *logit, const k_draw &d
     return at.n > kept.n ? last : id;
 }
 
-static __global__ void __launch_bounds__(THREADS) draw_rows(k_draw d)
+static __global__ void __launch_bounds__(THREADS, 3) draw_rows(k_draw d)
 {
     __shared__ table t;
     const k_draw_row how = d.row[blockIdx.x];

@@ -89,7 +89,7 @@ void k_attend(k_stream s, const k_attention *a);
 enum { WIDE_HEIGHT = 64 };
 bool k_attend_is_wide(const k_attention *a);
 void k_attend_wide(k_stream s, const k_attention *a);
-/* attend_few.cu: tiles of 16 rows where k_attend_is_few (bf16, heads of 64 or 128). */
+/* attend_few.cu: tiles of 16 rows where k_attend_is_few (the card, bf16, heads of 64 or 128). */
 bool k_attend_is_few(const k_attention *a);
 void k_attend_few(k_stream s, const k_attention *a);
 
