@@ -18,6 +18,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include <cmocka.h>
 
@@ -228,6 +229,34 @@ static void decode_all(decoder *d, drawn *out, bool held)
     out->first = NULL;
 }
 
+/* Bytes free on the card, -1 where they move by themselves: another program is at work there. */
+static int64_t quiet_room(const backend *b)
+{
+    const struct timespec wait = {.tv_nsec = 20 * 1000 * 1000};
+    const int64_t room = device_room(b);
+    for (int i = 0; i < 10; i++) {
+        nanosleep(&wait, NULL);
+        if (device_room(b) != room) return -1;
+    }
+    return room;
+}
+
+/* What the graphs of one kind took of the card, held to the plan. */
+static void check_room(const world *w, int64_t room, size_t kind, int64_t one_by_one,
+                       graph_counts counts)
+{
+    const int64_t after = quiet_room(&w->b);
+    print_message("%s %s %s: %lld op by op, %lld graphs, %lld launches", kinds[kind].shape,
+                  kinds[kind].numbers, kinds[kind].device, (long long)one_by_one,
+                  (long long)counts.recorded, (long long)counts.launched);
+    if (room < 0 || after < 0) {
+        print_message(", their memory not measured: others use the card\n");
+        return;
+    }
+    print_message(", %lld bytes of the card\n", (long long)(room - after));
+    assert_true(room - after <= (int64_t)w->b.beside);
+}
+
 static void test_decoding(void **state)
 {
     (void)state;
@@ -248,18 +277,12 @@ static void test_decoding(void **state)
             for (int i = 0; i < 2; i++) decode_all(&d, &got[plain][i], i);
             s.shape.no_graphs = plain;
             const graph_counts before = graph_counted(&w.b);
-            const int64_t room = device_room(&w.b);
+            const int64_t room = plain ? -1 : quiet_room(&w.b);
             for (int i = 0; i < 4; i++) decode_all(&d, &got[plain][i], i > 1);
             const graph_counts counts = graph_counted(&w.b);
             if (plain) assert_int_equal(counts.launched, before.launched);
             else assert_true(counts.launched >= 30);
-            if (!plain) assert_true(room - device_room(&w.b) <= (int64_t)w.b.beside);
-            if (!plain)
-                print_message(
-                    "%s %s %s: %lld op by op, %lld graphs, %lld launches, %lld bytes of the card\n",
-                    kinds[k].shape, kinds[k].numbers, kinds[k].device,
-                    (long long)(counts.one_by_one - before.one_by_one), (long long)counts.recorded,
-                    (long long)counts.launched, (long long)(room - device_room(&w.b)));
+            if (!plain) check_room(&w, room, k, counts.one_by_one - before.one_by_one, counts);
             arena_close(&memory);
             arena_close(&w.block);
         }
