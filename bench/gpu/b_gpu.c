@@ -6,6 +6,7 @@
  * 8192 x 8192 x 8192, measured first; of the target where there is one). Weights are random, never
  * zeros. Peak memory is the driver's figure beside the plan. */
 #include "../bench.h"
+#include "card_rows.h"
 #include "profile.h"
 
 #include "base/rng.h"
@@ -40,26 +41,9 @@ typedef struct run {
     double memory;  /* B/s */
 } run;
 
-/* As report() of bench.h, with the card in place of the processor. */
 static void tell(const run *r, const char *name, double value, const char *unit, double ratio)
 {
-    printf("%-64s %10.2f %-10s %6.3f\n", name, value, unit, ratio);
-    fflush(stdout);
-    FILE *f = r->csv ? fopen(r->csv, "a") : NULL;
-    if (!f) return;
-    char day[32];
-    time_t now = time(NULL);
-    struct tm utc;
-    strftime(day, sizeof day, "%Y-%m-%d", gmtime_r(&now, &utc));
-    if (ftell(f) == 0) fprintf(f, "date,card,name,value,unit,ratio\n");
-    fprintf(f, "%s,\"%s\",\"%s\",%.3f,%s,%.4f\n", day, r->b.isa, name, value, unit, ratio);
-    fclose(f);
-}
-
-static void stop(const err *e)
-{
-    fprintf(stderr, "%s\n", e->text);
-    exit((int)e->code);
+    card_row_write(&(card_row){name, unit, value, ratio}, r->csv, r->b.isa);
 }
 
 static bool asked(const char *list, const char *what) { return strstr(list, what) != NULL; }

@@ -7,6 +7,7 @@
  * (with score: the same bits as whole). Lines are `name value unit ratio`; the ratio is what the
  * name says. */
 #include "../bench.h"
+#include "card_rows.h"
 
 #include "base/rng.h"
 #include "compute/comm.h"
@@ -55,25 +56,9 @@ typedef struct world {
     bool has_whole;
 } world;
 
-static void stop(const err *e)
-{
-    fprintf(stderr, "%s\n", e->text);
-    exit((int)e->code);
-}
-
 static void tell(const world *w, const char *name, double value, const char *unit, double ratio)
 {
-    printf("%-72s %12.3f %-10s %6.3f\n", name, value, unit, ratio);
-    fflush(stdout);
-    FILE *f = w->csv ? fopen(w->csv, "a") : NULL;
-    if (!f) return;
-    char day[32];
-    time_t now = time(NULL);
-    struct tm utc;
-    strftime(day, sizeof day, "%Y-%m-%d", gmtime_r(&now, &utc));
-    if (ftell(f) == 0) fprintf(f, "date,card,name,value,unit,ratio\n");
-    fprintf(f, "%s,\"%s\",\"%s\",%.3f,%s,%.4f\n", day, w->rank->b.isa, name, value, unit, ratio);
-    fclose(f);
+    card_row_write(&(card_row){name, unit, value, ratio}, w->csv, w->rank->b.isa);
 }
 
 /* ---- weights ---- */
