@@ -6,6 +6,28 @@
 
 enum { THREADS = 256 };
 
+/* Of a head's numbers; those of q stay where they are. */
+template <typename T> struct ends {
+    const T *from;
+    T *to;
+};
+
+/* head: q's, then k's, then v's; of_kv: its number among its own, k's or v's. */
+template <typename T>
+static __device__ __forceinline__ ends<T> ends_of(const k_cache &c, int64_t row, int32_t head,
+                                                  int32_t of_kv)
+{
+    const bool is_q = head < c.heads, is_v = head >= c.heads + c.heads_kv;
+    const T *from = (const T *)(is_q   ? c.q
+                                : is_v ? c.v
+                                       : c.k) +
+                    (is_q ? row * c.heads + head : row * c.heads_kv + of_kv) * c.head_dim;
+    T *to = is_q ? (T *)c.q + (row * c.heads + head) * c.head_dim
+                 : (T *)(is_v ? c.value : c.key) +
+                       ((int64_t)c.slot[row] * c.heads_kv + of_kv) * c.head_dim;
+    return {from, to};
+}
+
 template <typename T> static __global__ void cache_each(k_cache c, int64_t n)
 {
     const int64_t i = (int64_t)blockIdx.x * THREADS + threadIdx.x;
@@ -19,13 +41,9 @@ template <typename T> static __global__ void cache_each(k_cache c, int64_t n)
     const int32_t first = !turns ? (is_v ? 2 * j : c.turned + 2 * (j - half)) : c.pairs ? 2 * j : j;
     const int32_t second = first + (turns && !c.pairs ? half : 1);
     if (is_q && !turns) return;
-    const T *from = (const T *)(is_q   ? c.q
-                                : is_v ? c.v
-                                       : c.k) +
-                    (is_q ? row * c.heads + head : row * c.heads_kv + of_kv) * c.head_dim;
-    T *to = is_q ? (T *)c.q + (row * c.heads + head) * c.head_dim
-                 : (T *)(is_v ? c.value : c.key) +
-                       ((int64_t)c.slot[row] * c.heads_kv + of_kv) * c.head_dim;
+    const ends<T> e = ends_of<T>(c, row, head, of_kv);
+    const T *from = e.from;
+    T *to = e.to;
     if (!turns) {
         to[first] = from[first], to[second] = from[second];
         return;
@@ -50,13 +68,9 @@ template <typename T> static __global__ void cache_eight(k_cache c, uint32_t n)
     const bool turns = !is_v && j * LANES < half;
     const int32_t first = (turns ? 1 : 2) * LANES * j, second = first + (turns ? half : LANES);
     if (is_q && !turns) return;
-    const T *from = (const T *)(is_q   ? c.q
-                                : is_v ? c.v
-                                       : c.k) +
-                    (is_q ? row * c.heads + head : row * c.heads_kv + of_kv) * c.head_dim;
-    T *to = is_q ? (T *)c.q + (row * c.heads + head) * c.head_dim
-                 : (T *)(is_v ? c.value : c.key) +
-                       ((int64_t)c.slot[row] * c.heads_kv + of_kv) * c.head_dim;
+    const ends<T> e = ends_of<T>(c, row, head, of_kv);
+    const T *from = e.from;
+    T *to = e.to;
     float a[LANES], b[LANES], x[LANES], y[LANES];
     load8(a, from + first), load8(b, from + second);
     if (turns) {
