@@ -27,9 +27,12 @@ static bool check(ncclResult_t r, const char *what, err *e)
                    ncclGetErrorString(r));
 }
 
+bool comm_has_nccl(void) { return true; }
+
 /* NCCL refuses two ranks on one GPU. */
-static bool find_cards(const comm *c, int *card)
+bool comm_can_join(const comm *c)
 {
+    int32_t card[RANKS_MAX];
     if (c->n < 2) return false;
     for (int32_t i = 0; i < c->n; i++) {
         card[i] = cuda_card_of(c->rank[i].backend);
@@ -38,14 +41,6 @@ static bool find_cards(const comm *c, int *card)
         if (!alone) return false;
     }
     return true;
-}
-
-bool comm_has_nccl(void) { return true; }
-
-bool comm_can_join(const comm *c)
-{
-    int card[RANKS_MAX];
-    return find_cards(c, card);
 }
 
 static ncclResult_t open_all(const comm *c, joined *j)
@@ -68,10 +63,9 @@ static ncclResult_t open_all(const comm *c, joined *j)
 
 bool comm_join(comm *c, err *e)
 {
-    int card[RANKS_MAX];
     arena own;
     c->joined = NULL;
-    if (!find_cards(c, card)) return true;
+    if (!comm_can_join(c)) return true;
     if (!arena_open(&own, sizeof(joined) + ARENA_ALIGN, "NCCL's state", e)) return false;
     joined *j = arena_take_zero(&own, 1, sizeof *j, e);
     assert(j);

@@ -1,4 +1,4 @@
-/* comm_none: a program without NCCL; numbers go through the host's memory. */
+/* comm_none: a program without NCCL; numbers go by the driver's copies. */
 #include "compute/comm_in.h"
 
 bool comm_has_nccl(void) { return false; }

@@ -8,7 +8,7 @@ NVCC_ARCHS  = $(foreach a,$(CUDA_ARCHS),-gencode arch=compute_$(a),code=sm_$(a))
 NVCCFLAGS  += -O3 -std=c++17 -Isrc $(NVCC_ARCHS) -Xcompiler -Wall,-Wextra
 CFLAGS     += -isystem $(CUDA_HOME)/include
 LDLIBS     += -L$(CUDA_HOME)/lib64 -Wl,-rpath,$(CUDA_HOME)/lib64 -lcublasLt -lcudart -lstdc++
-# NCCL carries gradients between GPUs where it is found; NCCL=0 leaves it out (through the host then).
+# NCCL carries gradients between GPUs where it is found; NCCL=0 leaves it out (by the driver's copies then).
 NCCL       ?= $(if $(wildcard $(CUDA_HOME)/include/nccl.h /usr/include/nccl.h),1,0)
 ifeq ($(NCCL),1)
 SRC        += src/compute/comm_nccl.c

@@ -279,11 +279,9 @@ static void read_through(backend *b, void *to, const void *from, size_t bytes)
 /* May this card write to the other's memory? Where it may not, the driver goes through the host. */
 static void let_reach(cuda_state *s, int other)
 {
-    int can = 0;
     if (s->card == other || s->reaches[other % CARDS_MAX]) return;
     s->reaches[other % CARDS_MAX] = true;
-    if (cudaDeviceCanAccessPeer(&can, s->card, other) == cudaSuccess && can)
-        cudaDeviceEnablePeerAccess(other, 0);
+    if (cuda_reaches(s->card, other)) cudaDeviceEnablePeerAccess(other, 0);
     cudaGetLastError(); /* another backend of this card has asked before */
 }
 
