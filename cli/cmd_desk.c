@@ -17,8 +17,10 @@ static int run_agree(const cli_arguments *a)
     int seed = 1;
     if (a->n_repeat < 2 || a->n_repeat > 64)
         return cli_usage(a->command, "--rater is given 2 to 64 times: each a column of ratings");
-    for (int i = 1; i < a->n_repeat; i++) {
-        if (!strcmp(a->repeat[i], a->repeat[i - 1]))
+    for (int i = 0; i < a->n_repeat; i++) {
+        int same = 0;
+        while (strcmp(a->repeat[i], a->repeat[same])) same++;
+        if (same < i)
             return cli_usage(a->command, "--rater names the column '%s' twice", a->repeat[i]);
     }
     if (!cli_count(a, "--seed", &seed)) return CASELOAD_USAGE;

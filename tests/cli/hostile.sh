@@ -125,6 +125,7 @@ want 3 "names of subgroups are printed" "$CASELOAD" run "$work/bad.yaml" --out "
 want 2 "an argument is empty" "$CASELOAD" report ""
 want 2 "--out is empty" "$CASELOAD" run "$work/study.yaml" --out ""
 want 2 "'label' twice" "$CASELOAD" agree "$work/notes.csv" --rater label --rater label
+want 2 "'label' twice" "$CASELOAD" agree "$work/notes.csv" --rater label --rater id --rater label
 
 # Output that cannot be written, and streams that are closed: nothing printed ends up in a file of ours.
 [ ! -w /dev/full ] || want 5 "cannot write the output" sh -c '"$0" --help >/dev/full' "$CASELOAD"
