@@ -49,34 +49,41 @@ static bool find_patients(const gather *g, arena *scratch, whose *out, err *e)
 }
 
 typedef struct right_job {
-    const gather *g;
-    int32_t arm;
+    int64_t n;
+    bool *right; /* [n] does the majority say the label? */
 } right_job;
 
-static bool is_right(const gather *g, int32_t arm, int64_t i)
+static bool find_right(const gather *g, int32_t arm, arena *scratch, right_job *out, err *e)
 {
-    return majority(votes_of(g, arm, i), g->stats.n_class) == g->study.row[g->stats.row[i]].label;
+    const verdict *r = &g->stats;
+    *out = (right_job){.n = r->n, .right = arena_take(scratch, (size_t)r->n, sizeof(bool), e)};
+    for (int64_t i = 0; i < r->n && out->right; i++) {
+        out->right[i] = majority(votes_of(g, arm, i), r->n_class) == g->study.row[r->row[i]].label;
+    }
+    return out->right;
 }
 
 static bool draw_right(const void *context, const uint16_t *weight, double *value)
 {
     const right_job *j = context;
     int64_t n = 0, right = 0;
-    for (int64_t i = 0; i < j->g->stats.n; i++) {
+    for (int64_t i = 0; i < j->n; i++) {
         n += weight[i];
-        if (weight[i] && is_right(j->g, j->arm, i)) right += weight[i];
+        if (j->right[i]) right += weight[i];
     }
     *value = n > 0 ? (double)right / (double)n : 0;
     return n > 0;
 }
 
 /* Texts of a patient are alike: the interval of their share is drawn by patient. */
-static bool draw_interval(const right_job *j, const whose *w, arena *scratch, stat_estimate *out,
-                          err *e)
+static bool draw_interval(const gather *g, int32_t arm, const whose *w, arena *scratch,
+                          stat_estimate *out, err *e)
 {
-    const verdict *s = &j->g->stats;
-    const char *study = gather_fact(j->g, "study_sha256");
+    const verdict *s = &g->stats;
+    const char *study = gather_fact(g, "study_sha256");
+    right_job j;
     boot_result r;
+    if (!find_right(g, arm, scratch, &j, e)) return false;
     stat_estimate o = {0};
     boot_plan plan = {.n = s->n,
                       .unit = w->unit,
@@ -86,7 +93,7 @@ static bool draw_interval(const right_job *j, const whose *w, arena *scratch, st
                       .seed_analysis = boot_seed("votes by patient"),
                       .n_value = 1,
                       .statistic = draw_right,
-                      .context = j};
+                      .context = &j};
     pool *threads = pool_open(0, e);
     bool ok = threads && boot_run(&plan, threads, scratch, &r, e) &&
               boot_estimate(&r, 0, (boot_interval){.level = s->level}, scratch, &o, e);
@@ -139,8 +146,7 @@ bool votes_count(const gather *g, int32_t arm, arena *scratch, votes *out, err *
     const size_t mark = arena_mark(scratch);
     whose w;
     bool ok = find_patients(g, scratch, &w, e);
-    if (ok && w.unit)
-        ok = draw_interval(&(right_job){g, arm}, &w, scratch, &out->right, e);
+    if (ok && w.unit) ok = draw_interval(g, arm, &w, scratch, &out->right, e);
     if (ok && r->positive >= 0) ok = judge_share(g, arm, &w, scratch, out, e);
     arena_reset(scratch, mark);
     return ok;
